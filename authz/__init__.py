@@ -1,0 +1,1 @@
+"""ext_authz: may this caller ask this, now? `wire` (protobuf) -> `decide` (pure) -> `service`."""

@@ -1,0 +1,1 @@
+"""Control plane. Nobody imports it but the `ostiary` command."""

@@ -1,0 +1,1 @@
+"""Envoy configuration as code: `render` builds it, `lint` reads a platform team's own."""

@@ -1,0 +1,81 @@
+"""What an exchange wants done. Frozen, closed union `Command`; the pump performs each in order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.audit.record import Record
+from gateway.errors import Rendered
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderChange:
+    """Header edits: every name in `remove` goes first, then `put` overwrites or adds."""
+
+    put: tuple[tuple[str, str], ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PassRequestHead:
+    """Let request headers go on to the next filter (the body is still held by Envoy)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassRequestBody:
+    """Let the request go upstream. `body` None leaves Envoy's buffered bytes untouched."""
+
+    change: HeaderChange
+    body: bytes | None
+    metadata: Mapping[str, str]  # written to contract.OSTIARY_NAMESPACE
+
+
+@dataclass(frozen=True, slots=True)
+class PassRequestTrailers:
+    """Acknowledge request trailers."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassResponseHead:
+    """Let response headers go to the client, changed."""
+
+    change: HeaderChange
+
+
+@dataclass(frozen=True, slots=True)
+class SendBody:
+    """Send bytes of the answer. With `end_of_stream` the client's stream ends and Envoy closes the upstream."""
+
+    body: bytes
+    end_of_stream: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PassResponseTrailers:
+    """Let response trailers end the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer in place of the upstream (ImmediateResponse): a refusal, or a page that the gateway owns."""
+
+    rendered: Rendered
+    details: str  # for Envoy's access log: the error code, no spaces
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Hand the audit record over. Exactly one in the life of an exchange."""
+
+    record: Record
+
+
+Command = (
+    PassRequestHead
+    | PassRequestBody
+    | PassRequestTrailers
+    | PassResponseHead
+    | SendBody
+    | PassResponseTrailers
+    | Answer
+    | Put
+)

@@ -1,0 +1,1 @@
+"""Detectors: one entity a file. They find; policy decides."""

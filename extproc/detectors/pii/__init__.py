@@ -1,0 +1,1 @@
+"""Personal data: pattern, checksum, context."""

@@ -1,0 +1,1 @@
+"""One record for each exchange: `record` (pure), `trail` (bounded queue to a file; later the keyed chain)."""

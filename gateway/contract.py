@@ -1,0 +1,72 @@
+"""Every header and dynamic-metadata name that crosses a process boundary. Nothing else defines one.
+
+Envoy carries these between `authz`, `inspect` and `adapt`; a client can set none of them, because authz removes
+every inbound header of `OWNED_PREFIXES` and metadata has no client-facing spelling.
+"""
+
+from typing import Final
+
+# --- metadata namespaces -----------------------------------------------------------------------------------
+#: Envoy files the dynamic metadata of an ext_authz answer under the filter's own name.
+AUTHZ_NAMESPACE: Final = "envoy.filters.http.ext_authz"
+#: What `inspect` tells `adapt` and the access log.
+OSTIARY_NAMESPACE: Final = "ostiary"
+
+# --- keys that authz writes (AUTHZ_NAMESPACE), all strings ---------------------------------------------------
+TENANT: Final = "tenant"
+PRINCIPAL: Final = "principal"
+KEY_ID: Final = "key_id"
+SCOPES: Final = "scopes"  # space separated, as RFC 6749 section 3.3 writes them
+POLICY: Final = "policy"  # version that authz pinned; every later phase uses it
+REQUEST_ID: Final = "request_id"
+TRACEPARENT: Final = "traceparent"  # W3C Trace Context level 1
+
+# --- keys that inspect writes (OSTIARY_NAMESPACE), all strings ------------------------------------------------
+MODEL: Final = "model"
+BACKENDS: Final = "backends"  # comma separated names that `adapt` may reach; anything else is refused
+FRONT_PATH: Final = "front_path"  # the client's path without query: the original, never read from the request again
+DECISION: Final = "decision"
+# POLICY, REQUEST_ID and TENANT are repeated in this namespace so that adapt needs only one.
+
+# --- metadata on Envoy endpoints (rendered by `ostiary envoy render`) -------------------------------------------
+HOST_NAMESPACE: Final = "ostiary"
+HOST_BACKEND: Final = "backend"
+
+# --- headers -----------------------------------------------------------------------------------------------
+#: Set by `inspect`, matched by the route table, removed by `adapt`: which composite cluster serves this request.
+ROUTE_HEADER: Final = "x-ostiary-route"
+#: Marks a local reply that authz has already put on record, so that `inspect` does not record it twice.
+REFUSED_BY_HEADER: Final = "x-ostiary-refused-by"
+#: Told to clients on every governed answer.
+REQUEST_ID_HEADER: Final = "x-request-id"
+ERROR_CODE_HEADER: Final = "x-ostiary-error-code"
+SHOULD_RETRY_HEADER: Final = "x-should-retry"  # honoured by the official OpenAI and Anthropic SDKs
+
+#: Inbound headers with these prefixes are ours or Envoy's and never a client's to set.
+OWNED_PREFIXES: Final = ("x-ostiary-", "x-envoy-")
+#: Names under which clients and providers carry credentials: removed on the way in, and again on each attempt.
+CREDENTIAL_HEADERS: Final = frozenset(
+    {"authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie"},
+)
+#: Removed because a compressed answer could not be guarded.
+ACCEPT_ENCODING: Final = "accept-encoding"
+
+#: The only headers of a provider's answer that reach the client; `content-length` and `:status` are Envoy's matter.
+UPSTREAM_RESPONSE_HEADERS: Final = frozenset(
+    {
+        ":status", "content-type", "content-length", "cache-control", "date", "retry-after", "retry-after-ms",
+        "openai-processing-ms", "x-should-retry",
+    },
+)
+
+#: Envoy sends host metadata to `adapt` under this attribute, as a text-format protobuf string (design: Routing).
+ATTR_HOST_METADATA: Final = "xds.upstream_host_metadata"
+ATTR_CODE_DETAILS: Final = "response.code_details"
+#: What `response.code_details` says when a real upstream answered; anything else is a local reply of Envoy.
+VIA_UPSTREAM: Final = "via_upstream"
+
+# --- names of rendered Envoy parts ----------------------------------------------------------------------------
+SIDECAR_CLUSTER: Final = "ostiary_sidecar"
+INSPECT_FILTER: Final = "ostiary.inspect"
+ADAPT_FILTER: Final = "ostiary.adapt"
+HEALTH_SERVICE: Final = "ostiary.worker"

@@ -1,0 +1,1 @@
+"""Request rates: `gcra` (pure), `ledger` (Valkey and in-memory), Lua beside it."""

@@ -1,0 +1,138 @@
+"""The policy as one immutable value: tenants, keys, models, backends, guards, limits. Pure: no files, no time.
+
+A `Policy` is named by a hash of its content, so the same directory gives the same version on every replica.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class Action(IntEnum):
+    """What policy does with a finding, in order of severity: the maximum of several wins."""
+
+    ALLOW = 0
+    FLAG = 1  # pass, and say so in the record
+    REDACT = 2  # replace the span by a typed placeholder
+    BLOCK = 3  # refuse the request, or end the answer before the span
+
+
+class Mode(StrEnum):
+    """Whether an action is carried out. Shadow is applied last: the record shows what would have happened."""
+
+    ENFORCE = "enforce"
+    SHADOW = "shadow"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleSetting:
+    """What one tenant wants of one rule in one direction."""
+
+    rule: str  # stable rule id, for example "pii.email"
+    action: Action
+    mode: Mode = Mode.ENFORCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """Requests in a window, spent by GCRA (ITU-T I.371): `requests` may come at once, then one every interval."""
+
+    requests: int
+    window_s: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """One customer of the platform: what it may call, and which guards its texts pass."""
+
+    id: str
+    models: frozenset[str]  # public model names; "*" allows every model of the policy
+    routes: frozenset[str]  # front-door paths, for example "/v1/chat/completions"; "*" allows all
+    request: Mapping[str, RuleSetting]  # rule id -> setting, for texts on the way in
+    response: Mapping[str, RuleSetting]  # the same for texts on the way out
+    rate: RateLimit | None = None
+
+    def may_call(self, path: str) -> bool:
+        """Whether the tenant's route allow-list names `path`."""
+        return "*" in self.routes or path in self.routes
+
+    def may_use(self, model: str) -> bool:
+        """Whether the tenant's model allow-list names the public model name."""
+        return "*" in self.models or model in self.models
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """An API key as the policy stores it: never the key, only HMAC-SHA-256(pepper, key) in hex."""
+
+    id: str  # public part, found in the key between prefix and secret
+    tenant: str
+    principal: str
+    scopes: tuple[str, ...]
+    digest: str
+    pepper: str  # version of the pepper that made `digest`
+    expires_at: int | None = None  # unix seconds
+    disabled: bool = False
+    rate: RateLimit | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """How a backend wants its key: header, prefix and where the secret lies. The secret itself is never in policy."""
+
+    file: str  # path, read by the worker; relative to the policy directory or absolute
+    header: str = "authorization"
+    prefix: str = "Bearer "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """One place that answers: a provider's endpoint or a self-hosted server."""
+
+    name: str
+    host: str
+    port: int
+    tls: bool
+    dialect: str = "openai"
+    base_path: str = ""  # put before the front path, for example "/openai"
+    ca_file: str | None = None  # None: the system's roots
+    sni: str | None = None  # None: `host`
+    credential: Credential | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A public model name and the backend that serves it."""
+
+    name: str
+    backend: str
+    created: int = 0  # unix seconds, shown by /v1/models
+    owned_by: str = "ostiary"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds on what is parsed and held. Each is per exchange."""
+
+    body_bytes: int = 10 * 1024 * 1024  # largest request body; four places enforce it (envoy/README.md)
+    answer_bytes: int = 50 * 1024 * 1024  # largest JSON answer that is held to be judged whole
+    event_bytes: int = 1024 * 1024  # largest single SSE event
+    json_depth: int = 32  # chat requests of real clients stay below 12
+    json_nodes: int = 200_000  # keys and items of one body
+    exchange_s: int = 600  # longest exchange, also a streamed one
+    idle_s: int = 120  # longest silence of an upstream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """One version of everything above. `version` is derived from the content by the loader."""
+
+    version: str
+    name: str
+    tenants: Mapping[str, Tenant]
+    keys: Mapping[str, Key]
+    models: Mapping[str, Model]
+    backends: Mapping[str, Backend]
+    limits: Limits
+    credential_dir: str = ""  # base of relative `Credential.file` paths; not part of the version

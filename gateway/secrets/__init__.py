@@ -1,0 +1,1 @@
+"""Secrets by reference: peppers and provider keys. Values never leave process memory."""

@@ -1,0 +1,1 @@
+"""Structured logs that cannot leak, one table of metrics."""

@@ -1,0 +1,1 @@
+"""The deterministic OpenAI-compatible upstream of `make run` and the test suites."""
