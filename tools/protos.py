@@ -1,4 +1,4 @@
-"""Compiles protos/*.proto into the checked-in *_pb2 modules, or with `--check` says which of them are stale."""
+"""Compiles protos/*.proto into the checked-in *_pb2 modules, or with `--check` names the stale ones."""
 
 import argparse
 import sys
@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from grpc_tools import protoc
+from grpc_tools import protoc  # type: ignore[import-untyped]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-#: Google's own well-known types (struct, any, duration, timestamp) come with grpcio-tools, not with the repository.
+#: Google's own well-known types (struct, any, duration, timestamp) come with grpcio-tools.
 WELL_KNOWN: Final = Path(protoc.__file__).parent / "_proto"
 SUFFIXES: Final = ("_pb2.py", "_pb2.pyi")
 
@@ -17,7 +17,7 @@ SUFFIXES: Final = ("_pb2.py", "_pb2.pyi")
 def generate(root: Path, out: Path) -> dict[str, bytes]:
     """Compile every .proto of `root`/protos into `out` and return what came out, by path below `out`.
 
-    No `_pb2_grpc.py`: the servers register generic handlers on raw bytes, so a generated servicer has no user.
+    No `_pb2_grpc.py`: the servers register generic handlers on raw bytes, a servicer has no user.
 
     Raises:
         SystemExit: the compiler refused a file; its message is already on stderr.
@@ -46,7 +46,7 @@ def generated(root: Path) -> dict[str, bytes]:
 
 
 def stale(root: Path) -> list[str]:
-    """Generated files of `root` that differ from what its .proto files give now: changed, missing or left over."""
+    """Generated files of `root` that differ from what its .proto files give now."""
     with tempfile.TemporaryDirectory() as scratch:
         fresh = generate(root, Path(scratch))
     present = generated(root)
