@@ -1,3 +1,5 @@
+"""The compiler step: what it makes, and what it calls stale."""
+
 import pytest
 
 from tools import protos

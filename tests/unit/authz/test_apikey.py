@@ -1,0 +1,178 @@
+"""API keys: their form, the check, pepper rotation, and what never shows."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz.apikey import Fault, Peppers, check, digest, mint, new_id, read_peppers
+from gateway.policy.model import Key
+
+OLD, NEW = bytes(range(32)), bytes(range(32, 64))
+PEPPERS = Peppers(current="v2", secrets={"v1": OLD, "v2": NEW})
+KEY_ID = "acme00000001"
+
+
+def counting(count: int) -> bytes:
+    return bytes(range(1, count + 1))
+
+
+def key_for(minted, **changes) -> Key:
+    record = Key(
+        id=minted.id,
+        tenant="acme",
+        principal="alice",
+        scopes=("chat",),
+        digest=minted.digest,
+        pepper=minted.pepper,
+    )
+    return replace(record, **changes)
+
+
+@pytest.fixture
+def minted():
+    return mint(KEY_ID, counting, PEPPERS)
+
+
+def test_minted_key_has_the_documented_form(minted):
+    prefix, key_id, secret = minted.text.split("_")
+    assert (prefix, key_id, len(secret)) == ("osk", KEY_ID, 43)
+    assert secret.isalnum()
+    assert minted.pepper == "v2"
+
+
+def test_minted_key_is_found(minted):
+    key = key_for(minted)
+    assert check(minted.text, {KEY_ID: key}, PEPPERS) is key
+
+
+@given(secret=st.binary(min_size=32, max_size=32))
+def test_every_secret_fits_the_form_and_is_found(secret):
+    made = mint(KEY_ID, lambda _: secret, PEPPERS)
+    key = key_for(made)
+    assert check(made.text, {KEY_ID: key}, PEPPERS) is key
+
+
+@given(first=st.binary(min_size=32, max_size=32), second=st.binary(min_size=32, max_size=32))
+def test_different_secrets_give_different_keys(first, second):
+    texts = {mint(KEY_ID, lambda _, secret=secret: secret, PEPPERS).text for secret in (first, second)}
+    assert len(texts) == len({first, second})
+
+
+@given(random=st.binary(min_size=16, max_size=16))
+def test_new_ids_fit_the_form(random):
+    assert mint(new_id(lambda _: random), counting, PEPPERS).id
+
+
+@pytest.mark.parametrize("key_id", ["", "short", "ACME00000001", "acme0000000_", "acme000000012"])
+def test_bad_id_cannot_be_minted(key_id):
+    with pytest.raises(ValueError, match="key id"):
+        mint(key_id, counting, PEPPERS)
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda text: "",
+        lambda text: text[:-1],
+        lambda text: text + "0",
+        lambda text: text + "\n",
+        lambda text: " " + text,
+        lambda text: text.upper(),
+        lambda text: text.replace("osk_", "sk_"),
+        lambda text: text.replace("_", "-"),
+        lambda text: text[:-1] + "ä",
+        lambda text: text[:-1] + "٣",  # a digit, but not of ASCII
+        lambda text: text + "," + text,
+        lambda text: "osk_" * 100_000,
+    ],
+)
+def test_malformed_key_is_refused(minted, alter):
+    assert check(alter(minted.text), {KEY_ID: key_for(minted)}, PEPPERS) is Fault.MALFORMED
+
+
+def test_unknown_id_is_refused(minted):
+    assert check(minted.text, {}, PEPPERS) is Fault.UNKNOWN
+
+
+def test_one_wrong_character_is_refused(minted):
+    other = minted.text[:-1] + ("a" if minted.text[-1] != "a" else "b")
+    assert check(other, {KEY_ID: key_for(minted)}, PEPPERS) is Fault.MISMATCH
+
+
+def test_disabled_key_is_told_apart_only_for_who_holds_the_secret(minted):
+    keys = {KEY_ID: key_for(minted, disabled=True)}
+    wrong = minted.text[:-1] + ("a" if minted.text[-1] != "a" else "b")
+    assert check(minted.text, keys, PEPPERS) is Fault.DISABLED
+    assert check(wrong, keys, PEPPERS) is Fault.MISMATCH
+
+
+def test_key_of_an_older_pepper_still_works_after_rotation(minted):
+    before = Peppers(current="v1", secrets={"v1": OLD})
+    key = key_for(mint(KEY_ID, counting, before))
+    assert key.pepper == "v1"
+    assert check(minted.text, {KEY_ID: key}, PEPPERS) is key
+
+
+def test_digest_under_another_version_is_refused(minted):
+    key = key_for(minted, pepper="v1")  # made with v2
+    assert check(minted.text, {KEY_ID: key}, PEPPERS) is Fault.MISMATCH
+
+
+def test_key_of_a_retired_pepper_is_refused_by_cause(minted):
+    key = key_for(minted, pepper="v0")
+    assert check(minted.text, {KEY_ID: key}, PEPPERS) is Fault.PEPPER
+
+
+def test_digest_of_a_retired_pepper_does_not_pass_under_the_current_one(minted):
+    # The substitute pepper only evens out the time; its result must never count.
+    key = key_for(minted, pepper="v0", digest=digest(minted.text, NEW))
+    assert check(minted.text, {KEY_ID: key}, PEPPERS) is Fault.PEPPER
+
+
+def test_record_that_holds_the_substitute_digest_matches_nothing(minted):
+    assert check(minted.text, {KEY_ID: key_for(minted, digest="0" * 64)}, PEPPERS) is Fault.MISMATCH
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"digest": "0" * 64}, {"pepper": "v0"}, {"disabled": True}, None],
+)
+def test_every_well_formed_key_costs_one_digest(minted, change, monkeypatch):
+    calls = []
+    real = digest
+    monkeypatch.setattr("authz.apikey.digest", lambda *given: calls.append(1) or real(*given))
+    check(minted.text, {} if change is None else {KEY_ID: key_for(minted, **change)}, PEPPERS)
+    assert calls == [1]
+
+
+def test_nothing_secret_shows(minted):
+    assert minted.text not in repr(minted)
+    assert repr(NEW) not in repr(PEPPERS)
+    assert "secrets" not in repr(PEPPERS)
+
+
+def test_pepper_file_is_read():
+    peppers = read_peppers(f"# made by ostiary\n\nv1: {OLD.hex()}\nv2 : {NEW.hex().upper()}  # current\n")
+    assert peppers == PEPPERS
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "no version"),
+        ("# nothing\n", "no version"),
+        ("v1\n", "line 1: expected at least 32 bytes"),
+        (f"\n: {OLD.hex()}", "line 2: expected `version"),
+        ("v1: 00ff", "at least 32 bytes"),
+        (f"v1: {OLD.hex()}0", "hex"),
+        (f"v1: {OLD.hex()}\nv1: {NEW.hex()}", "line 2: this version"),
+        ("v1: " + "zz" * 32, "hex"),
+    ],
+)
+def test_bad_pepper_file_names_the_line_and_not_the_content(text, complaint):
+    with pytest.raises(ValueError, match=complaint) as caught:
+        read_peppers(text)
+    assert OLD.hex() not in str(caught.value)
+    assert "zz" not in str(caught.value)
