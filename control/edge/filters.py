@@ -1,0 +1,247 @@
+"""The HTTP filters in the order in which a request meets them. The order is a security property."""
+
+from typing import Any, Final
+
+from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
+    HeaderMutation,
+    HeaderMutationRemoveOnMatch,
+    HeaderMutationRules,
+)
+from envoy_data_plane.envoy.config.core.v3 import ApiVersion, HeaderValue, HeaderValueOption
+from envoy_data_plane.envoy.config.core.v3 import HeaderValueOptionHeaderAppendAction as Append
+from envoy_data_plane.envoy.config.route.v3 import RateLimit, RateLimitAction, RateLimitActionRemoteAddress
+from envoy_data_plane.envoy.extensions.common.ratelimit.v3 import (
+    LocalRateLimitDescriptor,
+    RateLimitDescriptorEntry,
+)
+from envoy_data_plane.envoy.extensions.filters.http.buffer.v3 import Buffer
+from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import ExtAuthz
+from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import (
+    ExternalProcessor,
+    ExternalProcessorRouteCacheAction,
+    MetadataOptions,
+    MetadataOptionsMetadataNamespaces,
+    ProcessingMode,
+    ProcessingModeBodySendMode,
+    ProcessingModeHeaderSendMode,
+)
+from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import (
+    HeaderMutation as HeaderMutationFilter,
+)
+from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import Mutations
+from envoy_data_plane.envoy.extensions.filters.http.local_ratelimit.v3 import LocalRateLimit
+from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
+from envoy_data_plane.envoy.extensions.filters.http.upstream_codec.v3 import UpstreamCodec
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
+from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
+from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode, TokenBucket
+
+from control.edge import typed
+from control.edge.spec import EdgeSpec
+from gateway import contract
+
+#: gRPC initial metadata by which a worker knows which of the two ext_proc filters opened the stream.
+FILTER_HEADER: Final = "x-ostiary-filter"
+
+#: One year, the least that browsers' preload lists accept; API clients ignore it, consoles do not.
+_HSTS: Final = "max-age=31536000; includeSubDomains"
+#: Client addresses whose buckets are remembered (LRU). 10,000 addresses cost about 1 MiB.
+_ADDRESSES: Final = 10_000
+#: The largest JSON body authz sends with a denial is below 1 KiB; more than this is not ours.
+_DENIAL_BYTES: Final = 16 * 1024
+
+_SEND, _SKIP = ProcessingModeHeaderSendMode.SEND, ProcessingModeHeaderSendMode.SKIP
+_BODY = ProcessingModeBodySendMode
+
+
+def chain(spec: EdgeSpec, body_bytes: int) -> list[HttpFilter]:
+    """The filters of the HTTP connection manager. On the way back they run in reverse."""
+    return [
+        _filter("envoy.filters.http.header_mutation", _response_headers()),
+        _filter("envoy.filters.http.local_ratelimit", _door(spec)),
+        _filter("envoy.filters.http.buffer", Buffer(max_request_bytes=body_bytes)),
+        _filter(contract.AUTHZ_NAMESPACE, _authz(spec)),
+        _filter(contract.INSPECT_FILTER, _inspect(spec)),
+        # suppress_envoy_headers: x-envoy-* would tell clients about upstream timing and providers about
+        # timeouts.
+        _filter("envoy.filters.http.router", Router(suppress_envoy_headers=True)),
+    ]
+
+
+def attempt_chain(spec: EdgeSpec) -> list[HttpFilter]:
+    """The upstream filters of a composite cluster: run once per attempt."""
+    return [
+        _filter(contract.ADAPT_FILTER, _adapt(spec)),
+        _filter("envoy.filters.http.upstream_codec", UpstreamCodec()),
+    ]
+
+
+def owned_headers() -> list[HeaderMutation]:
+    """Removals, by prefix, of every header that only we or Envoy may set; run before any filter."""
+    return [
+        HeaderMutation(
+            remove_on_match=HeaderMutationRemoveOnMatch(
+                key_matcher=StringMatcher(prefix=prefix, ignore_case=True)
+            ),
+        )
+        for prefix in contract.OWNED_PREFIXES
+    ]
+
+
+def header(name: str, value: str, action: Append = Append.OVERWRITE_IF_EXISTS_OR_ADD) -> HeaderValueOption:
+    """A header to add; the default replaces whatever was there."""
+    return HeaderValueOption(header=HeaderValue(key=name, value=value), append_action=action)
+
+
+def _filter(name: str, config: Any) -> HttpFilter:
+    return HttpFilter(name=name, typed_config=typed.packed(config))
+
+
+def _response_headers() -> HeaderMutationFilter:
+    """Security headers on every response: first in the chain, so last on the way out, for local replies too."""
+    return HeaderMutationFilter(
+        mutations=Mutations(
+            response_mutations=[
+                HeaderMutation(append=header("strict-transport-security", _HSTS)),
+                HeaderMutation(append=header("x-content-type-options", "nosniff")),
+                # Answers hold prompts and completions; no shared cache may keep them unless we said so.
+                HeaderMutation(append=header("cache-control", "no-store", Append.ADD_IF_ABSENT)),
+                # Nothing we answer is a page: no script, frame or form may come of it.
+                HeaderMutation(
+                    append=header("content-security-policy", "default-src 'none'; frame-ancestors 'none'")
+                ),
+                HeaderMutation(append=header("referrer-policy", "no-referrer")),
+            ],
+        ),
+    )
+
+
+def _door(spec: EdgeSpec) -> LocalRateLimit:
+    """Before the body is buffered and before authz is asked: guessing keys must be cheap for us."""
+    door = spec.door
+    second = typed.seconds(1)
+    return LocalRateLimit(
+        stat_prefix="ostiary_door",
+        status=HttpStatus(code=StatusCode.TooManyRequests),
+        token_bucket=TokenBucket(
+            max_tokens=door.burst, tokens_per_fill=door.requests_per_s, fill_interval=second
+        ),
+        filter_enabled=typed.always(),
+        filter_enforced=typed.always(),
+        rate_limits=[
+            RateLimit(actions=[RateLimitAction(remote_address=RateLimitActionRemoteAddress())]),
+        ],
+        descriptors=[
+            # An empty value makes one bucket per address seen.
+            LocalRateLimitDescriptor(
+                entries=[RateLimitDescriptorEntry(key="remote_address")],
+                token_bucket=TokenBucket(
+                    max_tokens=door.address_burst,
+                    tokens_per_fill=door.address_requests_per_s,
+                    fill_interval=second,
+                ),
+            ),
+        ],
+        max_dynamic_descriptors=_ADDRESSES,
+        # An address below its own limit still draws from the common bucket.
+        always_consume_default_token_bucket=True,
+    )
+
+
+def _authz(spec: EdgeSpec) -> ExtAuthz:
+    return ExtAuthz(
+        stat_prefix="ostiary",
+        grpc_service=typed.sidecar(timeout=typed.milliseconds(spec.deadlines.authz_ms)),
+        transport_api_version=ApiVersion.V3,
+        failure_mode_allow=False,
+        # The default is 403, which says "you may not"; an unreachable authz says "nobody may, for now".
+        status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
+        # Two `authorization` headers would arrive joined by a comma without it (design, section 1).
+        encode_raw_headers=True,
+        # A mutation that HTTP forbids is a defect of ours: refuse the request (500), do not repair it.
+        validate_mutations=True,
+        include_peer_certificate=spec.tls.client_ca is not None,
+        # authz removes credentials and x-envoy-*; it has no business with pseudo headers or the authority.
+        decoder_header_mutation_rules=_rules(routing=False, system=False),
+        max_denied_response_body_bytes=_DENIAL_BYTES,
+    )
+
+
+def _inspect(spec: EdgeSpec) -> ExternalProcessor:
+    """Judges the request whole and the answer as it flows (design, "Modes, in one place")."""
+    return ExternalProcessor(
+        stat_prefix="inspect",
+        grpc_service=typed.sidecar(told=((FILTER_HEADER, "inspect"),)),
+        failure_mode_allow=False,
+        processing_mode=ProcessingMode(
+            # SKIP + BUFFERED would pick the route before the body has been judged.
+            request_header_mode=_SEND,
+            # STREAMED request bodies are duplicated by retries (envoy#36119, #45470).
+            request_body_mode=_BODY.BUFFERED,
+            # Trailers must be seen to be refused.
+            request_trailer_mode=_SEND,
+            response_header_mode=_SEND,
+            # The only mode that can hold text back, speak unasked, and end a stream cleanly.
+            response_body_mode=_BODY.FULL_DUPLEX_STREAMED,
+            response_trailer_mode=_SEND,
+        ),
+        message_timeout=typed.milliseconds(spec.deadlines.message_ms),
+        # A worker may not lengthen its own deadline.
+        max_message_timeout=None,
+        # The mode table is the guard: a worker (or whoever reached its socket) must not switch inspection
+        # off.
+        allow_mode_override=False,
+        # Only when `inspect` asks for it, which it does once, after it set the route header.
+        route_cache_action=ExternalProcessorRouteCacheAction.DEFAULT,
+        response_attributes=[contract.ATTR_CODE_DETAILS],
+        metadata_options=_metadata(
+            forwarding=(contract.AUTHZ_NAMESPACE,), receiving=(contract.OSTIARY_NAMESPACE,)
+        ),
+        # It sets plain headers and removes those of providers, x-envoy-* among them; never the authority or
+        # path.
+        mutation_rules=_rules(routing=False, system=False),
+    )
+
+
+def _adapt(spec: EdgeSpec) -> ExternalProcessor:
+    """Gives one attempt its path, authority and credential; translates bodies only where dialects differ."""
+    return ExternalProcessor(
+        stat_prefix="adapt",
+        grpc_service=typed.sidecar(told=((FILTER_HEADER, "adapt"),)),
+        failure_mode_allow=False,
+        processing_mode=ProcessingMode(
+            request_header_mode=_SEND,
+            request_body_mode=_BODY.NONE,
+            request_trailer_mode=_SKIP,
+            response_header_mode=_SKIP,
+            response_body_mode=_BODY.NONE,
+            response_trailer_mode=_SKIP,
+        ),
+        message_timeout=typed.milliseconds(spec.deadlines.message_ms),
+        # Bodies are switched on per attempt when the backend speaks another dialect.
+        allow_mode_override=True,
+        request_attributes=[contract.ATTR_HOST_METADATA],
+        metadata_options=_metadata(forwarding=(contract.OSTIARY_NAMESPACE, contract.AUTHZ_NAMESPACE)),
+        # :path and :authority of the provider are this filter's whole purpose.
+        mutation_rules=_rules(routing=True, system=True),
+    )
+
+
+def _rules(*, routing: bool, system: bool) -> HeaderMutationRules:
+    return HeaderMutationRules(
+        allow_all_routing=routing,
+        disallow_system=not system,
+        # Without it a removal of x-envoy-* is dropped without a word.
+        allow_envoy=True,
+        # A mutation outside the rules is our defect; ignored, a credential that should go would stay.
+        disallow_is_error=True,
+    )
+
+
+def _metadata(*, forwarding: tuple[str, ...], receiving: tuple[str, ...] = ()) -> MetadataOptions:
+    return MetadataOptions(
+        forwarding_namespaces=MetadataOptionsMetadataNamespaces(untyped=list(forwarding)),
+        receiving_namespaces=MetadataOptionsMetadataNamespaces(untyped=list(receiving))
+        if receiving
+        else None,
+    )

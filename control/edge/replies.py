@@ -1,0 +1,149 @@
+"""Bodies for the answers that Envoy itself makes: the same codes and shapes as the workers', for both SDKs.
+
+Envoy also passes authz's denials and ext_proc's immediate answers through this table. They carry their own
+body and the error-code header, and every mapping below steps aside for that header.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from envoy_data_plane.envoy.config.accesslog.v3 import AccessLogFilter, ExtensionFilter
+from envoy_data_plane.envoy.config.core.v3 import SubstitutionFormatString
+from envoy_data_plane.envoy.extensions.access_loggers.filters.cel.v3 import ExpressionFilter
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    LocalReplyConfig,
+    ResponseMapper,
+)
+from envoy_data_plane.google.protobuf import Struct
+
+from control.edge import filters, typed
+from gateway import contract
+from gateway.errors import DEFAULT_RETRY_AFTER_S, PLAN, Dialect, GatewayError, Kind, Retry, body_of
+
+#: Common Expression Language over the same attributes as RBAC; response headers are there before the body
+#: is made.
+_UNTOLD: Final = f"!('{contract.ERROR_CODE_HEADER}' in response.headers)"
+#: Mirrors Dialect.of_path. Without a path (request never parsed) the expression fails, and the next mapping
+#: matches.
+_ANTHROPIC: Final = "request.path.startsWith('/v1/messages')"
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """One row: which local replies, and what the client is told."""
+
+    when: str  # CEL
+    kind: Kind
+    public: str
+
+
+#: The first that matches wins. Details are Envoy's response code details, which name the cause; codes are
+#: the rest.
+_TABLE: Final = (
+    Mapping(
+        "response.code_details == 'ext_authz_error'",
+        Kind.POLICY_UNAVAILABLE,
+        "The gateway cannot check credentials at the moment and lets nobody in.",
+    ),
+    Mapping(
+        "response.code_details == 'direct_response'",
+        Kind.POLICY_UNAVAILABLE,
+        "The gateway has chosen no backend for this request and refuses it.",
+    ),
+    Mapping(
+        "response.code == 504 && response.code_details.startsWith('ext_proc')",
+        Kind.DEADLINE_EXCEEDED,
+        "The gateway did not finish judging this request in time and refused it.",
+    ),
+    Mapping(
+        "response.code_details.startsWith('ext_proc')",
+        Kind.INTERNAL,
+        "The gateway failed while judging this exchange and refused it.",
+    ),
+    Mapping(
+        "response.code_details == 'response_payload_too_large'",
+        Kind.BACKEND_ANSWER_TOO_LARGE,
+        "The backend's answer is larger than the gateway can judge.",
+    ),
+    Mapping(
+        "response.code == 503 && response.code_details.contains('overload')",
+        Kind.OVERLOADED,
+        "The gateway is full. Try again shortly.",
+    ),
+    Mapping("response.code == 404", Kind.ROUTE_UNKNOWN, "This host or path is not served here."),
+    Mapping("response.code == 408", Kind.REQUEST_TIMEOUT, "The request did not arrive in time."),
+    Mapping(
+        "response.code == 413", Kind.BODY_TOO_LARGE, "The request body is larger than the gateway accepts."
+    ),
+    Mapping(
+        "response.code == 429", Kind.RATE_LIMITED, "Too many requests are at the gateway's door. Slow down."
+    ),
+    Mapping(
+        "response.code in [403, 426]",
+        Kind.UPGRADE_REFUSED,
+        "The gateway does not take protocol upgrades. Use plain HTTP requests.",
+    ),
+    Mapping(
+        "response.code >= 400 && response.code < 500",
+        Kind.HEADER_INVALID,
+        "The request line or a header is malformed, too large or not allowed.",
+    ),
+    Mapping("response.code == 502", Kind.BACKEND_ANSWER_INVALID, "The backend broke the HTTP protocol."),
+    Mapping(
+        "response.code == 503", Kind.BACKEND_UNAVAILABLE, "The backend cannot be reached. Try again shortly."
+    ),
+    Mapping("response.code == 504", Kind.BACKEND_TIMEOUT, "The backend did not answer in time."),
+    Mapping(
+        "response.code >= 500", Kind.INTERNAL, "The gateway met an internal error and refused the exchange."
+    ),
+)
+
+
+def config() -> LocalReplyConfig:
+    """Two mappings per row: Anthropic's shape for its path, OpenAI's for every other."""
+    return LocalReplyConfig(
+        mappers=[_mapper(row, dialect) for row in _TABLE for dialect in (Dialect.ANTHROPIC, Dialect.OPENAI)],
+    )
+
+
+def _mapper(row: Mapping, dialect: Dialect) -> ResponseMapper:
+    plan = PLAN[row.kind]
+    conditions = [_UNTOLD, f"({row.when})", *([_ANTHROPIC] if dialect is Dialect.ANTHROPIC else [])]
+    body = body_of(GatewayError(row.kind, row.public), dialect, request_id="%REQ(X-REQUEST-ID)%")
+    added = [filters.header(contract.ERROR_CODE_HEADER, row.kind.value)]
+    if plan.retry is Retry.NEVER:
+        added.append(filters.header(contract.SHOULD_RETRY_HEADER, "false"))
+    else:
+        added.append(filters.header("retry-after", str(DEFAULT_RETRY_AFTER_S)))
+    return ResponseMapper(
+        filter=_when(" && ".join(conditions)),
+        # The status of the error table, so that one code never comes with two statuses.
+        status_code=plan.http,
+        headers_to_add=added,
+        body_format_override=SubstitutionFormatString(
+            content_type="application/json", json_format=Struct.from_dict(body)
+        ),
+    )
+
+
+def _when(expression: str) -> AccessLogFilter:
+    return AccessLogFilter(
+        extension_filter=ExtensionFilter(
+            name="envoy.access_loggers.extension_filters.cel",
+            typed_config=typed.packed(ExpressionFilter(expression=expression)),
+        ),
+    )
+
+
+def rows() -> tuple[Mapping, ...]:
+    """The table, for documentation and tests."""
+    return _TABLE
+
+
+def public_bodies() -> list[dict[str, Any]]:
+    """Every body in both shapes, as a client would parse it."""
+    return [
+        dict(body_of(GatewayError(row.kind, row.public), dialect))
+        for row in _TABLE
+        for dialect in (Dialect.ANTHROPIC, Dialect.OPENAI)
+    ]

@@ -1,0 +1,87 @@
+"""The route table: one exact header match per backend, and a refusal for everything else."""
+
+from typing import Final
+
+from envoy_data_plane.envoy.config.route.v3 import (
+    DirectResponseAction,
+    HeaderMatcher,
+    RetryPolicy,
+    RetryPolicyRetryBackOff,
+    Route,
+    RouteAction,
+    RouteConfiguration,
+    RouteMatch,
+    VirtualHost,
+)
+from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
+
+from control.edge import typed
+from control.edge.spec import EdgeSpec
+from gateway import contract
+from gateway.policy.model import Limits, Policy
+
+#: The clusters below them, one per backend; no route names one, so nothing reaches a backend without `adapt`.
+BACKEND_PREFIX: Final = "be-"
+
+#: Only failures in which the provider cannot have seen the request, because a second generation costs money
+#: twice.
+RETRY_ON: Final = "connect-failure,refused-stream,reset-before-request"
+RETRIES: Final = 1  # a stale keep-alive connection is the usual cause, and a new one the cure
+#: A worker notices silence first (policy `idle_s`) and tells the client in JSON; Envoy is the second lock.
+SECOND_LOCK_S: Final = 10
+
+
+def table(spec: EdgeSpec, policy: Policy, body_bytes: int) -> RouteConfiguration:
+    """The whole table. Until `inspect` has chosen, only the last route matches."""
+    return RouteConfiguration(
+        name="ostiary",
+        virtual_hosts=[
+            VirtualHost(
+                name="ostiary",
+                domains=list(spec.hosts),
+                # Replay buffer of a retry, and room for what `inspect` adds (placeholders are longer than
+                # digits). Set here and not on the connection, whose limit also bounds what a slow reader
+                # can pin.
+                request_body_buffer_limit=2 * body_bytes,
+                routes=[*(_backend(name, policy.limits) for name in sorted(policy.backends)), _refusal()],
+            ),
+        ],
+        # An unknown cluster name must stop the start, not answer 503 later.
+        validate_clusters=True,
+    )
+
+
+def _backend(name: str, limits: Limits) -> Route:
+    cluster = contract.route_of(name)
+    return Route(
+        name=cluster,
+        match=RouteMatch(
+            prefix="/",
+            headers=[HeaderMatcher(name=contract.ROUTE_HEADER, string_match=StringMatcher(exact=cluster))],
+        ),
+        # `adapt` removes it too; a provider must not learn our names even if `adapt` has a defect.
+        request_headers_to_remove=[contract.ROUTE_HEADER],
+        route=RouteAction(
+            cluster=cluster,
+            # The default is 15 s for the whole answer, which a streamed one outlives; silence is what we
+            # time.
+            timeout=typed.seconds(0),
+            idle_timeout=typed.seconds(limits.idle_s + SECOND_LOCK_S),
+            retry_policy=RetryPolicy(
+                retry_on=RETRY_ON,
+                num_retries=RETRIES,
+                retry_back_off=RetryPolicyRetryBackOff(
+                    base_interval=typed.milliseconds(25), max_interval=typed.milliseconds(250)
+                ),
+            ),
+        ),
+    )
+
+
+def _refusal() -> Route:
+    """Default deny; local_reply_config gives the JSON body."""
+    return Route(
+        name="refused",
+        match=RouteMatch(prefix="/"),
+        direct_response=DirectResponseAction(status=503),
+    )
