@@ -1,0 +1,135 @@
+"""One backend of a policy: its URL in parts, and where its credential lies. Opens no connection, no file."""
+
+import ipaddress
+import re
+from typing import Final
+
+from gateway import contract
+from gateway.policy.field import Shape, Table, shape
+from gateway.policy.model import Backend, Credential
+from gateway.policy.problem import Problems, shown
+from gateway.policy.tree import Scalar
+
+#: Dialects that `adapt` can speak to a provider.
+DIALECTS: Final = ("openai",)
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}  # RFC 9110, sections 4.2.1 and 4.2.2
+_MAX_PORT: Final = 65_535
+
+_URL: Final = shape(r"[!-~]{1,512}", "a URL such as https://api.openai.com, without spaces")
+_PARTS: Final = re.compile(
+    r"(?P<scheme>[a-z]+)://(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<host>[A-Za-z0-9.-]+))(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<path>(?:/[A-Za-z0-9._~-]*)*)",
+)
+_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123, section 2.1
+_SNI: Final = shape(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", "a host name in lower case")
+_FILE: Final = shape(r"[^\x00-\x1f\x7f]{1,1024}", "a path without control characters")
+_HEADER: Final = shape(r"[a-z0-9][a-z0-9-]{0,63}", "a header name in lower case")
+_PREFIX: Final = shape(r"[ -~]{0,32}", 'at most 32 printable ASCII characters, such as "Bearer "')
+#: Headers that HTTP itself owns (RFC 9110, section 7.6.1) or that frame the message: never a credential.
+_FRAMING: Final = frozenset(
+    {"connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"},
+)
+
+
+def read_backend(name: Scalar, table: Table, problems: Problems) -> Backend:
+    """One entry of backends.yaml."""
+    url = table.scalar("url", _URL)
+    scheme, host, port, base_path = _split(url, table, problems) if url else ("https", "", 443, "")
+    backend = Backend(
+        name=name.text,
+        host=host,
+        port=port,
+        tls=scheme == "https",
+        dialect=table.choice("dialect", DIALECTS, default="openai"),
+        base_path=base_path,
+        ca_file=table.maybe("ca_file", _FILE),
+        sni=table.maybe("sni", _SNI),
+        credential=_credential(table.table("credential"), problems),
+    )
+    if table.node("allow_plaintext") is not None:
+        why = "prompts and provider keys would cross the network in the clear"
+        problems.add(
+            table.mark, (*table.path, "allow_plaintext"), f"there is no such switch: {why}", "use https"
+        )
+    table.close()
+    return backend
+
+
+def _split(url: Scalar, table: Table, problems: Problems) -> tuple[str, str, int, str]:
+    """(scheme, host, port, base path); what cannot be used is reported."""
+    path = (*table.path, "url")
+    parts = _PARTS.fullmatch(url.text)
+    if parts is None or parts["scheme"] not in _DEFAULT_PORTS:
+        # The URL is not shown: the usual reason is a user name and password in it.
+        form = "scheme://host[:port][/base_path] with https, or http for loopback; no user, query or fragment"
+        problems.add(url.mark, path, f"expected {form}")
+        return "https", "", 443, ""
+    scheme = parts["scheme"]
+    host = (parts["v6"] or parts["host"]).lower().rstrip(".")
+    port = int(parts["port"]) if parts["port"] else _DEFAULT_PORTS[scheme]
+    if not 1 <= port <= _MAX_PORT:
+        problems.add(url.mark, path, f"expected a port from 1 to {_MAX_PORT}, found {port}")
+    reason = _bad_host(host, v6=parts["v6"] is not None)
+    if reason:
+        problems.add(url.mark, path, f"{reason}: {shown(host)}")
+    elif scheme == "http" and not is_loopback(host):
+        why = "prompts and provider keys would cross the network in the clear"
+        problems.add(url.mark, path, f"plaintext http goes to loopback only: {why}", "use https")
+    return scheme, host, port, _base_path(parts["path"], url, path, problems)
+
+
+def _base_path(text: str, url: Scalar, path: tuple[str, ...], problems: Problems) -> str:
+    base = text.rstrip("/")
+    segments = base.split("/")[1:]
+    if any(segment in {"", ".", ".."} for segment in segments):
+        problems.add(url.mark, path, "the base path holds an empty, `.` or `..` segment")
+    if segments and segments[-1] == "v1":
+        # Front paths start with /v1, so that https://host/v1 would call /v1/v1/chat/completions.
+        problems.add(
+            url.mark, path, "the base path ends in /v1", "leave /v1 away: the called path brings its own"
+        )
+    return base
+
+
+def _bad_host(host: str, *, v6: bool) -> str:
+    """Why `host` cannot be a backend, or ""."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        labels = host.split(".")
+        well_formed = all(_LABEL.fullmatch(label) for label in labels) and len(host) <= 253  # noqa: PLR2004
+        # A name whose last label is a number is an IPv4 address to some resolvers (WHATWG URL, 3.5).
+        if v6 or not well_formed or re.fullmatch(r"[0-9]+|0x[0-9a-f]*", labels[-1]):
+            return "not a host name or address"
+        return ""
+    # Link-local holds the credential services of clouds (169.254.169.254).
+    if address.is_link_local or address.is_multicast or address.is_unspecified:
+        return "not an address of a backend"
+    return ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether traffic to `host` stays on this machine. Names other than localhost may resolve anywhere."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"  # RFC 6761, section 6.3
+
+
+def _credential(table: Table | None, problems: Problems) -> Credential | None:
+    if table is None:
+        return None
+    header = table.scalar("header", _HEADER, optional=True)
+    if header and (header.text in _FRAMING or header.text.startswith(contract.OWNED_PREFIXES)):
+        problems.add(header.mark, (*table.path, "header"), f"{shown(header.text)} cannot carry a credential")
+    name = header.text if header else "authorization"
+    credential = Credential(
+        file=table.text("file", _FILE),
+        header=name,
+        prefix=table.text("prefix", _PREFIX, default="Bearer " if name == "authorization" else ""),
+    )
+    table.close()
+    return credential
+
+
+BACKEND_NAME: Final[Shape] = shape(r"[a-z0-9-]{1,40}", "1 to 40 of a-z, 0-9 and -")
