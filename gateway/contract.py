@@ -70,3 +70,8 @@ SIDECAR_CLUSTER: Final = "ostiary_sidecar"
 INSPECT_FILTER: Final = "ostiary.inspect"
 ADAPT_FILTER: Final = "ostiary.adapt"
 HEALTH_SERVICE: Final = "ostiary.worker"
+
+
+def route_of(backend: str) -> str:
+    """The name of the composite cluster, and so of the route header's value, that serves a backend."""
+    return f"oc-{backend}"

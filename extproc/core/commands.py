@@ -30,11 +30,6 @@ class PassRequestBody:
 
 
 @dataclass(frozen=True, slots=True)
-class PassRequestTrailers:
-    """Acknowledge request trailers."""
-
-
-@dataclass(frozen=True, slots=True)
 class PassResponseHead:
     """Let response headers go to the client, changed."""
 
@@ -51,7 +46,9 @@ class SendBody:
 
 @dataclass(frozen=True, slots=True)
 class PassResponseTrailers:
-    """Let response trailers end the answer."""
+    """Let response trailers end the answer, without the named ones."""
+
+    remove: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,6 @@ class Put:
 Command = (
     PassRequestHead
     | PassRequestBody
-    | PassRequestTrailers
     | PassResponseHead
     | SendBody
     | PassResponseTrailers

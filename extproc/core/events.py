@@ -50,7 +50,9 @@ class ResponseChunk:
 
 @dataclass(frozen=True, slots=True)
 class ResponseTrailers:
-    """Response trailers end the answer."""
+    """Response trailers end the answer. Only their names matter: none is passed on."""
+
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,72 @@
+"""What one attempt at one backend needs: path, authority, credential; and nothing of any other attempt. Pure.
+
+Envoy shares request headers between attempts (design: Routing and attempts), so every known credential header and
+everything of ours is removed before anything is set.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from extproc.core.commands import HeaderChange
+from extproc.core.events import Headers
+from gateway import contract
+from gateway.errors import GatewayError, Kind
+from gateway.policy.model import Backend, Policy
+
+#: Says who is behind the gateway; no provider needs to know.
+_PRIVATE_HEADERS: Final = frozenset(
+    {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-client-cert", "x-forwarded-host", "forwarded", "via",
+     "x-request-id", "traceparent", "tracestate", "baggage"},
+)  # fmt: skip
+_DEFAULT_PORTS: Final = {True: 443, False: 80}
+
+
+class Keys(Protocol):
+    """Provider credentials in memory."""
+
+    def value(self, policy: Policy, backend: str) -> str | None:
+        """The header value for a backend; "" when it needs none; None when there is none to be had."""
+        ...
+
+
+def prepare(
+    headers: Headers, backend_name: str, told: Mapping[str, str], policy: Policy | None, keys: Keys
+) -> HeaderChange:
+    """The header change for one attempt. Raises GatewayError when the attempt must not happen."""
+    if policy is None:
+        raise _refused(f"policy {told.get(contract.POLICY, 'none')} is not held here")
+    allowed = told.get(contract.BACKENDS, "").split(",")
+    backend = policy.backends.get(backend_name)
+    if backend is None or backend_name not in allowed:
+        raise _refused(f"host of backend {backend_name or 'unknown'} is outside the pinned set")
+    secret = keys.value(policy, backend_name)
+    if secret is None:
+        raise _refused(f"no credential for backend {backend_name}")
+    front = told.get(contract.FRONT_PATH, "")
+    if not front.startswith("/"):
+        raise _refused("inspect pinned no path")
+    put = [(":path", backend.base_path + front), (":authority", authority(backend))]
+    if backend.credential is not None and secret:
+        put.append((backend.credential.header.lower(), secret))
+    written = {name for name, _ in put}
+    remove = tuple(sorted({name for name, _ in headers if _foreign(name) and name not in written}))
+    return HeaderChange(put=tuple(put), remove=remove)
+
+
+def authority(backend: Backend) -> str:
+    """Host and, where it is not the scheme's own, port (RFC 9110 section 7.2)."""
+    host = f"[{backend.host}]" if ":" in backend.host else backend.host
+    return host if backend.port == _DEFAULT_PORTS[backend.tls] else f"{host}:{backend.port}"
+
+
+def _foreign(name: str) -> bool:
+    return (
+        name in contract.CREDENTIAL_HEADERS
+        or name in _PRIVATE_HEADERS
+        or name == contract.ACCEPT_ENCODING
+        or name.startswith(contract.OWNED_PREFIXES)
+    )
+
+
+def _refused(cause: str) -> GatewayError:
+    return GatewayError(Kind.BACKEND_UNAVAILABLE, "The model is not available at the moment.", cause=cause)

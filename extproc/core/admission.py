@@ -1,0 +1,118 @@
+"""Whether a request may go upstream, and in which form. Pure functions; every no is a GatewayError."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from extproc.core import body as request_body
+from extproc.core.texts import lay
+from extproc.guardrails.guard import Guard, Tally
+from extproc.providers.door import Door, Opened
+from extproc.providers.openai import DOORS
+from gateway.errors import GatewayError, Kind, Rendered
+from gateway.policy.model import Model, Policy, Tenant
+
+_JSON: Final = "application/json"
+MODELS_PATH: Final = "/v1/models"
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request that may pass. `raw` None means: byte for byte as the client wrote it."""
+
+    raw: bytes | None
+    redacted: bool
+    prompt_chars: int
+
+
+def door_of(path: str) -> Door:
+    """The front door for `path`; authz lets no other path through, so this is the second lock."""
+    door = DOORS.get(path)
+    if door is None:
+        raise GatewayError(Kind.ROUTE_UNKNOWN, "The gateway has no such route.")
+    return door
+
+
+def check_head(headers: dict[str, str], *, empty: bool) -> None:
+    """Refuse bodies that could not be read: wrong type, compressed, missing."""
+    if empty:
+        raise GatewayError(Kind.BODY_EMPTY, "The request has no body; send a JSON object.")
+    kind, _, parameters = headers.get("content-type", "").partition(";")
+    charset = parameters.replace(" ", "").lower()
+    if kind.strip().lower() != _JSON or charset not in {"", "charset=utf-8", 'charset="utf-8"'}:
+        raise GatewayError(Kind.CONTENT_TYPE_UNSUPPORTED, f"Send the body as {_JSON} in UTF-8.")
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise GatewayError(
+            Kind.CONTENT_ENCODING_UNSUPPORTED,
+            "Compressed request bodies cannot be inspected; send the body without content-encoding.",
+        )
+
+
+def parse(raw: bytes, policy: Policy) -> dict[str, Any]:
+    """The body as a JSON object within the policy's bounds."""
+    limit = policy.limits.body_bytes
+    if len(raw) > limit:
+        raise GatewayError(Kind.BODY_TOO_LARGE, f"The request body is larger than {limit} bytes.")
+    return request_body.parse(raw, policy.limits)
+
+
+def choose(model: str, policy: Policy, tenant: Tenant) -> Model:
+    """The model that a public name stands for, if the tenant may use it."""
+    chosen = policy.models.get(model)
+    if chosen is None:
+        raise unknown_model()
+    if not tenant.may_use(chosen.name):
+        raise GatewayError(Kind.MODEL_FORBIDDEN, "Your tenant may not use this model.", param="model")
+    return chosen
+
+
+def unknown_model() -> GatewayError:
+    """No such model, or none that the caller may see."""
+    return GatewayError(
+        Kind.MODEL_UNKNOWN,
+        "The gateway knows no model of this name. GET /v1/models lists those that you may use.",
+        param="model",
+    )
+
+
+def admit(raw: bytes, tree: dict[str, Any], opened: Opened, door: Door, guard: Guard, tally: Tally) -> Admitted:
+    """Lay the guard over the request and write the bytes that go upstream."""
+    laid = lay(tree, guard, tally)
+    if laid.blocked is not None:
+        raise GatewayError(
+            Kind.REQUEST_BLOCKED,
+            f"The request holds data that policy does not let through (rule {laid.blocked}). Remove it and retry.",
+            cause=laid.blocked,
+        )
+    out: bytes | None = None
+    edited = laid.changed
+    if opened.stream:
+        if laid.changed:
+            door.force_usage(tree)
+        else:
+            out = door.splice_usage(raw, tree)
+            if out is None:
+                door.force_usage(tree)
+                edited = True
+            elif out is raw:
+                out = None
+    if edited:
+        out = orjson.dumps(tree)
+    return Admitted(out, laid.changed, sum(map(len, laid.texts)))
+
+
+def models_page(path: str, policy: Policy, tenant: Tenant) -> Rendered:
+    """GET /v1/models and /v1/models/{id}: what the tenant may use, answered by the gateway itself."""
+    entries = [
+        {"id": m.name, "object": "model", "created": m.created, "owned_by": m.owned_by}
+        for name, m in sorted(policy.models.items())
+        if tenant.may_use(name)
+    ]
+    page: Any = {"object": "list", "data": entries}
+    if path != MODELS_PATH:
+        wanted = path.removeprefix(f"{MODELS_PATH}/")
+        page = next((entry for entry in entries if entry["id"] == wanted), None)
+        if page is None:
+            raise unknown_model()
+    return Rendered(200, (("content-type", _JSON),), orjson.dumps(page))

@@ -1,0 +1,363 @@
+"""One HTTP exchange as ext_proc shows it: events in, commands out. Never waits, never logs; made for each stream.
+
+Whatever goes wrong in here refuses the exchange: `receive` gives the refusal that is still possible (a JSON answer
+before the first byte, an error event after it) and, once in the life of an exchange, the record that says so.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from extproc.core import admission
+from extproc.core.commands import (
+    Answer,
+    Command,
+    HeaderChange,
+    PassRequestBody,
+    PassRequestHead,
+    PassResponseHead,
+    PassResponseTrailers,
+    Put,
+    SendBody,
+)
+from extproc.core.events import (
+    Event,
+    Expired,
+    Gone,
+    RequestBody,
+    RequestHead,
+    RequestTrailers,
+    ResponseChunk,
+    ResponseHead,
+    ResponseTrailers,
+)
+from extproc.core.journal import Journal
+from extproc.core.reply import JsonReply, Reply, StreamReply
+from extproc.core.states import NEXT, IllegalTransitionError, State
+from extproc.guardrails.guard import Guard, Tally
+from extproc.providers.door import Door, Opened, Seen
+from gateway import contract
+from gateway.clock import Clock
+from gateway.errors import Dialect, GatewayError, Kind, Rendered, render, unexpected
+from gateway.policy.model import Policy, Tenant
+
+_JSON: Final = "application/json"
+_SSE: Final = "text/event-stream"
+
+
+class World(Protocol):
+    """What an exchange may look up. Everything in it is in memory."""
+
+    def policy(self, version: str) -> Policy | None:
+        """The pinned policy version, or None when this worker does not hold it."""
+        ...
+
+    def guard(self, policy: Policy, tenant: Tenant, direction: str) -> Guard:
+        """The compiled guard of a tenant for "request" or "response"."""
+        ...
+
+    def ready(self, policy: Policy, backend: str) -> bool:
+        """Whether the backend's credential is at hand."""
+        ...
+
+
+class Exchange:
+    """The state machine. Order of the sections below is the order of events."""
+
+    def __init__(self, world: World, clock: Clock) -> None:
+        self.state = State.IDLE
+        self._world = world
+        self._journal = Journal(clock)
+        self._dialect = Dialect.OPENAI
+        self._tally_in, self._tally_out = Tally(), Tally()
+        self._guard_in: Guard | None = None
+        self._guard_out: Guard | None = None
+        self._head: ResponseHead | None = None  # held back until the first byte behind it was judged
+        self._recorded = False
+        # Set on the way through the states; a state is entered only after what it needs.
+        self._policy: Policy
+        self._tenant: Tenant
+        self._door: Door
+        self._opened: Opened
+        self._reply: Reply
+
+    @property
+    def finished(self) -> bool:
+        """Whether ending the RPC now would let nothing unguarded pass."""
+        return self.state is State.DONE
+
+    def receive(self, event: Event) -> tuple[Command, ...]:
+        """Take one event and say what to do. A failure inside is a refusal, never an exception."""
+        if self.state is State.DONE:
+            return ()
+        step = (self.state, type(event))
+        try:
+            if step not in NEXT:
+                raise _illegal(step)
+            commands = _HANDLERS[type(event)](self, event)
+            if self.state not in NEXT[step]:
+                raise _illegal((self.state, type(event)))
+        except GatewayError as error:
+            commands = self._refuse(error)
+        except Exception as error:  # noqa: BLE001 - nobody knows what it is, so it must refuse
+            commands = self._refuse(unexpected(error))
+        return commands
+
+    # --- request ------------------------------------------------------------------------------------------
+
+    def _request_head(self, event: RequestHead) -> tuple[Command, ...]:
+        headers = dict(event.headers)
+        journal = self._journal
+        journal.method, journal.path = headers.get(":method", ""), headers.get(":path", "").partition("?")[0]
+        self._dialect = Dialect.of_path(journal.path)
+        caller = event.caller
+        if caller is None:
+            raise GatewayError(Kind.INTERNAL, "The request was not authorised.", cause="no metadata from authz")
+        journal.caller = caller
+        policy = self._world.policy(caller.policy)
+        tenant = policy.tenants.get(caller.tenant) if policy is not None else None
+        if policy is None or tenant is None:
+            raise GatewayError(
+                Kind.POLICY_UNAVAILABLE,
+                "The gateway is changing its policy. Try again in a moment.",
+                cause=f"policy {caller.policy} with tenant {caller.tenant} is not held here",
+            )
+        self._policy, self._tenant = policy, tenant
+        if journal.path == admission.MODELS_PATH or journal.path.startswith(f"{admission.MODELS_PATH}/"):
+            return self._answer(admission.models_page(journal.path, policy, tenant), "models", "completed")
+        self._door = admission.door_of(journal.path)
+        admission.check_head(headers, empty=event.end_of_stream)
+        self.state = State.BODY
+        return (PassRequestHead(),)
+
+    def _request_body(self, event: RequestBody) -> tuple[Command, ...]:
+        if not event.end_of_stream:
+            raise _trailers()
+        journal, policy = self._journal, self._policy
+        journal.request_bytes = len(event.body)
+        tree = admission.parse(event.body, policy)
+        opened = self._opened = self._door.open(tree)
+        model = admission.choose(opened.model, policy, self._tenant)
+        journal.model, journal.streamed = model.name, opened.stream
+        if not self._world.ready(policy, model.backend):
+            raise GatewayError(
+                Kind.BACKEND_UNAVAILABLE,
+                "The model is not available at the moment.",
+                cause=f"no credential for backend {model.backend}",
+            )
+        journal.backend = model.backend
+        self._guard_in = self._world.guard(policy, self._tenant, "request")
+        admitted = admission.admit(event.body, tree, opened, self._door, self._guard_in, self._tally_in)
+        journal.prompt_chars = admitted.prompt_chars
+        self.state = State.UPSTREAM
+        caller = journal.caller
+        metadata = {
+            contract.TENANT: caller.tenant,
+            contract.POLICY: caller.policy,
+            contract.REQUEST_ID: caller.request_id,
+            contract.MODEL: model.name,
+            contract.BACKENDS: model.backend,
+            contract.FRONT_PATH: journal.path,
+            contract.DECISION: "redact" if admitted.redacted else "allow",
+        }
+        change = HeaderChange(put=((contract.ROUTE_HEADER, contract.route_of(model.backend)),))
+        return (PassRequestBody(change, admitted.raw, metadata),)
+
+    def _request_trailers(self, event: RequestTrailers) -> tuple[Command, ...]:
+        del event
+        raise _trailers()
+
+    # --- response -----------------------------------------------------------------------------------------
+
+    def _response_head(self, event: ResponseHead) -> tuple[Command, ...]:
+        headers = dict(event.headers)
+        status = self._journal.status = int(headers.get(":status", "0"))
+        details = event.attributes.get(contract.ATTR_CODE_DETAILS, "")
+        if self.state is not State.UPSTREAM:
+            return self._local(event, headers, details)
+        if details != contract.VIA_UPSTREAM:
+            raise _of_envoy(status, headers.get(contract.ERROR_CODE_HEADER, ""), details)
+        seen = Seen()
+        if status < 400:
+            self._journal.seen = seen  # an answer bills from its first byte, an error does not
+        if event.end_of_stream:
+            return (_pass(event), *self._finish("completed" if status < 400 else "failed"))
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        streams = kind == _SSE and self._opened.stream and status < 300
+        _check_answer(status, kind, headers.get("content-encoding", ""), streams=streams)
+        limits = self._policy.limits
+        guard = self._guard_out = self._world.guard(self._policy, self._tenant, "response")
+        if streams:
+            stream = self._door.stream(guard, self._tally_out, seen, show_usage=self._opened.wants_usage)
+            self._reply = StreamReply(stream, limits.event_bytes)
+            self.state = State.STREAM
+        else:
+            self._reply = JsonReply(self._door, guard, self._tally_out, seen, limits.answer_bytes)
+            self.state = State.COLLECT
+        self._head = event
+        return ()
+
+    def _local(self, event: ResponseHead, headers: dict[str, str], details: str) -> tuple[Command, ...]:
+        """A reply of Envoy or authz to a request that went nowhere: no upstream text is in it."""
+        self._recorded = contract.REFUSED_BY_HEADER in headers  # authz put it on record and knows more
+        self._journal.code = headers.get(contract.ERROR_CODE_HEADER, f"envoy_{self._journal.status}")
+        self._journal.reason = details[:_REASON_CHARS]
+        head = PassResponseHead(HeaderChange(remove=(contract.REFUSED_BY_HEADER,)))
+        if event.end_of_stream:
+            return (head, *self._finish("refused"))
+        self.state = State.LOCAL
+        return (head,)
+
+    def _response_chunk(self, event: ResponseChunk) -> tuple[Command, ...]:
+        if self.state is State.LOCAL:
+            send = SendBody(event.body, event.end_of_stream)
+            return (send, *self._finish("refused")) if event.end_of_stream else (send,)
+        out = self._reply.feed(event.body, last=event.end_of_stream)
+        if self._reply.blocked is not None:
+            return self._cut(_answer_blocked(self._reply.blocked), out)
+        if not out and not event.end_of_stream:
+            return ()  # FULL_DUPLEX asks for no answer to each message; a message saved is 80 microseconds
+        self._journal.answer_bytes += len(out)
+        commands = (*self._release_head(), SendBody(out, event.end_of_stream))
+        return (*commands, *self._finish(self._outcome())) if event.end_of_stream else commands
+
+    def _response_trailers(self, event: ResponseTrailers) -> tuple[Command, ...]:
+        trailers = PassResponseTrailers(event.names)
+        if self.state is State.LOCAL:
+            return (trailers, *self._finish("refused"))
+        out = self._reply.feed(b"", last=True)
+        if self._reply.blocked is not None:
+            return self._cut(_answer_blocked(self._reply.blocked), out)
+        self._journal.answer_bytes += len(out)
+        body = (SendBody(out, end_of_stream=False),) if out else ()
+        return (*self._release_head(), *body, trailers, *self._finish(self._outcome()))
+
+    # --- endings ------------------------------------------------------------------------------------------
+
+    def _expired(self, event: Expired) -> tuple[Command, ...]:
+        if self.state not in {State.COLLECT, State.STREAM}:
+            return ()  # before the answer's head only Envoy may speak; its own timers are set (envoy/README.md)
+        if event.which == "idle":
+            raise GatewayError(Kind.BACKEND_TIMEOUT, "The model stopped answering.", cause="idle")
+        raise GatewayError(Kind.DEADLINE_EXCEEDED, "The exchange took longer than policy allows.", cause="exchange")
+
+    def _gone(self, event: Gone) -> tuple[Command, ...]:
+        del event
+        return self._finish("aborted")
+
+    def _outcome(self) -> str:
+        return "completed" if self._journal.status < 400 else "failed"
+
+    def _refuse(self, error: GatewayError) -> tuple[Command, ...]:
+        if self.state in {State.COLLECT, State.STREAM}:
+            return self._cut(error, b"")
+        self._journal.code, self._journal.reason = error.kind.value, error.cause[:_REASON_CHARS]
+        if self.state is State.LOCAL:
+            # Its head is out and no upstream text can follow: the stream is just ended.
+            return (SendBody(b"", end_of_stream=True), *self._finish("failed"))
+        outcome = "failed" if self.state is State.UPSTREAM else "refused"
+        return self._answer(render(error, self._dialect, self._journal.caller.request_id), error.kind.value, outcome)
+
+    def _cut(self, error: GatewayError, released: bytes) -> tuple[Command, ...]:
+        """End an answer: by a JSON refusal before its first byte, by the dialect's error event after it."""
+        self._journal.code, self._journal.reason = error.kind.value, error.cause[:_REASON_CHARS]
+        if self._head is not None:
+            # Words that were released in the same breath stay back: the caller gets one clear refusal.
+            rendered = render(error, self._dialect, self._journal.caller.request_id)
+            outcome = "refused" if error.kind is Kind.ANSWER_BLOCKED else "failed"
+            return self._answer(rendered, error.kind.value, outcome)
+        tail = released + self._reply.cut(error)
+        self._journal.answer_bytes += len(tail)
+        return (SendBody(tail, end_of_stream=True), *self._finish("cut"))
+
+    def _answer(self, rendered: Rendered, details: str, outcome: str) -> tuple[Command, ...]:
+        self._journal.status = rendered.status
+        self._journal.answer_bytes = len(rendered.body)
+        return (Answer(rendered, details), *self._finish(outcome))
+
+    def _release_head(self) -> tuple[Command, ...]:
+        head, self._head = self._head, None
+        return (_pass(head),) if head is not None else ()
+
+    def _finish(self, outcome: str) -> tuple[Command, ...]:
+        self.state = State.DONE
+        self._head = None
+        if self._recorded:
+            return ()
+        self._recorded = True
+        found = self._tally_in.found(self._guard_in, "request") if self._guard_in is not None else ()
+        if self._guard_out is not None:
+            found += self._tally_out.found(self._guard_out, "response")
+        return (Put(self._journal.close(outcome, found)),)
+
+
+_HANDLERS: Final[dict[type[Event], Callable[[Exchange, Any], tuple[Command, ...]]]] = {
+    RequestHead: Exchange._request_head,  # noqa: SLF001 - the class's own table
+    RequestBody: Exchange._request_body,  # noqa: SLF001
+    RequestTrailers: Exchange._request_trailers,  # noqa: SLF001
+    ResponseHead: Exchange._response_head,  # noqa: SLF001
+    ResponseChunk: Exchange._response_chunk,  # noqa: SLF001
+    ResponseTrailers: Exchange._response_trailers,  # noqa: SLF001
+    Expired: Exchange._expired,  # noqa: SLF001
+    Gone: Exchange._gone,  # noqa: SLF001
+}
+
+_REASON_CHARS: Final = 160  # enough for Envoy's code details; a record is not a dump
+
+#: What a reply of Envoy's own router means to the client.
+_ROUTER_WORDS: Final = {
+    Kind.BACKEND_UNAVAILABLE: "The model is not reachable at the moment.",
+    Kind.BACKEND_TIMEOUT: "The model did not answer in time.",
+    Kind.INTERNAL: "The gateway could not finish the exchange.",
+}
+
+
+def _of_envoy(status: int, code: str, details: str) -> GatewayError:
+    """A local reply after the request was sent on: the router's (no host, reset, timeout) or a refusal by `adapt`."""
+    if code in set(Kind):
+        kind = Kind(code)
+    else:
+        kind = Kind.BACKEND_TIMEOUT if status == 504 else Kind.BACKEND_UNAVAILABLE
+    return GatewayError(kind, _ROUTER_WORDS.get(kind, "The request was refused."), cause=f"envoy: {details}")
+
+
+def _check_answer(status: int, kind: str, encoding: str, *, streams: bool) -> None:
+    """Refuse answers that cannot be read: compressed, of another type, or about the gateway's own credential."""
+    if encoding.lower() not in {"", "identity"}:
+        raise GatewayError(
+            Kind.BACKEND_ANSWER_INVALID,
+            "The model's answer was compressed, so it could not be inspected and was withheld.",
+            cause="backend answered with a content-encoding",
+        )
+    if status == 401:
+        raise GatewayError(
+            Kind.BACKEND_UNAVAILABLE,
+            "The model's provider refused the gateway's own credential. Tell your platform team.",
+            cause="backend answered 401",
+        )
+    if kind != _JSON and not streams:
+        raise GatewayError(
+            Kind.BACKEND_UNAVAILABLE if status in {429, 503} else Kind.BACKEND_ANSWER_INVALID,
+            "The model's provider answered in a form that cannot be inspected; the answer was withheld.",
+            cause=f"backend answered {status} with another content type",
+        )
+
+
+def _pass(head: ResponseHead) -> PassResponseHead:
+    allowed = contract.UPSTREAM_RESPONSE_HEADERS
+    return PassResponseHead(HeaderChange(remove=tuple(sorted({n for n, _ in head.headers if n not in allowed}))))
+
+
+def _answer_blocked(rule: str) -> GatewayError:
+    return GatewayError(
+        Kind.ANSWER_BLOCKED,
+        f"The answer held data that policy does not let through (rule {rule}).",
+        cause=rule,
+    )
+
+
+def _trailers() -> GatewayError:
+    return GatewayError(Kind.TRAILERS_REFUSED, "Request trailers are not accepted; send headers instead.")
+
+
+def _illegal(step: tuple[State, type[Event]]) -> IllegalTransitionError:
+    return IllegalTransitionError(f"{step[1].__name__} in state {step[0].value}")

@@ -1,0 +1,73 @@
+"""What an exchange remembers for its audit record. Facts only, never text."""
+
+from typing import Final
+
+from extproc.providers.door import Seen
+from gateway.audit.record import Found, Record, Usage
+from gateway.clock import Clock
+from gateway.identity import Caller
+
+NOBODY: Final = Caller(tenant="", principal="", key_id="", scopes=(), policy="", request_id="")
+#: English prose has about four characters to a token (OpenAI's own rule of thumb); used when a provider tells nothing.
+CHARS_PER_TOKEN: Final = 4
+
+
+class Journal:
+    """The growing record of one exchange."""
+
+    __slots__ = (
+        "_began_s", "_clock", "_started_at", "answer_bytes", "backend", "caller", "code", "method", "model", "path",
+        "prompt_chars", "reason", "request_bytes", "seen", "status", "streamed",
+    )  # fmt: skip
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._started_at = clock.now()
+        self._began_s = clock.monotonic()
+        self.caller = NOBODY
+        self.method = self.path = self.model = self.backend = self.code = self.reason = ""
+        self.status = self.request_bytes = self.answer_bytes = self.prompt_chars = 0
+        self.streamed = False
+        self.seen: Seen | None = None  # set when a backend began to answer: from then on it bills
+
+    def close(self, outcome: str, found: tuple[Found, ...]) -> Record:
+        """The finished record."""
+        caller = self.caller
+        return Record(
+            writer="inspect",
+            request_id=caller.request_id,
+            started_at=self._started_at,
+            duration_s=self._clock.monotonic() - self._began_s,
+            tenant=caller.tenant,
+            principal=caller.principal,
+            key_id=caller.key_id,
+            policy=caller.policy,
+            method=self.method,
+            path=self.path,
+            model=self.model,
+            backend=self.backend,
+            status=self.status,
+            outcome=outcome,
+            code=self.code,
+            reason=self.reason,
+            streamed=self.streamed,
+            request_bytes=self.request_bytes,
+            answer_bytes=self.answer_bytes,
+            found=found,
+            usage=self._usage(),
+        )
+
+    def _usage(self) -> Usage | None:
+        seen = self.seen
+        if seen is None:
+            return None
+        told = seen.input_tokens is not None and seen.output_tokens is not None
+        return Usage(
+            input_tokens=_or_estimate(seen.input_tokens, self.prompt_chars),
+            output_tokens=_or_estimate(seen.output_tokens, seen.text_chars),
+            source="provider" if told else "estimate",
+        )
+
+
+def _or_estimate(told: int | None, chars: int) -> int:
+    return told if told is not None else -(-chars // CHARS_PER_TOKEN)

@@ -1,0 +1,100 @@
+"""An answer on its way out: gathered and judged whole (JSON), or guarded event by event (SSE). One interface."""
+
+from typing import Protocol
+
+import orjson
+
+from extproc.core.sse import Framer
+from extproc.core.texts import lay
+from extproc.guardrails.guard import Guard, Tally
+from extproc.providers.door import Door, Seen, StreamGuard
+from gateway.errors import GatewayError, Kind
+
+
+class Reply(Protocol):
+    """Takes an answer's bytes as they come and gives back those that may leave."""
+
+    blocked: str | None  # the rule that ended the answer, once one did
+
+    def feed(self, data: bytes, *, last: bool) -> bytes:
+        """Bytes that may leave now. With `last` nothing more comes and nothing stays behind."""
+        ...
+
+    def cut(self, error: GatewayError) -> bytes:
+        """How the answer's form tells an error after its first byte."""
+        ...
+
+
+class JsonReply:
+    """A JSON answer: held until it is whole, at most `limit_bytes`."""
+
+    def __init__(self, door: Door, guard: Guard, tally: Tally, seen: Seen, limit_bytes: int) -> None:
+        self.blocked: str | None = None
+        self._door, self._guard, self._tally, self._seen = door, guard, tally, seen
+        self._limit_bytes = limit_bytes
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes, *, last: bool) -> bytes:
+        """Nothing until the last byte came; then the guarded whole."""
+        self._size += len(data)
+        if self._size > self._limit_bytes:
+            self._parts.clear()
+            raise GatewayError(
+                Kind.BACKEND_ANSWER_TOO_LARGE,
+                "The model's answer is larger than the gateway holds for inspection; it was withheld.",
+            )
+        if data:
+            self._parts.append(data)
+        return self._judge() if last else b""
+
+    def cut(self, error: GatewayError) -> bytes:
+        """Never needed: the head of a JSON answer is held as long as its body."""
+        del error
+        return b""
+
+    def _judge(self) -> bytes:
+        raw = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        try:
+            tree = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            tree = None
+        if type(tree) is not dict:
+            raise GatewayError(
+                Kind.BACKEND_ANSWER_INVALID,
+                "The model's answer is not a JSON object; it was withheld.",
+                cause="answer does not parse",
+            )
+        altered = self._door.answer(tree, self._seen)
+        laid = lay(tree, self._guard, self._tally)
+        self.blocked = laid.blocked
+        if laid.blocked is not None:
+            return b""
+        return orjson.dumps(tree) if altered or laid.changed else raw
+
+
+class StreamReply:
+    """An event stream: every whole event is guarded as it comes."""
+
+    def __init__(self, stream: StreamGuard, event_bytes: int) -> None:
+        self._stream = stream
+        self._framer = Framer(event_bytes)
+
+    @property
+    def blocked(self) -> str | None:
+        """The rule that ended the stream."""
+        return self._stream.blocked
+
+    def feed(self, data: bytes, *, last: bool) -> bytes:
+        """Guarded events."""
+        stream = self._stream
+        out = stream.feed(self._framer.feed(data)) if data else b""
+        if last and stream.blocked is None:
+            out += stream.feed(self._framer.close())
+            out += stream.finish()
+        return out
+
+    def cut(self, error: GatewayError) -> bytes:
+        """The dialect's error event and terminator."""
+        return self._stream.cut(error)

@@ -1,0 +1,104 @@
+"""What a front door is: the path that clients call, and where request facts and stream texts lie in its dialect."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from extproc.core.sse import Frame
+from extproc.guardrails.guard import Guard, Tally
+from gateway.errors import GatewayError, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The facts of a request that routing and streaming need."""
+
+    model: str
+    stream: bool = False
+    wants_usage: bool = True  # whether the client asked to see the usage event of a stream
+
+
+@dataclass(slots=True)
+class Seen:
+    """What an answer told about itself so far."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    text_chars: int = 0  # characters of model text that came from upstream; the estimate when usage is missing
+
+    def read(self, usage: Any) -> None:
+        """Take token counts from a provider's `usage` object; anything that is not one is ignored."""
+        if not isinstance(usage, dict):
+            return
+        for name in ("prompt_tokens", "input_tokens"):
+            if type(usage.get(name)) is int:
+                self.input_tokens = usage[name]
+        for name in ("completion_tokens", "output_tokens"):
+            if type(usage.get(name)) is int:
+                self.output_tokens = usage[name]
+
+
+class StreamGuard(Protocol):
+    """The guard of one event stream."""
+
+    blocked: str | None  # the rule that ended the stream, once one did
+
+    def feed(self, frames: list[Frame]) -> bytes:
+        """Guarded bytes that may leave now. Raises GatewayError for events that cannot be understood."""
+        ...
+
+    def finish(self) -> bytes:
+        """What is still held, at the end of the stream."""
+        ...
+
+    def cut(self, error: GatewayError) -> bytes:
+        """The dialect's error event and terminator. Held text is dropped."""
+        ...
+
+
+class Door(Protocol):
+    """One front door. Stateless."""
+
+    path: str
+
+    def open(self, body: dict[str, Any]) -> Opened:
+        """Check the shape as far as guarding needs it, and read the facts. Raises REQUEST_INVALID with the field."""
+        ...
+
+    def splice_usage(self, raw: bytes, body: dict[str, Any]) -> bytes | None:
+        """The client's own bytes with a request for usage put in, or None when that needs `force_usage`."""
+        ...
+
+    def force_usage(self, body: dict[str, Any]) -> None:
+        """Make the provider report usage, in the parsed tree."""
+        ...
+
+    def stream(self, guard: Guard, tally: Tally, seen: Seen, *, show_usage: bool) -> StreamGuard:
+        """A guard for one answer stream."""
+        ...
+
+    def answer(self, tree: dict[str, Any], seen: Seen) -> bool:
+        """Read usage and text length of a JSON answer; drop what would bypass the guard, and say whether one did."""
+        ...
+
+
+def invalid(param: str, expected: str) -> GatewayError:
+    """A REQUEST_INVALID that names the field and what belongs there, never what was there."""
+    return GatewayError(Kind.REQUEST_INVALID, f"'{param}' must be {expected}.", param=param)
+
+
+def require_str(body: dict[str, Any], name: str, limit_chars: int) -> str:
+    """`body[name]` as a non-empty string within bounds."""
+    value = body.get(name)
+    if type(value) is not str or not 0 < len(value) <= limit_chars:
+        raise invalid(name, f"a string of 1 to {limit_chars} characters")
+    return value
+
+
+def require_bool(body: dict[str, Any], name: str) -> bool:
+    """`body[name]` as a boolean, False when absent or null."""
+    value = body.get(name)
+    if value is None:
+        return False
+    if type(value) is not bool:
+        raise invalid(name, "true or false")
+    return value

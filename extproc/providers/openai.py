@@ -1,0 +1,156 @@
+"""The OpenAI front doors: chat completions, legacy completions, embeddings (OpenAI API reference, 2026)."""
+
+from typing import Any, Final
+
+from extproc.guardrails.guard import Guard, Tally
+from extproc.providers.door import Door, Opened, Seen, StreamGuard, invalid, require_bool, require_str
+from extproc.providers.openai_stream import ChoiceStream
+
+#: Longer than any model name in use, short enough for a metadata value and a log line.
+_MODEL_CHARS: Final = 256
+_ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_PARTS: Final = frozenset({"text", "image_url", "input_audio", "file", "refusal"})
+_SPLICE: Final = b'"stream_options":{"include_usage":true},'
+
+
+class _Streaming:
+    """What chat and legacy completions share."""
+
+    def splice_usage(self, raw: bytes, body: dict[str, Any]) -> bytes | None:
+        """Behind the first brace, so that every other byte of the client's body stays as it was."""
+        options = body.get("stream_options", raw)
+        if options is not raw:
+            return raw if options and options.get("include_usage") is True else None
+        start = raw.index(b"{") + 1
+        return raw[:start] + _SPLICE + raw[start:]
+
+    def force_usage(self, body: dict[str, Any]) -> None:
+        """Set `stream_options.include_usage`."""
+        body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+
+    def stream(self, guard: Guard, tally: Tally, seen: Seen, *, show_usage: bool) -> StreamGuard:
+        """One hold-back per choice and channel."""
+        return ChoiceStream(guard, tally, seen, show_usage=show_usage)
+
+    def answer(self, tree: dict[str, Any], seen: Seen) -> bool:
+        """Usage, text length, and no log probabilities."""
+        return _read_choices(tree, seen)
+
+
+def _wants_usage(body: dict[str, Any]) -> bool:
+    options = body.get("stream_options")
+    if options is None:
+        return False
+    if type(options) is not dict:
+        raise invalid("stream_options", "an object")
+    return require_bool(options, "include_usage")
+
+
+def _read_choices(tree: dict[str, Any], seen: Seen) -> bool:
+    seen.read(tree.get("usage"))
+    choices = tree.get("choices")
+    if type(choices) is not list:
+        return False
+    altered = False
+    for choice in choices:
+        if type(choice) is not dict:
+            continue
+        if choice.get("logprobs") is not None:
+            choice["logprobs"] = None  # tokens would spell out what the guard removes
+            altered = True
+        message = choice.get("message")
+        for holder in (choice, message if type(message) is dict else {}):
+            for key in ("text", "content", "refusal", "reasoning_content", "reasoning"):
+                if type(holder.get(key)) is str:
+                    seen.text_chars += len(holder[key])
+    return altered
+
+
+class Chat(_Streaming):
+    """POST /v1/chat/completions."""
+
+    path = "/v1/chat/completions"
+
+    def open(self, body: dict[str, Any]) -> Opened:
+        """Check roles, contents and tools as far as the guards need to know them."""
+        model = require_str(body, "model", _MODEL_CHARS)
+        messages = body.get("messages")
+        if type(messages) is not list or not messages:
+            raise invalid("messages", "a non-empty list")
+        for index, message in enumerate(messages):
+            _check_message(f"messages[{index}]", message)
+        modalities = body.get("modalities")
+        if modalities is not None and modalities != ["text"]:
+            raise invalid("modalities", '["text"]: spoken answers cannot be guarded yet')
+        stream = require_bool(body, "stream")
+        return Opened(model, stream, _wants_usage(body) if stream else True)
+
+
+def _check_message(where: str, message: Any) -> None:
+    if type(message) is not dict:
+        raise invalid(where, "an object")
+    if message.get("role") not in _ROLES:
+        raise invalid(f"{where}.role", f"one of {', '.join(sorted(_ROLES))}")
+    content = message.get("content")
+    if content is None or type(content) is str:
+        return
+    if type(content) is not list:
+        raise invalid(f"{where}.content", "a string or a list of parts")
+    for index, part in enumerate(content):
+        if type(part) is not dict or part.get("type") not in _PARTS:
+            raise invalid(f"{where}.content[{index}].type", f"one of {', '.join(sorted(_PARTS))}")
+
+
+class Completions(_Streaming):
+    """POST /v1/completions (legacy)."""
+
+    path = "/v1/completions"
+
+    def open(self, body: dict[str, Any]) -> Opened:
+        """Prompts must be text: token arrays cannot be read by any guard."""
+        model = require_str(body, "model", _MODEL_CHARS)
+        _check_texts(body, "prompt")
+        stream = require_bool(body, "stream")
+        return Opened(model, stream, _wants_usage(body) if stream else True)
+
+
+class Embeddings:
+    """POST /v1/embeddings."""
+
+    path = "/v1/embeddings"
+
+    def open(self, body: dict[str, Any]) -> Opened:
+        """Inputs must be text: token arrays cannot be read by any guard."""
+        model = require_str(body, "model", _MODEL_CHARS)
+        _check_texts(body, "input")
+        if require_bool(body, "stream"):
+            raise invalid("stream", "false: embeddings are not streamed")
+        return Opened(model)
+
+    def splice_usage(self, raw: bytes, body: dict[str, Any]) -> bytes | None:
+        """Nothing to put in: embeddings always report usage."""
+        del body
+        return raw
+
+    def force_usage(self, body: dict[str, Any]) -> None:
+        """Nothing to force."""
+
+    def stream(self, guard: Guard, tally: Tally, seen: Seen, *, show_usage: bool) -> StreamGuard:
+        """Embeddings are not streamed; an event stream is guarded like any other."""
+        return ChoiceStream(guard, tally, seen, show_usage=show_usage)
+
+    def answer(self, tree: dict[str, Any], seen: Seen) -> bool:
+        """Usage only."""
+        seen.read(tree.get("usage"))
+        return False
+
+
+def _check_texts(body: dict[str, Any], name: str) -> None:
+    value = body.get(name)
+    if type(value) is str:
+        return
+    if type(value) is not list or not value or not all(type(item) is str for item in value):
+        raise invalid(name, "a string or a non-empty list of strings; token numbers cannot be inspected")
+
+
+DOORS: Final[dict[str, Door]] = {door.path: door for door in (Chat(), Completions(), Embeddings())}

@@ -1,0 +1,269 @@
+"""OpenAI event streams: every text of every choice passes its own hold-back. Serves chat and legacy completions.
+
+Event shapes: OpenAI API reference, "chat.completion.chunk" and "text_completion". Fields that are not known here are
+not passed on: text could travel in them past the guard, cut into pieces that no rule sees whole.
+"""
+
+from typing import Any, Final
+
+import orjson
+
+from extproc.core import sse
+from extproc.core.escape import EscapedHoldBack
+from extproc.core.holdback import HoldBack
+from extproc.guardrails.guard import Guard, Tally
+from extproc.providers.door import Seen
+from gateway.errors import Dialect, GatewayError, Kind, body_of
+
+DONE: Final = b"data: [DONE]\n\n"
+_KEEP_ALIVE: Final = b": keep-alive\n\n"
+
+_EVENT_KEYS: Final = frozenset(
+    {"id", "object", "created", "model", "system_fingerprint", "service_tier", "choices", "usage"},
+)
+_CHOICE_KEYS: Final = frozenset({"index", "delta", "text", "finish_reason", "logprobs"})
+_DELTA_KEYS: Final = frozenset(
+    {"role", "content", "refusal", "reasoning_content", "reasoning", "tool_calls", "function_call"},
+)
+_TEXT_KEYS: Final = ("content", "refusal", "reasoning_content", "reasoning")
+_TOOL_KEYS: Final = frozenset({"index", "id", "type", "function"})
+#: `n` is at most 128 in the API; a stream that opens more channels than this is hostile.
+_MAX_CHANNELS: Final = 1024
+
+_ChannelKey = tuple[int, str, int]
+
+
+def malformed(what: str) -> GatewayError:
+    """The provider sent something that cannot be guarded."""
+    return GatewayError(
+        Kind.BACKEND_ANSWER_INVALID,
+        "The model's answer could not be understood and was withheld.",
+        cause=what,
+    )
+
+
+class ChoiceStream:
+    """The guard of one stream of choices."""
+
+    def __init__(self, guard: Guard, tally: Tally, seen: Seen, *, show_usage: bool) -> None:
+        self.blocked: str | None = None
+        self._guard = guard
+        self._tally = tally
+        self._seen = seen
+        self._show_usage = show_usage
+        self._channels: dict[_ChannelKey, HoldBack | EscapedHoldBack] = {}
+        self._shell: dict[str, Any] = {}  # identity fields of the last event, for events of our own
+        self._done = False
+
+    def feed(self, frames: list[sse.Frame]) -> bytes:
+        """Guard whole events; see `StreamGuard.feed`."""
+        out: list[bytes] = []
+        for frame in frames:
+            if self._done or self.blocked is not None:
+                break
+            out.append(self._event(frame))
+        return b"".join(out)
+
+    def finish(self) -> bytes:
+        """Release what is held. Idempotent."""
+        if self.blocked is not None:
+            return b""
+        choices: list[dict[str, Any]] = []
+        for index in sorted({key[0] for key in self._channels}):
+            choice: dict[str, Any] = {"index": index, "finish_reason": None}
+            self._flush(index, choice)
+            if "delta" in choice or "text" in choice:
+                choices.append(choice)
+        if self.blocked is not None or not choices:
+            return b""
+        return sse.encode(orjson.dumps({**self._shell, "choices": choices}))
+
+    def cut(self, error: GatewayError) -> bytes:
+        """The error object that the official SDKs raise as APIError, then the terminator."""
+        return sse.encode(orjson.dumps(body_of(error, Dialect.OPENAI))) + DONE
+
+    def _event(self, frame: sse.Frame) -> bytes:
+        data = frame.data
+        if data is None:
+            return _KEEP_ALIVE  # a comment's words would pass unseen; its purpose does not need them
+        if data.strip() == b"[DONE]":
+            tail = self.finish()
+            self._done = True
+            return tail if self.blocked is not None else tail + DONE
+        try:
+            tree = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            raise malformed("event is not JSON") from None
+        if type(tree) is not dict:
+            raise malformed("event is not an object")
+        if "error" in tree and "choices" not in tree:
+            return self._error_event(tree)
+        changed = self._identity(tree)
+        usage = tree.get("usage")
+        if usage is not None:
+            self._seen.read(usage)
+        if not self._show_usage and "usage" in tree:
+            del tree["usage"]
+            changed = True
+            if not tree.get("choices"):
+                return b""  # the extra event that only we asked for
+        choices = tree.get("choices")
+        if type(choices) is not list:
+            raise malformed("choices is not a list")
+        for choice in choices:
+            if type(choice) is not dict:
+                raise malformed("a choice is not an object")
+            changed |= self._choice(choice)
+            if self.blocked is not None:
+                return b""
+        if not changed:
+            return frame.raw if frame.complete else sse.encode(data)
+        if choices and not any(map(_speaks, choices)) and usage is None:
+            return b""  # everything that it said is held back
+        return sse.encode(orjson.dumps(tree))
+
+    def _identity(self, tree: dict[str, Any]) -> bool:
+        unknown = tree.keys() - _EVENT_KEYS
+        for key in unknown:
+            del tree[key]
+        if not self._shell:
+            self._shell = {k: tree[k] for k in ("id", "object", "created", "model") if k in tree}
+        return bool(unknown)
+
+    def _error_event(self, tree: dict[str, Any]) -> bytes:
+        applied = self._guard.apply(orjson.dumps(tree).decode(), self._tally)
+        if applied.blocked is not None:
+            self.blocked = applied.blocked
+            return b""
+        return sse.encode(applied.text.encode())
+
+    def _choice(self, choice: dict[str, Any]) -> bool:
+        index = choice.get("index", 0)
+        if type(index) is not int:
+            raise malformed("a choice's index is not an integer")
+        changed = False
+        for key in choice.keys() - _CHOICE_KEYS:
+            del choice[key]
+            changed = True
+        if choice.get("logprobs") is not None:
+            choice["logprobs"] = None  # tokens would spell out what the guard removes
+            changed = True
+        text = choice.get("text")
+        if type(text) is str:
+            choice["text"] = self._push((index, "text", 0), text)
+            changed |= choice["text"] != text
+        delta = choice.get("delta")
+        if delta is not None:
+            if type(delta) is not dict:
+                raise malformed("a delta is not an object")
+            changed |= self._delta(index, delta)
+        if choice.get("finish_reason") is not None and self.blocked is None:
+            changed |= self._flush(index, choice)
+        return changed
+
+    def _delta(self, index: int, delta: dict[str, Any]) -> bool:
+        changed = False
+        for key in delta.keys() - _DELTA_KEYS:
+            del delta[key]
+            changed = True
+        for key in _TEXT_KEYS:
+            text = delta.get(key)
+            if type(text) is str:
+                if text:
+                    delta[key] = self._push((index, key, 0), text)
+                    changed |= delta[key] != text
+            elif text is not None:
+                raise malformed(f"{key} is not a string")
+        call = delta.get("function_call")
+        if call is not None:
+            changed |= self._function((index, "function_call", 0), call)
+        tools = delta.get("tool_calls")
+        if tools is not None:
+            if type(tools) is not list:
+                raise malformed("tool_calls is not a list")
+            for tool in tools:
+                if type(tool) is not dict or type(tool.get("index", 0)) is not int:
+                    raise malformed("a tool call is not an indexed object")
+                for key in tool.keys() - _TOOL_KEYS:
+                    del tool[key]
+                    changed = True
+                if tool.get("function") is not None:
+                    changed |= self._function((index, "tool", tool.get("index", 0)), tool["function"])
+        return changed
+
+    def _function(self, key: _ChannelKey, function: Any) -> bool:
+        if type(function) is not dict:
+            raise malformed("a function is not an object")
+        arguments = function.get("arguments")
+        if arguments is None or arguments == "":
+            return False
+        if type(arguments) is not str:
+            raise malformed("arguments is not a string")
+        function["arguments"] = self._push(key, arguments)
+        return bool(function["arguments"] != arguments)
+
+    def _push(self, key: _ChannelKey, text: str) -> str:
+        channel = self._channels.get(key)
+        if channel is None:
+            if len(self._channels) >= _MAX_CHANNELS:
+                raise malformed("too many channels")
+            source = key[1] in {"tool", "function_call"}
+            channel = (EscapedHoldBack if source else HoldBack)(self._guard, self._tally)
+            self._channels[key] = channel
+        self._seen.text_chars += len(text)
+        released = channel.push(text)
+        if channel.blocked is not None:
+            self.blocked = channel.blocked
+        return released
+
+    def _flush(self, index: int, choice: dict[str, Any]) -> bool:
+        """Append what the channels of one choice still hold to `choice`; the channels start anew."""
+        changed = False
+        for key in [key for key in self._channels if key[0] == index]:
+            channel = self._channels.pop(key)
+            tail = channel.flush()
+            if channel.blocked is not None:
+                self.blocked = channel.blocked
+                return changed
+            if tail:
+                _append(choice, key, tail)
+                changed = True
+        return changed
+
+
+def _append(choice: dict[str, Any], key: _ChannelKey, tail: str) -> None:
+    _, kind, position = key
+    if kind == "text":
+        choice["text"] = choice.get("text", "") + tail
+        return
+    delta = choice.setdefault("delta", {})
+    if kind == "tool":
+        tools = delta.get("tool_calls") or []
+        delta["tool_calls"] = tools
+        for tool in tools:
+            if tool.get("index", 0) == position:
+                break
+        else:
+            tool = {"index": position}
+            tools.append(tool)
+        function = tool.setdefault("function", {})
+        function["arguments"] = (function.get("arguments") or "") + tail
+    elif kind == "function_call":
+        function = delta.get("function_call") or {}
+        delta["function_call"] = function
+        function["arguments"] = (function.get("arguments") or "") + tail
+    else:
+        delta[kind] = (delta.get(kind) or "") + tail
+
+
+def _speaks(choice: dict[str, Any]) -> bool:
+    """Whether an event would tell the client anything about this choice."""
+    if choice.get("finish_reason") is not None or choice.get("text"):
+        return True
+    delta = choice.get("delta")
+    if not delta:
+        return False
+    return any(value not in ("", None) for key, value in delta.items() if key != "tool_calls") or any(
+        tool.get("id") or (tool.get("function") or {}).get("name") or (tool.get("function") or {}).get("arguments")
+        for tool in delta.get("tool_calls") or ()
+    )

@@ -1,0 +1,183 @@
+"""The pump between Envoy's ext_proc streams and `Exchange`. Reads, asks the exchange, writes; decides nothing.
+
+One exit (design: Fail-closed): a stream whose exchange is not finished ends with status INTERNAL. Ending with OK
+would tell Envoy to let the rest of the exchange pass unguarded.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import grpc
+import structlog
+
+from extproc import wire
+from extproc.adapt import prepare
+from extproc.core.commands import Put
+from extproc.core.events import Event, Expired, Gone
+from extproc.core.exchange import Exchange
+from extproc.world import Book
+from gateway import contract
+from gateway.aio import spawn
+from gateway.audit.record import Record
+from gateway.clock import Clock
+from gateway.errors import Dialect, GatewayError, render, unexpected
+from gateway.policy.model import Limits
+
+_log = structlog.get_logger("extproc")
+
+FILTER_KEY: Final = "x-ostiary-filter"  # gRPC initial metadata that Envoy's filter configuration sets
+_EOF: Final = grpc.aio.EOF
+
+
+class Meters(Protocol):
+    """The metrics that the pump moves."""
+
+    def exchange(self, record: Record) -> None:
+        """Count one finished exchange."""
+        ...
+
+
+class Processor:
+    """Serves `envoy.service.ext_proc.v3.ExternalProcessor/Process` for both filters."""
+
+    def __init__(
+        self, *, book: Book, offer: Callable[[Record], bool], clock: Clock, meters: Meters, limits: Limits
+    ) -> None:
+        self._book = book
+        self._offer = offer
+        self._clock = clock
+        self._meters = meters
+        self._limits = limits
+        self.open_streams = 0
+
+    async def process(self, _requests: object, context: Any) -> None:
+        """One stream of raw ProcessingRequest bytes. Reads by `context.read()`: cheaper than the iterator."""
+        told = {key: value for key, value in context.invocation_metadata() or () if key == FILTER_KEY}
+        self.open_streams += 1
+        try:
+            match told.get(FILTER_KEY):
+                case "inspect":
+                    await self._inspect(context)
+                case "adapt":
+                    await self._adapt(context)
+                case _:
+                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{FILTER_KEY} must be inspect or adapt")
+        finally:
+            self.open_streams -= 1
+
+    async def _inspect(self, context: Any) -> None:
+        exchange = Exchange(self._book, self._clock)
+        outbox = _Outbox(context, self._put)
+        watch = _Watch(exchange, outbox, self._clock, self._limits)
+        failure = "the stream ended before its exchange"
+        try:
+            while (raw := await context.read()) is not _EOF:
+                watch.seen()
+                await outbox.send(exchange.receive(wire.decode(raw)))
+        except wire.GarbageError as error:
+            failure = "not a message that this filter expects"
+            _log.error("ext_proc_garbage", reason=str(error)[:64])  # noqa: TRY400 - a trace tells nothing more
+        finally:
+            # Runs on every way out, also CancelledError: the record never depends on how the RPC ended.
+            watch.stop()
+            finished = exchange.finished
+            for command in exchange.receive(Gone()):
+                if isinstance(command, Put):
+                    self._put(command.record)
+        if not finished:
+            await context.abort(grpc.StatusCode.INTERNAL, failure)
+
+    async def _adapt(self, context: Any) -> None:
+        """One attempt: its request headers are all that this filter sees (modes NONE and SKIP)."""
+        settled = False
+        while (raw := await context.read()) is not _EOF:
+            settled = False
+            await context.write(self._attempt(raw))
+            settled = True
+        if not settled:
+            await context.abort(grpc.StatusCode.INTERNAL, "the attempt was not prepared")
+
+    def _attempt(self, raw: bytes) -> bytes:
+        try:
+            attempt = wire.decode_attempt(raw)
+            policy = self._book.policy(attempt.told.get(contract.POLICY, ""))
+            return wire.encode_attempt(prepare(attempt.headers, attempt.backend, attempt.told, policy, self._book))
+        except GatewayError as error:
+            refusal = error
+        except Exception as error:  # noqa: BLE001 - nobody knows what it is, so it must refuse
+            refusal = unexpected(error)
+        _log.error("attempt_refused", code=refusal.kind.value, reason=refusal.cause)
+        # `inspect` renders it anew in the caller's dialect; what counts here is the code.
+        return wire.immediate(render(refusal, Dialect.OPENAI), refusal.kind.value)
+
+    def _put(self, record: Record) -> None:
+        """Hand over the record. A full queue is not silent: authz refuses new exchanges until it drains."""
+        self._meters.exchange(record)
+        if not self._offer(record):
+            _log.error("audit_record_refused", request_id=record.request_id)
+
+
+class _Outbox:
+    """One writer for each stream: two concurrent writes raise TOO_MANY_OPERATIONS (design: Cutting and holding)."""
+
+    __slots__ = ("_context", "_put", "_queue", "_writing")
+
+    def __init__(self, context: Any, put: Callable[[Record], None]) -> None:
+        self._context = context
+        self._put = put
+        self._queue: deque[bytes] = deque()
+        self._writing = False
+
+    async def send(self, commands: tuple[Any, ...]) -> None:
+        """Put records on file at once, write everything else in order. Whoever finds the pen taken leaves a note."""
+        for command in commands:
+            if isinstance(command, Put):
+                self._put(command.record)
+            else:
+                self._queue.append(wire.encode(command))
+        if self._writing:
+            return
+        self._writing = True
+        try:
+            while self._queue:
+                await self._context.write(self._queue.popleft())
+        finally:
+            self._writing = False
+
+
+class _Watch:
+    """Deadlines of one exchange by one timer: FULL_DUPLEX streams have no message timeout in Envoy."""
+
+    __slots__ = ("_clock", "_exchange", "_handle", "_last_s", "_limits", "_loop", "_outbox", "_start_s")
+
+    def __init__(self, exchange: Exchange, outbox: _Outbox, clock: Clock, limits: Limits) -> None:
+        self._exchange = exchange
+        self._outbox = outbox
+        self._clock = clock
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._start_s = self._last_s = clock.monotonic()
+        self._handle = self._loop.call_later(min(limits.idle_s, limits.exchange_s), self._look)
+
+    def seen(self) -> None:
+        """Something arrived."""
+        self._last_s = self._clock.monotonic()
+
+    def stop(self) -> None:
+        """No more deadlines."""
+        self._handle.cancel()
+
+    def _look(self) -> None:
+        now_s = self._clock.monotonic()
+        left_s = min(self._last_s + self._limits.idle_s, self._start_s + self._limits.exchange_s) - now_s
+        if left_s > 0:
+            self._handle = self._loop.call_later(left_s, self._look)
+            return
+        total = now_s >= self._start_s + self._limits.exchange_s
+        event: Event = Expired("exchange" if total else "idle")
+        spawn(self._outbox.send(self._exchange.receive(event)), name="exchange_expired")
+        if not self._exchange.finished:
+            # Waiting for an upstream's first byte: Envoy's own timers rule there. Look again in a while.
+            self._handle = self._loop.call_later(self._limits.idle_s, self._look)

@@ -1,0 +1,259 @@
+"""ext_proc messages to events, commands to messages. The only module of `extproc` that knows protobuf.
+
+Bytes in, bytes out: the gRPC layer stays generic (measured faster than generated servicers), and replies that never
+change are serialised once. Field names: Envoy API, envoy.service.ext_proc.v3.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, cast
+
+from google.protobuf import text_format
+
+from extproc.core.commands import (
+    Answer,
+    Command,
+    HeaderChange,
+    PassRequestBody,
+    PassRequestHead,
+    PassResponseHead,
+    PassResponseTrailers,
+    SendBody,
+)
+from extproc.core.events import (
+    Event,
+    Headers,
+    RequestBody,
+    RequestHead,
+    RequestTrailers,
+    ResponseChunk,
+    ResponseHead,
+    ResponseTrailers,
+)
+from gateway import contract
+from gateway.errors import Rendered
+from gateway.identity import Caller
+from protos import core_pb2 as core
+from protos import ext_proc_pb2 as pb
+
+#: Envoy files the attributes that it was asked for under this key (ext_proc.proto, `attributes`).
+_ATTRIBUTES: Final = "envoy.filters.http.ext_proc"
+_OVERWRITE: Final = core.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+
+
+class GarbageError(Exception):
+    """A message that is no ProcessingRequest, or a kind that our filter configuration never sends."""
+
+
+def decode(raw: bytes) -> Event:
+    """One ProcessingRequest as an event. Raises GarbageError."""
+    message, kind = _parse(raw)
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        raise GarbageError(kind)
+    return decoder(message)
+
+
+def _parse(raw: bytes) -> tuple[pb.ProcessingRequest, str]:
+    try:
+        message = pb.ProcessingRequest.FromString(raw)
+    except Exception as error:
+        name = type(error).__name__
+        raise GarbageError(name) from None
+    # WhichOneof is typed as Any by the stubs.
+    return message, cast("str", message.WhichOneof("request") or "")
+
+
+def _headers(header_map: core.HeaderMap) -> Headers:
+    # Envoy fills raw_value; value is the fallback of older senders. Latin-1 never fails and loses nothing.
+    return tuple((h.key, h.raw_value.decode("latin-1") or h.value) for h in header_map.headers)
+
+
+def _request_head(message: pb.ProcessingRequest) -> Event:
+    head = message.request_headers
+    return RequestHead(_headers(head.headers), _caller(message.metadata_context), head.end_of_stream)
+
+
+def _caller(context: core.Metadata) -> Caller | None:
+    if contract.AUTHZ_NAMESPACE not in context.filter_metadata:
+        return None
+    fields = context.filter_metadata[contract.AUTHZ_NAMESPACE].fields
+    if contract.TENANT not in fields or contract.POLICY not in fields:
+        return None
+    return Caller(
+        tenant=fields[contract.TENANT].string_value,
+        principal=_text(fields, contract.PRINCIPAL),
+        key_id=_text(fields, contract.KEY_ID),
+        scopes=tuple(_text(fields, contract.SCOPES).split()),
+        policy=fields[contract.POLICY].string_value,
+        request_id=_text(fields, contract.REQUEST_ID),
+        traceparent=_text(fields, contract.TRACEPARENT),
+    )
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    return str(fields[name].string_value) if name in fields else ""
+
+
+def _attributes(message: pb.ProcessingRequest) -> dict[str, str]:
+    if _ATTRIBUTES not in message.attributes:
+        return {}
+    return {name: value.string_value for name, value in message.attributes[_ATTRIBUTES].fields.items()}
+
+
+def _request_body(message: pb.ProcessingRequest) -> Event:
+    return RequestBody(message.request_body.body, message.request_body.end_of_stream)
+
+
+def _request_trailers(message: pb.ProcessingRequest) -> Event:
+    del message
+    return RequestTrailers()
+
+
+def _response_head(message: pb.ProcessingRequest) -> Event:
+    head = message.response_headers
+    return ResponseHead(_headers(head.headers), head.end_of_stream, _attributes(message))
+
+
+def _response_body(message: pb.ProcessingRequest) -> Event:
+    return ResponseChunk(message.response_body.body, message.response_body.end_of_stream)
+
+
+def _response_trailers(message: pb.ProcessingRequest) -> Event:
+    return ResponseTrailers(tuple(h.key for h in message.response_trailers.trailers.headers))
+
+
+_DECODERS: Final[Mapping[str, Callable[[pb.ProcessingRequest], Event]]] = {
+    "request_headers": _request_head,
+    "request_body": _request_body,
+    "request_trailers": _request_trailers,
+    "response_headers": _response_head,
+    "response_body": _response_body,
+    "response_trailers": _response_trailers,
+}
+
+
+def _constant(field: str) -> bytes:
+    message = pb.ProcessingResponse()
+    getattr(message, field).SetInParent()
+    return message.SerializeToString()
+
+
+_PASS_REQUEST_HEAD: Final = _constant("request_headers")
+
+
+def encode(command: Command) -> bytes:
+    """One command as a serialised ProcessingResponse. `Put` is not for Envoy and has no encoding."""
+    match command:
+        case SendBody():
+            message = pb.ProcessingResponse()
+            streamed = message.response_body.response.body_mutation.streamed_response
+            streamed.body = command.body
+            streamed.end_of_stream = command.end_of_stream
+            return message.SerializeToString()
+        case PassRequestHead():
+            return _PASS_REQUEST_HEAD
+        case PassRequestBody():
+            return _pass_request_body(command)
+        case PassResponseHead():
+            return _pass_response_head(command.change)
+        case PassResponseTrailers():
+            message = pb.ProcessingResponse()
+            message.response_trailers.header_mutation.remove_headers.extend(command.remove)
+            return message.SerializeToString()
+        case Answer():
+            return immediate(command.rendered, command.details)
+        case _:
+            raise TypeError(type(command).__name__)
+
+
+def _pass_request_body(command: PassRequestBody) -> bytes:
+    message = pb.ProcessingResponse()
+    common = message.request_body.response
+    common.clear_route_cache = True
+    _mutate(common.header_mutation, command.change)
+    if command.body is not None:
+        common.body_mutation.body = command.body
+        # Envoy answers 500 when a BUFFERED body changes and content-length does not (design: Bodies and messages).
+        _put(common.header_mutation, "content-length", str(len(command.body)))
+    fields = message.dynamic_metadata.fields[contract.OSTIARY_NAMESPACE].struct_value.fields
+    for name, value in command.metadata.items():
+        fields[name].string_value = value
+    return message.SerializeToString()
+
+
+@lru_cache(maxsize=512)  # one entry for each set of header names that backends send: a handful in practice
+def _pass_response_head(change: HeaderChange) -> bytes:
+    message = pb.ProcessingResponse()
+    message.response_headers.SetInParent()
+    _mutate(message.response_headers.response.header_mutation, change)
+    return message.SerializeToString()
+
+
+def _mutate(mutation: pb.HeaderMutation, change: HeaderChange) -> None:
+    mutation.remove_headers.extend(change.remove)
+    for name, value in change.put:
+        _put(mutation, name, value)
+
+
+def _put(mutation: pb.HeaderMutation, name: str, value: str) -> None:
+    option = mutation.set_headers.add()
+    option.append_action = _OVERWRITE
+    option.header.key = name
+    option.header.raw_value = value.encode("latin-1")
+
+
+def immediate(rendered: Rendered, details: str) -> bytes:
+    """An ImmediateResponse: the gateway answers in place of the upstream."""
+    message = pb.ProcessingResponse()
+    answer = message.immediate_response
+    answer.status.code = cast("Any", rendered.status)
+    for name, value in rendered.headers:
+        _put(answer.headers, name, value)
+    answer.body = rendered.body
+    answer.details = details
+    return message.SerializeToString()
+
+
+# --- adapt ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at one backend, as the upstream filter shows it."""
+
+    headers: Headers
+    backend: str  # of the host that Envoy chose
+    told: Mapping[str, str]  # what `inspect` pinned in metadata
+
+
+def decode_attempt(raw: bytes) -> Attempt:
+    """The request headers of one attempt. Raises GarbageError for anything else."""
+    message, kind = _parse(raw)
+    if kind != "request_headers":
+        raise GarbageError(kind)
+    told: dict[str, str] = {}
+    if contract.OSTIARY_NAMESPACE in message.metadata_context.filter_metadata:
+        fields = message.metadata_context.filter_metadata[contract.OSTIARY_NAMESPACE].fields
+        told = {name: value.string_value for name, value in fields.items()}
+    host = _attributes(message).get(contract.ATTR_HOST_METADATA, "")
+    return Attempt(_headers(message.request_headers.headers), _backend_of(host), told)
+
+
+@lru_cache(maxsize=1024)  # one entry for each host; the text is Envoy's own, never a client's
+def _backend_of(host_metadata: str) -> str:
+    metadata = core.Metadata()
+    try:
+        text_format.Parse(host_metadata, metadata)
+    except text_format.ParseError:
+        return ""
+    return _text(metadata.filter_metadata[contract.HOST_NAMESPACE].fields, contract.HOST_BACKEND)
+
+
+def encode_attempt(change: HeaderChange) -> bytes:
+    """Let the attempt go, with its path, authority and credential set afresh."""
+    message = pb.ProcessingResponse()
+    message.request_headers.SetInParent()
+    _mutate(message.request_headers.response.header_mutation, change)
+    return message.SerializeToString()

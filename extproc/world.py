@@ -1,0 +1,80 @@
+"""What exchanges look up, in memory: pinned policies, compiled guards, provider credentials."""
+
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from extproc.detectors.catalogue import RULES
+from extproc.guardrails.guard import Guard
+from extproc.guardrails.scanner import ScannerPool
+from gateway.policy.model import Policy, Tenant
+from gateway.policy.store import PolicyStore
+from gateway.secrets.reference import Secret, read_secret
+
+_log = structlog.get_logger("extproc.world")
+
+#: Guards of this many (policy, tenant, direction) are kept; a guard is small once its scanner is shared.
+_GUARDS: Final = 4096
+
+
+class Book:
+    """Implements `World` and `Keys` over a policy store."""
+
+    def __init__(self, store: PolicyStore) -> None:
+        self._store = store
+        self._scanners = ScannerPool(RULES)
+        self._guards: dict[tuple[str, str, str], Guard] = {}
+        self._secrets: dict[tuple[str, str], Secret | None] = {}
+
+    def policy(self, version: str) -> Policy | None:
+        """The policy of that version, if it is held."""
+        return self._store.get(version)
+
+    def guard(self, policy: Policy, tenant: Tenant, direction: str) -> Guard:
+        """The tenant's guard for one direction, compiled once."""
+        key = (policy.version, tenant.id, direction)
+        guard = self._guards.get(key)
+        if guard is None:
+            if len(self._guards) >= _GUARDS:
+                self._guards.clear()
+            settings = tenant.request if direction == "request" else tenant.response
+            guard = self._guards[key] = Guard.of(self._scanners, settings)
+        return guard
+
+    def ready(self, policy: Policy, backend: str) -> bool:
+        """Whether the backend can be reached with what is at hand."""
+        return self.value(policy, backend) is not None
+
+    def value(self, policy: Policy, backend: str) -> str | None:
+        """The credential header's value; "" when the backend needs none, None when its file cannot be read."""
+        described = policy.backends.get(backend)
+        if described is None:
+            return None
+        if described.credential is None:
+            return ""
+        key = (policy.version, backend)
+        if key not in self._secrets:
+            self._secrets[key] = _read(policy, backend)
+        secret = self._secrets[key]
+        return None if secret is None else described.credential.prefix + secret.reveal()
+
+    def warm(self, policy: Policy) -> None:
+        """Compile guards and read credentials before the first request needs them, and forget what failed before."""
+        self._secrets = {key: secret for key, secret in self._secrets.items() if secret is not None}
+        for tenant in policy.tenants.values():
+            self.guard(policy, tenant, "request")
+            self.guard(policy, tenant, "response")
+        for backend in policy.backends:
+            self.value(policy, backend)
+
+
+def _read(policy: Policy, backend: str) -> Secret | None:
+    credential = policy.backends[backend].credential
+    if credential is None:
+        return None
+    try:
+        return read_secret(Path(credential.file), Path(policy.credential_dir))
+    except (OSError, ValueError) as error:
+        _log.error("credential_unreadable", backend=backend, reason=type(error).__name__)  # noqa: TRY400 - no trace
+        return None

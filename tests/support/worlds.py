@@ -1,0 +1,92 @@
+"""Small real policies and worlds for unit tests: built by hand, no files, the real detectors."""
+
+from gateway.identity import Caller
+from gateway.policy.model import Action, Backend, Credential, Limits, Mode, Model, Policy, RuleSetting, Tenant
+
+from extproc.detectors.catalogue import RULE_IDS, RULES
+from extproc.guardrails.guard import Guard
+from extproc.guardrails.scanner import ScannerPool
+
+_POOL = ScannerPool(RULES)
+
+CALLER = Caller(
+    tenant="acme",
+    principal="alice",
+    key_id="k1",
+    scopes=("chat",),
+    policy="p-test",
+    request_id="req-1",
+    traceparent="",
+)
+
+
+def settings(action: Action = Action.REDACT, mode: Mode = Mode.ENFORCE, **special: Action) -> dict[str, RuleSetting]:
+    """All rules with one action; `pii_card=Action.BLOCK` style exceptions."""
+    out = {rule: RuleSetting(rule=rule, action=action, mode=mode) for rule in RULE_IDS}
+    for name, other in special.items():
+        rule = name.replace("_", ".", 1)
+        out[rule] = RuleSetting(rule=rule, action=other, mode=mode)
+    return out
+
+
+def policy(
+    *,
+    request: dict[str, RuleSetting] | None = None,
+    response: dict[str, RuleSetting] | None = None,
+    limits: Limits | None = None,
+    models: frozenset[str] = frozenset({"gpt-4o-mini", "text-embedding-3-small"}),
+) -> Policy:
+    """One tenant "acme", one backend "demo" with a credential, three models of which acme may use two."""
+    tenant = Tenant(
+        id="acme",
+        models=models,
+        routes=frozenset({"*"}),
+        request=settings() if request is None else request,
+        response=settings() if response is None else response,
+    )
+    credential = Credential(file="demo.key")
+    names = ("gpt-4o-mini", "text-embedding-3-small", "forbidden-model")
+    return Policy(
+        version="p-test",
+        name="test",
+        tenants={"acme": tenant},
+        keys={},
+        models={name: Model(name=name, backend="demo") for name in names},
+        backends={
+            "demo": Backend(name="demo", host="127.0.0.1", port=8091, tls=False, base_path="/base", credential=credential)
+        },
+        limits=limits or Limits(),
+    )
+
+
+class FakeWorld:
+    """A world with one policy and one credential; both can be taken away."""
+
+    def __init__(self, held: Policy | None = None, secret: str | None = "Bearer provider-secret") -> None:
+        self.held = held or policy()
+        self.secret = secret
+
+    def policy(self, version: str) -> Policy | None:
+        return self.held if version == self.held.version else None
+
+    def guard(self, policy: Policy, tenant: Tenant, direction: str) -> Guard:
+        return Guard.of(_POOL, tenant.request if direction == "request" else tenant.response)
+
+    def ready(self, policy: Policy, backend: str) -> bool:
+        return self.value(policy, backend) is not None
+
+    def value(self, policy: Policy, backend: str) -> str | None:
+        return self.secret if backend in policy.backends else None
+
+
+class FakeClock:
+    """Time that stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.at = 1_000_000.0
+
+    def now(self) -> float:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at

@@ -1,0 +1,64 @@
+"""One attempt: everything of ours and of other attempts goes, then path, authority and credential are set."""
+
+import pytest
+from worlds import FakeWorld, policy
+
+from extproc.adapt import authority, prepare
+from gateway.errors import GatewayError, Kind
+from gateway.policy.model import Backend
+
+TOLD = {"backends": "demo", "policy": "p-test", "front_path": "/v1/chat/completions"}
+CLIENT = (
+    (":path", "/other?x=1"),
+    (":authority", "gateway"),
+    ("authorization", "Bearer of-the-client"),
+    ("x-api-key", "of-another-attempt"),
+    ("api-key", "azure"),
+    ("cookie", "a=b"),
+    ("x-ostiary-route", "oc-demo"),
+    ("x-envoy-attempt-count", "2"),
+    ("x-forwarded-for", "10.1.2.3"),
+    ("accept-encoding", "gzip"),
+    ("content-type", "application/json"),
+    ("user-agent", "openai"),
+)
+
+
+def test_credentials_and_internal_headers_go_and_the_backends_own_are_set():
+    change = prepare(CLIENT, "demo", TOLD, policy(), FakeWorld())
+    assert dict(change.put) == {
+        ":path": "/base/v1/chat/completions",
+        ":authority": "127.0.0.1:8091",
+        "authorization": "Bearer provider-secret",
+    }
+    assert set(change.remove) == {
+        "x-api-key", "api-key", "cookie", "x-ostiary-route", "x-envoy-attempt-count", "x-forwarded-for", "accept-encoding",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("backend", "told", "held", "secret"),
+    [
+        ("other", TOLD, policy(), "Bearer x"),
+        ("", TOLD, policy(), "Bearer x"),
+        ("demo", TOLD | {"backends": "else"}, policy(), "Bearer x"),
+        ("demo", {}, policy(), "Bearer x"),
+        ("demo", TOLD, None, "Bearer x"),
+        ("demo", TOLD, policy(), None),
+        ("demo", TOLD | {"front_path": ""}, policy(), "Bearer x"),
+    ],
+    ids=["unknown host", "no host", "outside the set", "mirrored: no metadata", "unknown policy", "no key", "no path"],
+)
+def test_an_attempt_that_must_not_happen_is_refused(backend, told, held, secret):
+    with pytest.raises(GatewayError) as caught:
+        prepare(CLIENT, backend, told, held, FakeWorld(policy(), secret))
+    assert caught.value.kind is Kind.BACKEND_UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "tls", "expected"),
+    [("api.example", 443, True, "api.example"), ("api.example", 8443, True, "api.example:8443"),
+     ("::1", 80, False, "[::1]"), ("10.0.0.1", 443, False, "10.0.0.1:443")],
+)
+def test_authority_names_the_port_only_where_it_is_not_the_schemes_own(host, port, tls, expected):
+    assert authority(Backend(name="b", host=host, port=port, tls=tls)) == expected

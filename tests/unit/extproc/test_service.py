@@ -1,0 +1,173 @@
+"""The pump: one exit, one writer, one record, whatever the RPC does."""
+
+import asyncio
+
+import grpc
+import pytest
+from messages import body_message, head_message, reply_head, reply_message
+from worlds import FakeClock, FakeWorld, policy
+
+from extproc.core.commands import SendBody
+from extproc.service import Processor, _Outbox
+from gateway.policy.model import Limits
+from protos import ext_proc_pb2 as pb
+
+CHAT = b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}],"stream":true}'
+EVENT = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"some words "}}]}\n\n'
+PHASES = [
+    [],
+    [head_message()],
+    [head_message(), body_message(CHAT)],
+    [head_message(), body_message(CHAT), reply_head()],
+    [head_message(), body_message(CHAT), reply_head(), reply_message(EVENT)],
+]
+
+
+class Aborted(Exception):
+    pass
+
+
+class FakeContext:
+    """The part of grpc.aio.ServicerContext that the pump uses."""
+
+    def __init__(self, messages, *, role="inspect", then=grpc.aio.EOF):
+        self._messages = list(messages)
+        self._then = then
+        self._role = role
+        self.written = []
+        self.aborted = None
+        self._busy = False
+
+    def invocation_metadata(self):
+        return (("user-agent", "envoy"), ("x-ostiary-filter", self._role)) if self._role else ()
+
+    async def read(self):
+        await asyncio.sleep(0)
+        if self._messages:
+            return self._messages.pop(0)
+        if isinstance(self._then, BaseException):
+            raise self._then
+        if self._then is None:
+            await asyncio.Event().wait()
+        return self._then
+
+    async def write(self, raw):
+        assert not self._busy, "two writers at once"
+        self._busy = True
+        await asyncio.sleep(0)
+        self._busy = False
+        self.written.append(pb.ProcessingResponse.FromString(raw))
+
+    async def abort(self, code, details=""):
+        self.aborted = code
+        raise Aborted(details)
+
+
+class Counted:
+    def __init__(self):
+        self.records = []
+
+    def exchange(self, record):
+        self.records.append(record)
+
+
+def processor(offer=None, limits=None, world=None):
+    meters = Counted()
+    kept = []
+    made = Processor(
+        book=world or FakeWorld(),
+        offer=offer or (lambda record: kept.append(record) or True),
+        clock=FakeClock(),
+        meters=meters,
+        limits=limits or Limits(),
+    )
+    return made, kept
+
+
+@pytest.mark.parametrize("messages", PHASES, ids=["nothing", "request head", "request body", "answer head", "mid-answer"])
+async def test_a_stream_that_ends_before_its_exchange_never_ends_with_ok(messages):
+    made, kept = processor()
+    context = FakeContext(messages)
+    with pytest.raises(Aborted):
+        await made.process(None, context)
+    assert context.aborted is grpc.StatusCode.INTERNAL
+    assert [record.outcome for record in kept] == ["aborted"]
+
+
+@pytest.mark.parametrize("messages", PHASES)
+async def test_cancellation_is_never_swallowed_and_the_record_is_kept(messages):
+    made, kept = processor()
+    with pytest.raises(asyncio.CancelledError):
+        await made.process(None, FakeContext(messages, then=asyncio.CancelledError()))
+    assert len(kept) == 1
+    assert made.open_streams == 0
+
+
+async def test_a_finished_exchange_may_end_with_ok():
+    made, kept = processor()
+    context = FakeContext([*PHASES[-1], reply_message(b"data: [DONE]\n\n", end=True)])
+    await made.process(None, context)
+    assert context.aborted is None
+    assert context.written[-1].response_body.response.body_mutation.streamed_response.end_of_stream
+    assert [record.outcome for record in kept] == ["completed"]
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\xff\xff", b"", pb.ProcessingRequest(observability_mode=True).SerializeToString()])
+@pytest.mark.parametrize("messages", PHASES[:3])
+async def test_garbage_ends_the_stream_with_an_error(messages, garbage):
+    made, kept = processor()
+    context = FakeContext([*messages, garbage])
+    with pytest.raises(Aborted):
+        await made.process(None, context)
+    assert context.aborted is grpc.StatusCode.INTERNAL
+    assert len(kept) == 1
+
+
+@pytest.mark.parametrize("role", ["", "other"])
+async def test_a_stream_of_no_known_filter_is_refused(role):
+    made, kept = processor()
+    context = FakeContext(PHASES[1], role=role)
+    with pytest.raises(Aborted):
+        await made.process(None, context)
+    assert context.aborted is grpc.StatusCode.INVALID_ARGUMENT
+    assert kept == []
+
+
+async def test_a_silent_upstream_is_cut_by_the_pumps_own_deadline():
+    clock = FakeClock()
+    kept = []
+    made = Processor(
+        book=FakeWorld(policy()),
+        offer=lambda record: kept.append(record) or True,
+        clock=clock,
+        meters=Counted(),
+        limits=Limits(idle_s=0, exchange_s=100),
+    )
+    context = FakeContext(PHASES[-1], then=None)
+    task = asyncio.ensure_future(made.process(None, context))
+    for _ in range(200):
+        await asyncio.sleep(0)
+        if kept:
+            break
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    last = context.written[-1].response_body.response.body_mutation.streamed_response
+    assert last.end_of_stream
+    assert b"backend_timeout" in last.body
+    assert [record.outcome for record in kept] == ["cut"]
+
+
+async def test_concurrent_senders_share_one_writer_and_keep_order():
+    context = FakeContext([])
+    outbox = _Outbox(context, lambda record: None)
+    await asyncio.gather(*(outbox.send((SendBody(b"%d" % n, end_of_stream=False),)) for n in range(20)))
+    bodies = [w.response_body.response.body_mutation.streamed_response.body for w in context.written]
+    assert bodies == [b"%d" % n for n in range(20)]
+
+
+async def test_a_full_audit_queue_does_not_break_the_exchange_that_is_running():
+    made, _ = processor(offer=lambda record: False)
+    context = FakeContext([*PHASES[-1], reply_message(b"data: [DONE]\n\n", end=True)])
+    await made.process(None, context)
+    assert context.aborted is None
