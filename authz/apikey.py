@@ -17,7 +17,6 @@ PREFIX: Final = "osk_"  # lets secret scanners and our own redaction recognise a
 ID_CHARS: Final = 12
 SECRET_CHARS: Final = 43  # 62**43 > 2**256: holds the SECRET_BYTES without loss
 SECRET_BYTES: Final = 32
-PEPPER_BYTES: Final = 32  # at least the digest's length (RFC 2104 section 3)
 
 _BASE36: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -29,35 +28,15 @@ _NO_DIGEST: Final = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class Peppers:
-    """The HMAC keys of this deployment by version. New keys use `current`; old ones stay while keys name them."""
+    """HMAC keys by version. New API keys use `current`; older versions stay for as long as keys name them."""
 
     current: str
     secrets: Mapping[str, bytes] = field(repr=False)
 
-
-def read_peppers(text: str) -> Peppers:
-    """Peppers from a file with one `version: hex` a line; the last line is the current version.
-
-    Raises:
-        ValueError: with the number of the line and never its content.
-    """
-    found: dict[str, bytes] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        content = line.partition("#")[0].strip()
-        if not content:
-            continue
-        version, _, digits = content.partition(":")
-        version, digits = version.strip(), digits.strip()
-        if not re.fullmatch(r"[A-Za-z0-9._-]{1,32}", version):
-            raise ValueError(f"peppers, line {number}: expected `version: hex`")
-        if version in found:
-            raise ValueError(f"peppers, line {number}: this version is already defined above")
-        if not re.fullmatch(r"(?:[0-9A-Fa-f]{2})+", digits) or len(digits) < 2 * PEPPER_BYTES:
-            raise ValueError(f"peppers, line {number}: expected at least {PEPPER_BYTES} bytes in hex")
-        found[version] = bytes.fromhex(digits)
-    if not found:
-        raise ValueError("peppers: the file defines no version")
-    return Peppers(current=list(found)[-1], secrets=MappingProxyType(found))
+    @classmethod
+    def of(cls, secrets: Mapping[str, bytes]) -> "Peppers":
+        """Peppers as `gateway.secrets.reference.peppers` reads them: the last one is the current one."""
+        return cls(current=list(secrets)[-1], secrets=MappingProxyType(dict(secrets)))
 
 
 class Fault(Enum):
@@ -68,6 +47,14 @@ class Fault(Enum):
     PEPPER = "the key names a pepper version that this process does not hold"
     MISMATCH = "digest differs"
     DISABLED = "disabled key"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A key that does not count, with the public id that it claimed: operators look for guessing by it."""
+
+    fault: Fault
+    key_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +72,27 @@ def digest(text: str, pepper: bytes) -> str:
     return hmac.digest(pepper, text.encode(), "sha256").hex()
 
 
-def check(presented: str, keys: Mapping[str, Key], peppers: Peppers) -> Key | Fault:
+def check(presented: str, keys: Mapping[str, Key], peppers: Peppers) -> Key | Rejected:
     """The policy's record of the presented key, or why there is none.
 
-    Every well-formed key costs one digest and one comparison, so time does not tell which ids exist. Expiry is the
-    caller's matter, because it may be told to whoever holds the secret.
+    Every well-formed key costs one digest and one comparison, so time does not tell which ids exist. Expiry
+    is left to the caller of this function: it may be told to whoever holds the secret.
     """
     form = _FORM.fullmatch(presented)
     if form is None:
-        return Fault.MALFORMED
+        return Rejected(Fault.MALFORMED)
     key = keys.get(form[1])
     pepper = peppers.secrets.get(key.pepper) if key is not None else None
     made = digest(presented, pepper if pepper is not None else peppers.secrets[peppers.current])
     expected = key.digest if key is not None else _NO_DIGEST
     same = hmac.compare_digest(made, expected)
     if key is None:
-        return Fault.UNKNOWN
+        return Rejected(Fault.UNKNOWN, form[1])
     if pepper is None:
-        return Fault.PEPPER
+        return Rejected(Fault.PEPPER, form[1])
     if not same:
-        return Fault.MISMATCH
-    return Fault.DISABLED if key.disabled else key
+        return Rejected(Fault.MISMATCH, form[1])
+    return Rejected(Fault.DISABLED, form[1]) if key.disabled else key
 
 
 def new_id(random: RandomBytes) -> str:

@@ -1,0 +1,105 @@
+"""CheckRequest bytes to `Ask`, decisions to CheckResponse bytes. All of authz that knows protobuf."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final, cast
+
+from google.protobuf.struct_pb2 import Struct, Value
+
+from authz.decide import Allowed, Ask
+from gateway import contract
+from gateway.errors import Rendered
+from gateway.identity import Caller
+from protos.core_pb2 import HeaderValue, HeaderValueOption
+from protos.ext_authz_pb2 import CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse
+from protos.status_pb2 import HttpStatus, StatusCode
+from protos.wire_pb2 import RpcStatus
+
+#: About 400 bytes each. A worker that sees more keys than this between two uses of one builds that one again.
+_REMEMBERED_KEYS: Final = 4096
+
+
+def decode(raw: bytes) -> Ask:
+    """The request that Envoy asks about; with several header spellings, the one that shows duplicates.
+
+    Raises:
+        google.protobuf.message.DecodeError: the bytes are no CheckRequest.
+    """
+    http = CheckRequest.FromString(raw).attributes.request.http
+    listed = http.header_map.headers
+    if listed:
+        # Header values are bytes; Latin-1 gives each one a character and cannot fail (RFC 9110 section 5.5).
+        headers = tuple(
+            (header.key.lower(), header.raw_value.decode("latin-1") or header.value) for header in listed
+        )
+    else:
+        headers = tuple((name.lower(), value) for name, value in http.headers.items())
+    return Ask(http.method, http.path, headers)
+
+
+def allowed(decision: Allowed) -> bytes:
+    """Let the request through, without the headers of `remove`, with the caller as metadata.
+
+    The answer is a concatenation: parts of one key are the same in every answer, and protobuf parsers merge
+    messages that come in pieces (Protocol Buffers, "Encoding", "Last One Wins").
+    """
+    caller = decision.caller
+    per_key = _per_key(caller.tenant, caller.principal, caller.key_id, caller.scopes, caller.policy)
+    return (
+        per_key
+        + CheckResponse(
+            ok_response=OkHttpResponse(headers_to_remove=decision.remove),
+            dynamic_metadata=_struct(_per_request(caller)),
+        ).SerializeToString()
+    )
+
+
+def denied(rendered: Rendered, extra: Iterable[tuple[str, str]], grpc: int, caller: Caller) -> bytes:
+    """Refuse with the rendered error. The metadata is for the access log: a refused request ends here."""
+    return CheckResponse(
+        status=RpcStatus(code=grpc),
+        denied_response=DeniedHttpResponse(
+            # The enum names the codes that we know; proto3 enums are open to all others.
+            status=HttpStatus(code=cast("StatusCode", rendered.status)),
+            headers=[_header(name, value) for name, value in (*rendered.headers, *extra)],
+            body=rendered.body.decode(),
+        ),
+        dynamic_metadata=_struct({**_identity(caller), **_per_request(caller)}),
+    ).SerializeToString()
+
+
+@lru_cache(maxsize=_REMEMBERED_KEYS)
+def _per_key(tenant: str, principal: str, key_id: str, scopes: tuple[str, ...], policy: str) -> bytes:
+    caller = Caller(
+        tenant=tenant, principal=principal, key_id=key_id, scopes=scopes, policy=policy, request_id=""
+    )
+    # A present status with code 0 (OK) is what makes Envoy go on.
+    return CheckResponse(
+        status=RpcStatus(), ok_response=OkHttpResponse(), dynamic_metadata=_struct(_identity(caller))
+    ).SerializeToString()
+
+
+def _identity(caller: Caller) -> dict[str, str]:
+    return {
+        contract.TENANT: caller.tenant,
+        contract.PRINCIPAL: caller.principal,
+        contract.KEY_ID: caller.key_id,
+        contract.SCOPES: " ".join(caller.scopes),
+        contract.POLICY: caller.policy,
+    }
+
+
+def _per_request(caller: Caller) -> dict[str, str]:
+    return {contract.REQUEST_ID: caller.request_id, contract.TRACEPARENT: caller.traceparent}
+
+
+def _struct(values: dict[str, str]) -> Struct:
+    return Struct(fields={name: Value(string_value=value) for name, value in values.items()})
+
+
+def _header(name: str, value: str) -> HeaderValueOption:
+    # Overwriting, because Envoy's local reply already has a content-type.
+    return HeaderValueOption(
+        header=HeaderValue(key=name, value=value),
+        append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )

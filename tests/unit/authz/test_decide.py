@@ -1,0 +1,319 @@
+"""Who may ask what: credentials, routes, sizes, and the headers that must not travel on."""
+
+from dataclasses import replace
+
+import pytest
+from authz_case import (
+    DISABLED,
+    EXPIRED,
+    GOOD,
+    LIMITED,
+    NARROW,
+    NOW_S,
+    ORPHAN,
+    PEPPERS,
+    POLICY,
+    REQUEST_ID,
+    TRACEPARENT,
+    UNKNOWN,
+    ask,
+    bearer,
+    ones,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz.apikey import Peppers
+from authz.decide import FRONT_DOORS, Allowed, Refused, decide
+from gateway import contract
+from gateway.errors import Dialect, Kind, render
+
+WRONG = GOOD[:-1] + ("a" if GOOD[-1] != "a" else "b")
+
+
+def judge(asked, policy=POLICY, peppers=PEPPERS, now_s=NOW_S):
+    return decide(asked, policy, peppers, now_s=now_s, random=ones)
+
+
+def kind(decision):
+    assert isinstance(decision, Refused)
+    return decision.error.kind
+
+
+# --- credentials --------------------
+@pytest.mark.parametrize(
+    "header",
+    [
+        bearer(GOOD),
+        ("authorization", f"bearer {GOOD}"),
+        ("authorization", f"BEARER   {GOOD}"),
+        ("x-api-key", GOOD),
+    ],
+)
+def test_one_good_credential_is_enough(header):
+    decision = judge(ask(header))
+    assert isinstance(decision, Allowed)
+    caller = decision.caller
+    assert (caller.tenant, caller.principal, caller.key_id) == ("acme", "alice@acme", "alice0000001")
+    assert caller.scopes == ("chat", "embed")
+    assert caller.policy == POLICY.version
+
+
+BAD_CREDENTIALS = [
+    ([], Kind.CREDENTIAL_MISSING),
+    ([("api-key", GOOD)], Kind.CREDENTIAL_MISSING),
+    ([("cookie", f"authorization=Bearer {GOOD}")], Kind.CREDENTIAL_MISSING),
+    ([("x_api_key", GOOD)], Kind.CREDENTIAL_MISSING),
+    ([("proxy-authorization", f"Bearer {GOOD}")], Kind.CREDENTIAL_MISSING),
+    ([bearer(GOOD), ("x-api-key", GOOD)], Kind.CREDENTIAL_AMBIGUOUS),
+    ([bearer(GOOD), bearer(GOOD)], Kind.CREDENTIAL_AMBIGUOUS),
+    ([bearer(GOOD), ("authorization", "")], Kind.CREDENTIAL_AMBIGUOUS),
+    ([("x-api-key", GOOD), ("x-api-key", WRONG)], Kind.CREDENTIAL_AMBIGUOUS),
+    ([("authorization", f"Bearer {GOOD},Bearer {GOOD}")], Kind.CREDENTIAL_AMBIGUOUS),
+    ([("x-api-key", f"{GOOD}, {GOOD}")], Kind.CREDENTIAL_AMBIGUOUS),
+    ([("x-api-key", f"{GOOD},")], Kind.CREDENTIAL_AMBIGUOUS),
+    ([("authorization", "")], Kind.CREDENTIAL_INVALID),
+    ([("authorization", "Bearer")], Kind.CREDENTIAL_INVALID),
+    ([("authorization", "Bearer ")], Kind.CREDENTIAL_INVALID),
+    ([("authorization", GOOD)], Kind.CREDENTIAL_INVALID),
+    ([("authorization", f"Basic {GOOD}")], Kind.CREDENTIAL_INVALID),
+    ([("authorization", f"Bearer\t{GOOD}")], Kind.CREDENTIAL_INVALID),
+    ([("authorization", f"Bearer {GOOD} {GOOD}")], Kind.CREDENTIAL_INVALID),
+    ([("x-api-key", f"Bearer {GOOD}")], Kind.CREDENTIAL_INVALID),
+    ([("x-api-key", "sk-proj-0123456789")], Kind.CREDENTIAL_INVALID),
+    ([bearer(UNKNOWN)], Kind.CREDENTIAL_INVALID),
+    ([bearer(WRONG)], Kind.CREDENTIAL_INVALID),
+    ([bearer(DISABLED)], Kind.CREDENTIAL_INVALID),
+    ([bearer(GOOD.upper())], Kind.CREDENTIAL_INVALID),
+    ([bearer(EXPIRED)], Kind.CREDENTIAL_EXPIRED),
+]
+
+
+@pytest.mark.parametrize(("headers", "expected"), BAD_CREDENTIALS)
+def test_bad_credential_is_refused(headers, expected):
+    assert kind(judge(ask(*headers))) is expected
+
+
+def test_every_key_that_does_not_count_is_told_the_same():
+    invalid = [headers for headers, expected in BAD_CREDENTIALS if expected is Kind.CREDENTIAL_INVALID]
+    told = {render(judge(ask(*headers)).error, Dialect.OPENAI) for headers in invalid}
+    assert len(invalid) > 5
+    assert len(told) == 1
+
+
+def test_log_learns_the_cause_and_the_claimed_id_but_never_the_key():
+    causes = [judge(ask(bearer(key))).error.cause for key in (UNKNOWN, WRONG, DISABLED)]
+    assert causes == [
+        "unknown key id (nobody000001)",
+        "digest differs (alice0000001)",
+        "disabled key (dinah0000001)",
+    ]
+
+
+def test_expiry_is_told_only_to_who_holds_the_secret():
+    wrong = EXPIRED[:-1] + ("a" if EXPIRED[-1] != "a" else "b")
+    assert kind(judge(ask(bearer(wrong)))) is Kind.CREDENTIAL_INVALID
+
+
+def test_key_works_until_the_second_it_expires():
+    assert isinstance(judge(ask(bearer(EXPIRED)), now_s=NOW_S - 0.001), Allowed)
+
+
+def test_retired_pepper_refuses_its_keys():
+    retired = Peppers(current="v3", secrets={"v3": bytes(32)})
+    decision = judge(ask(bearer(GOOD)), peppers=retired)
+    assert kind(decision) is Kind.CREDENTIAL_INVALID
+    assert "pepper" in decision.error.cause
+
+
+def test_key_whose_tenant_is_gone_is_refused():
+    assert kind(judge(ask(bearer(ORPHAN)))) is Kind.POLICY_UNAVAILABLE
+
+
+# --- nobody learns anything before 401 --------------------
+@pytest.mark.parametrize("headers", [[], [bearer(WRONG)]])
+@pytest.mark.parametrize(
+    ("method", "target", "more"),
+    [
+        ("POST", "/nowhere", []),
+        ("GET", "/v1/chat/completions", []),
+        ("CONNECT", "/", []),
+        ("POST", "/v1/chat/completions", [("content-length", "x")]),
+        ("POST", "/v1/chat/completions", [("content-length", "1001")]),
+        ("GET", "/v1/models", [("upgrade", "websocket")]),
+    ],
+)
+def test_unidentified_caller_learns_nothing_but_401(headers, method, target, more):
+    refused = judge(ask(*headers, *more, method=method, target=target))
+    plain = judge(ask(*headers))
+    assert (refused.error.kind, refused.error.public) == (plain.error.kind, plain.error.public)
+
+
+# --- routes, methods, sizes --------------------
+@pytest.mark.parametrize(("path", "method"), FRONT_DOORS.items())
+def test_front_doors_are_open_with_their_method_only(path, method):
+    assert isinstance(judge(ask(bearer(GOOD), method=method, target=path)), Allowed)
+    for other in {"GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE", "get", ""} - {method}:
+        refused = judge(ask(bearer(GOOD), method=other, target=path))
+        assert kind(refused) is Kind.METHOD_NOT_ALLOWED
+        assert refused.error.allow == method
+
+
+@pytest.mark.parametrize("target", ["/v1/models/gpt-5", "/v1/models/meta/llama", "/v1/models?a=b"])
+def test_one_models_page_and_queries_are_allowed(target):
+    assert isinstance(judge(ask(bearer(GOOD), method="GET", target=target)), Allowed)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "", "/", "/v1", "/v1/models/", "/v1/models/?x", "/v1/modelsx", "/v1/chat/completions/", "//v1/models",
+        "/v1/Chat/completions", "/v1/files", "/v1/chat/completions#x", "/v1/chat/completions;x", "*",
+        "/v1/messages",
+    ],
+)  # fmt: skip
+def test_unknown_route_is_404(target):
+    assert kind(judge(ask(bearer(GOOD), target=target))) is Kind.ROUTE_UNKNOWN
+
+
+def test_tenant_calls_only_its_routes():
+    assert kind(judge(ask(bearer(NARROW)))) is Kind.ROUTE_FORBIDDEN
+    for target in ("/v1/models", "/v1/models/m"):
+        assert isinstance(judge(ask(bearer(NARROW), method="GET", target=target)), Allowed)
+
+
+@pytest.mark.parametrize(
+    ("method", "header"),
+    [
+        ("CONNECT", ("x", "y")),
+        ("GET", ("upgrade", "websocket")),
+        ("POST", ("upgrade", "")),
+        ("POST", (":protocol", "websocket")),
+    ],
+)
+def test_upgrades_are_refused(method, header):
+    assert kind(judge(ask(bearer(GOOD), header, method=method))) is Kind.UPGRADE_REFUSED
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        (["0"], None),
+        (["1000"], None),
+        (["0001000"], None),
+        (["1001"], Kind.BODY_TOO_LARGE),
+        (["9" * 100_000], Kind.BODY_TOO_LARGE),
+        (["-1"], Kind.HEADER_INVALID),
+        (["+1"], Kind.HEADER_INVALID),
+        ([""], Kind.HEADER_INVALID),
+        (["1 "], Kind.HEADER_INVALID),
+        (["1_0"], Kind.HEADER_INVALID),
+        (["0x10"], Kind.HEADER_INVALID),
+        (["²"], Kind.HEADER_INVALID),
+        (["5,5"], Kind.HEADER_INVALID),
+        (["5", "5"], Kind.HEADER_INVALID),
+    ],
+)
+def test_announced_body_length_is_judged(lengths, expected):
+    decision = judge(ask(bearer(GOOD), *(("content-length", length) for length in lengths)))
+    assert (None if isinstance(decision, Allowed) else decision.error.kind) is expected
+
+
+# --- what travels on --------------------
+HARMLESS = [
+    ("user-agent", "x"),
+    ("x-request-id", REQUEST_ID),
+    ("traceparent", TRACEPARENT),
+    ("tracestate", "a=b"),
+    ("content-type", "application/json"),
+    ("x-ostiaryish", "1"),
+    ("x-api-keys", "1"),
+]
+
+
+def test_credentials_owned_headers_and_encodings_are_removed():
+    smuggled = [
+        *((name, "x") for name in sorted(contract.CREDENTIAL_HEADERS - {"authorization", "x-api-key"})),
+        ("accept-encoding", "gzip"),
+        ("x-ostiary-route", "oc-expensive"),
+        ("x-ostiary-", "x"),
+        ("x_ostiary_route", "x"),
+        ("x-ostiary_route", "x"),
+        ("x-envoy-upstream-rq-timeout-ms", "1"),
+        ("x_api_key", "x"),
+    ]
+    decision = judge(ask(*HARMLESS, bearer(GOOD), *smuggled, *smuggled))
+    assert sorted(decision.remove) == sorted({"authorization", *(name for name, _ in smuggled)})
+
+
+def test_nothing_harmless_is_removed():
+    assert judge(ask(*HARMLESS, bearer(GOOD))).remove == ("authorization",)
+
+
+def test_trace_context_is_kept_when_it_is_well_formed():
+    caller = judge(ask(*HARMLESS, bearer(GOOD))).caller
+    assert (caller.request_id, caller.traceparent) == (REQUEST_ID, TRACEPARENT)
+
+
+@pytest.mark.parametrize("bad", [[("traceparent", "00-x")], [("traceparent", TRACEPARENT)] * 2])
+def test_malformed_trace_context_is_removed_with_its_state_and_made_anew(bad):
+    decision = judge(ask(bearer(GOOD), *bad, ("tracestate", "a=b")))
+    assert set(decision.remove) == {"authorization", "traceparent", "tracestate"}
+    assert decision.caller.traceparent == f"00-{'01' * 16}-{'01' * 8}-00"
+
+
+def test_refused_request_still_has_ids():
+    caller = judge(ask(("x-request-id", REQUEST_ID), ("traceparent", TRACEPARENT))).caller
+    assert (caller.request_id, caller.traceparent, caller.tenant) == (REQUEST_ID, TRACEPARENT, "")
+
+
+def test_rates_of_key_and_tenant_are_to_be_spent_in_that_order():
+    decision = judge(ask(bearer(LIMITED)))
+    assert [subject for subject, _ in decision.rates] == ["{limited}:key:larry0000001", "{limited}:tenant"]
+    assert [limit.requests for _, limit in decision.rates] == [5, 50]
+    assert judge(ask(bearer(GOOD))).rates == ()
+
+
+def test_credential_does_not_show_in_repr():
+    assert GOOD not in repr(ask(bearer(GOOD)))
+    assert GOOD not in repr(judge(ask(bearer(GOOD))))
+
+
+# --- properties --------------------
+NAMES = st.sampled_from(
+    [
+        "authorization", "x-api-key", "api-key", "cookie", "content-length", "upgrade", ":protocol",
+        "traceparent", "x-request-id", "x-ostiary-route", "x_envoy_x", "accept-encoding", "",
+    ],
+) | st.text(max_size=20)  # fmt: skip
+VALUES = (
+    st.sampled_from([UNKNOWN, WRONG, f"Bearer {WRONG}", f"Bearer {EXPIRED}", "Bearer ", TRACEPARENT, "5"])
+    | st.text(max_size=80)
+    | st.text("0123456789abcdefghijklmnopqrstuvwxyz_", min_size=60, max_size=60).map("osk_".__add__)
+)
+HEADERS = st.lists(st.tuples(NAMES, VALUES), max_size=12)
+METHODS = st.sampled_from(["GET", "POST", "CONNECT"]) | st.text(max_size=5)
+TARGETS = st.sampled_from([*FRONT_DOORS, "/v1/models/x"]) | st.text(max_size=20)
+
+
+@given(headers=HEADERS, method=METHODS, target=TARGETS)
+def test_without_a_valid_key_nothing_is_allowed_and_nothing_raises(headers, method, target):
+    refused = judge(ask(*headers, method=method, target=target))
+    assert isinstance(refused, Refused)
+    assert refused.caller.request_id
+
+
+@given(headers=HEADERS, method=METHODS, target=TARGETS)
+def test_with_a_valid_key_no_owned_or_credential_header_travels_on(headers, method, target):
+    decision = judge(ask(*headers, bearer(GOOD), method=method, target=target))
+    if isinstance(decision, Allowed):
+        names = [name for name, _ in headers if name not in decision.remove]
+        assert not any(name.replace("_", "-").startswith(contract.OWNED_PREFIXES) for name in names)
+        assert not contract.CREDENTIAL_HEADERS & set(names)
+        assert contract.ACCEPT_ENCODING not in names
+
+
+@given(headers=HEADERS)
+def test_a_key_that_is_valid_elsewhere_opens_nothing(headers):
+    other = replace(POLICY, keys={})
+    assert isinstance(judge(ask(*headers, bearer(GOOD)), policy=other), Refused)
