@@ -14,7 +14,7 @@ import uvloop
 from gateway import contract
 from protos import ext_authz_pb2 as az
 from protos import ext_proc_pb2 as pb
-from protos import health_pb2
+from protos import wire_pb2
 
 
 def _constants(route: str, authority: str) -> dict[str, bytes]:
@@ -41,7 +41,9 @@ def _constants(route: str, authority: str) -> dict[str, bytes]:
         option.append_action = 2
         option.header.key, option.header.raw_value = name, value.encode()
     out["attempt"] = attempt.SerializeToString()
-    out["health"] = health_pb2.HealthCheckResponse(status=1).SerializeToString()
+    out["health"] = wire_pb2.HealthCheckResponse(
+        status=wire_pb2.HealthCheckResponse.SERVING
+    ).SerializeToString()
     return out
 
 

@@ -115,7 +115,12 @@ def percentile(samples: list[float], share: float) -> float:
 async def run(job: dict[str, Any]) -> dict[str, Any]:
     """Perform one job: host, port, tls, path, headers, body, connections, seconds, stamped."""
     body = job["body"].encode()
-    headers = {"host": "localhost", "content-type": "application/json", "content-length": str(len(body)), **job["headers"]}
+    headers = {
+        "host": "localhost",
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        **job["headers"],
+    }
     lines = [f"POST {job['path']} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
     request = "\r\n".join(lines).encode() + body
     context = None

@@ -63,7 +63,9 @@ class Processor:
                 case "adapt":
                     await self._adapt(context)
                 case _:
-                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{FILTER_KEY} must be inspect or adapt")
+                    await context.abort(
+                        grpc.StatusCode.INVALID_ARGUMENT, f"{FILTER_KEY} must be inspect or adapt"
+                    )
         finally:
             self.open_streams -= 1
 
@@ -78,7 +80,7 @@ class Processor:
                 await outbox.send(exchange.receive(wire.decode(raw)))
         except wire.GarbageError as error:
             failure = "not a message that this filter expects"
-            _log.error("ext_proc_garbage", reason=str(error)[:64])  # noqa: TRY400 - a trace tells nothing more
+            _log.error("ext_proc_garbage", reason=str(error)[:64])
         finally:
             # Runs on every way out, also CancelledError: the record never depends on how the RPC ended.
             watch.stop()
@@ -103,7 +105,9 @@ class Processor:
         try:
             attempt = wire.decode_attempt(raw)
             policy = self._book.policy(attempt.told.get(contract.POLICY, ""))
-            return wire.encode_attempt(prepare(attempt.headers, attempt.backend, attempt.told, policy, self._book))
+            return wire.encode_attempt(
+                prepare(attempt.headers, attempt.backend, attempt.told, policy, self._book)
+            )
         except GatewayError as error:
             refusal = error
         except Exception as error:  # noqa: BLE001 - nobody knows what it is, so it must refuse

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Final, cast
 
 from google.protobuf import text_format
+from google.protobuf.message import DecodeError
 
 from extproc.core.commands import (
     Answer,
@@ -58,9 +59,8 @@ def decode(raw: bytes) -> Event:
 def _parse(raw: bytes) -> tuple[pb.ProcessingRequest, str]:
     try:
         message = pb.ProcessingRequest.FromString(raw)
-    except Exception as error:
-        name = type(error).__name__
-        raise GarbageError(name) from None
+    except DecodeError:
+        raise GarbageError("not a ProcessingRequest") from None
     # WhichOneof is typed as Any by the stubs.
     return message, cast("str", message.WhichOneof("request") or "")
 

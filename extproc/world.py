@@ -76,5 +76,5 @@ def _read(policy: Policy, backend: str) -> Secret | None:
     try:
         return read_secret(Path(credential.file), Path(policy.credential_dir))
     except (OSError, ValueError) as error:
-        _log.error("credential_unreadable", backend=backend, reason=type(error).__name__)  # noqa: TRY400 - no trace
+        _log.error("credential_unreadable", backend=backend, reason=type(error).__name__)
         return None

@@ -24,7 +24,9 @@ TRACEPARENT: Final = "traceparent"  # W3C Trace Context level 1
 # --- keys that inspect writes (OSTIARY_NAMESPACE), all strings ------------------------------------------------
 MODEL: Final = "model"
 BACKENDS: Final = "backends"  # comma separated names that `adapt` may reach; anything else is refused
-FRONT_PATH: Final = "front_path"  # the client's path without query: the original, never read from the request again
+FRONT_PATH: Final = (
+    "front_path"  # the client's path without query: the original, never read from the request again
+)
 DECISION: Final = "decision"
 # POLICY, REQUEST_ID and TENANT are repeated in this namespace so that adapt needs only one.
 
@@ -54,8 +56,15 @@ ACCEPT_ENCODING: Final = "accept-encoding"
 #: The only headers of a provider's answer that reach the client; `content-length` and `:status` are Envoy's matter.
 UPSTREAM_RESPONSE_HEADERS: Final = frozenset(
     {
-        ":status", "content-type", "content-length", "cache-control", "date", "retry-after", "retry-after-ms",
-        "openai-processing-ms", "x-should-retry",
+        ":status",
+        "content-type",
+        "content-length",
+        "cache-control",
+        "date",
+        "retry-after",
+        "retry-after-ms",
+        "openai-processing-ms",
+        "x-should-retry",
     },
 )
 

@@ -84,7 +84,12 @@ class Plan:
 
 
 def _plan(http: int, grpc: int, retry: Retry = Retry.NEVER) -> Plan:
-    openai = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+    openai = {
+        401: "authentication_error",
+        403: "permission_error",
+        404: "not_found_error",
+        429: "rate_limit_error",
+    }
     anthropic = {
         401: "authentication_error",
         403: "permission_error",

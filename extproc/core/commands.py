@@ -67,11 +67,5 @@ class Put:
 
 
 Command = (
-    PassRequestHead
-    | PassRequestBody
-    | PassResponseHead
-    | SendBody
-    | PassResponseTrailers
-    | Answer
-    | Put
+    PassRequestHead | PassRequestBody | PassResponseHead | SendBody | PassResponseTrailers | Answer | Put
 )

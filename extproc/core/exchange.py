@@ -111,7 +111,9 @@ class Exchange:
         self._dialect = Dialect.of_path(journal.path)
         caller = event.caller
         if caller is None:
-            raise GatewayError(Kind.INTERNAL, "The request was not authorised.", cause="no metadata from authz")
+            raise GatewayError(
+                Kind.INTERNAL, "The request was not authorised.", cause="no metadata from authz"
+            )
         journal.caller = caller
         policy = self._world.policy(caller.policy)
         tenant = policy.tenants.get(caller.tenant) if policy is not None else None
@@ -238,7 +240,9 @@ class Exchange:
             return ()  # before the answer's head only Envoy may speak; its own timers are set (envoy/README.md)
         if event.which == "idle":
             raise GatewayError(Kind.BACKEND_TIMEOUT, "The model stopped answering.", cause="idle")
-        raise GatewayError(Kind.DEADLINE_EXCEEDED, "The exchange took longer than policy allows.", cause="exchange")
+        raise GatewayError(
+            Kind.DEADLINE_EXCEEDED, "The exchange took longer than policy allows.", cause="exchange"
+        )
 
     def _gone(self, event: Gone) -> tuple[Command, ...]:
         del event
@@ -255,7 +259,9 @@ class Exchange:
             # Its head is out and no upstream text can follow: the stream is just ended.
             return (SendBody(b"", end_of_stream=True), *self._finish("failed"))
         outcome = "failed" if self.state is State.UPSTREAM else "refused"
-        return self._answer(render(error, self._dialect, self._journal.caller.request_id), error.kind.value, outcome)
+        return self._answer(
+            render(error, self._dialect, self._journal.caller.request_id), error.kind.value, outcome
+        )
 
     def _cut(self, error: GatewayError, released: bytes) -> tuple[Command, ...]:
         """End an answer: by a JSON refusal before its first byte, by the dialect's error event after it."""
@@ -344,7 +350,9 @@ def _check_answer(status: int, kind: str, encoding: str, *, streams: bool) -> No
 
 def _pass(head: ResponseHead) -> PassResponseHead:
     allowed = contract.UPSTREAM_RESPONSE_HEADERS
-    return PassResponseHead(HeaderChange(remove=tuple(sorted({n for n, _ in head.headers if n not in allowed}))))
+    return PassResponseHead(
+        HeaderChange(remove=tuple(sorted({n for n, _ in head.headers if n not in allowed})))
+    )
 
 
 def _answer_blocked(rule: str) -> GatewayError:

@@ -47,7 +47,15 @@ def test_credentials_and_internal_headers_go_and_the_backends_own_are_set():
         ("demo", TOLD, policy(), None),
         ("demo", TOLD | {"front_path": ""}, policy(), "Bearer x"),
     ],
-    ids=["unknown host", "no host", "outside the set", "mirrored: no metadata", "unknown policy", "no key", "no path"],
+    ids=[
+        "unknown host",
+        "no host",
+        "outside the set",
+        "mirrored: no metadata",
+        "unknown policy",
+        "no key",
+        "no path",
+    ],
 )
 def test_an_attempt_that_must_not_happen_is_refused(backend, told, held, secret):
     with pytest.raises(GatewayError) as caught:
@@ -57,8 +65,12 @@ def test_an_attempt_that_must_not_happen_is_refused(backend, told, held, secret)
 
 @pytest.mark.parametrize(
     ("host", "port", "tls", "expected"),
-    [("api.example", 443, True, "api.example"), ("api.example", 8443, True, "api.example:8443"),
-     ("::1", 80, False, "[::1]"), ("10.0.0.1", 443, False, "10.0.0.1:443")],
+    [
+        ("api.example", 443, True, "api.example"),
+        ("api.example", 8443, True, "api.example:8443"),
+        ("::1", 80, False, "[::1]"),
+        ("10.0.0.1", 443, False, "10.0.0.1:443"),
+    ],
 )
 def test_authority_names_the_port_only_where_it_is_not_the_schemes_own(host, port, tls, expected):
     assert authority(Backend(name="b", host=host, port=port, tls=tls)) == expected

@@ -43,7 +43,9 @@ def head(path=CHAT, *, caller=CALLER, end=False, method="POST", **headers):
 
 
 def chat(text="hello", **more):
-    return json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}], **more}).encode()
+    return json.dumps(
+        {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}], **more}
+    ).encode()
 
 
 def answer_head(status="200", kind="application/json", details=VIA, end=False, **more):
@@ -53,14 +55,24 @@ def answer_head(status="200", kind="application/json", details=VIA, end=False, *
 
 def completion(text, **more):
     return json.dumps(
-        {"id": "c1", "object": "chat.completion", "choices": [{"index": 0, "message": {"role": "assistant", "content": text}}],
-         "usage": {"prompt_tokens": 5, "completion_tokens": 2}, **more}
+        {
+            "id": "c1",
+            "object": "chat.completion",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": text}}],
+            "usage": {"prompt_tokens": 5, "completion_tokens": 2},
+            **more,
+        }
     ).encode()
 
 
 def delta(text, index=0, **choice):
-    event = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m",
-             "choices": [{"index": index, "delta": {"content": text}, "finish_reason": None, **choice}]}
+    event = {
+        "id": "c1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": index, "delta": {"content": text}, "finish_reason": None, **choice}],
+    }
     return b"data: " + json.dumps(event).encode() + b"\n\n"
 
 
@@ -122,21 +134,39 @@ def test_a_clean_request_passes_byte_for_byte_and_is_routed_to_its_backend():
 
 
 def test_personal_data_in_a_request_is_redacted_in_every_position():
-    body = json.dumps({
-        "model": "gpt-4o-mini",
-        "messages": [
-            {"role": "system", "content": f"sys {MAIL}"},
-            {"role": "user", "content": [{"type": "text", "text": f"part {MAIL}"}]},
-            {"role": "assistant", "content": None,
-             "tool_calls": [{"id": "t", "type": "function",
-                             "function": {"name": "f", "arguments": '{"to":"bob\\u0040example.com"}'}}]},
-            {"role": "tool", "tool_call_id": "t", "content": f"result {MAIL}"},
-        ],
-        "tools": [{"type": "function", "function": {"name": "f", "description": f"mail {MAIL}",
-                   "parameters": {"properties": {f"{MAIL}": {"description": f"see {MAIL}"}}}}}],
-        "metadata": {"note": MAIL},
-        "a_field_nobody_knows": {"deep": [MAIL]},
-    }).encode()
+    body = json.dumps(
+        {
+            "model": "gpt-4o-mini",
+            "messages": [
+                {"role": "system", "content": f"sys {MAIL}"},
+                {"role": "user", "content": [{"type": "text", "text": f"part {MAIL}"}]},
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [
+                        {
+                            "id": "t",
+                            "type": "function",
+                            "function": {"name": "f", "arguments": '{"to":"bob\\u0040example.com"}'},
+                        }
+                    ],
+                },
+                {"role": "tool", "tool_call_id": "t", "content": f"result {MAIL}"},
+            ],
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": "f",
+                        "description": f"mail {MAIL}",
+                        "parameters": {"properties": {f"{MAIL}": {"description": f"see {MAIL}"}}},
+                    },
+                }
+            ],
+            "metadata": {"note": MAIL},
+            "a_field_nobody_knows": {"deep": [MAIL]},
+        }
+    ).encode()
     play = Play()
     _, sent = play.asked(body)
     tree = json.loads(sent.body)
@@ -185,9 +215,18 @@ def test_heads_that_cannot_be_inspected_are_refused(event, expected):
         (b'{"messages":[]}', "request_invalid"),
         (b'{"model":"gpt-4o-mini","messages":[]}', "request_invalid"),
         (b'{"model":"gpt-4o-mini","messages":[{"role":"owner","content":"x"}]}', "request_invalid"),
-        (b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":[{"type":"video"}]}]}', "request_invalid"),
-        (b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"x"}],"stream":"yes"}', "request_invalid"),
-        (b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"x"}],"modalities":["audio"]}', "request_invalid"),
+        (
+            b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":[{"type":"video"}]}]}',
+            "request_invalid",
+        ),
+        (
+            b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"x"}],"stream":"yes"}',
+            "request_invalid",
+        ),
+        (
+            b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"x"}],"modalities":["audio"]}',
+            "request_invalid",
+        ),
         (b'{"model":"nope","messages":[{"role":"user","content":"x"}]}', "model_unknown"),
         (b'{"model":"forbidden-model","messages":[{"role":"user","content":"x"}]}', "model_forbidden"),
     ],
@@ -231,7 +270,10 @@ def test_trailers_are_refused_whether_announced_or_sent():
 def test_models_are_listed_by_the_gateway_itself_as_the_tenant_may_see_them():
     play = Play()
     (answer,) = play.give(head("/v1/models", method="GET", end=True))
-    assert [m["id"] for m in json.loads(answer.rendered.body)["data"]] == ["gpt-4o-mini", "text-embedding-3-small"]
+    assert [m["id"] for m in json.loads(answer.rendered.body)["data"]] == [
+        "gpt-4o-mini",
+        "text-embedding-3-small",
+    ]
     assert play.record.outcome == "completed"
     play = Play()
     play.give(head("/v1/models/forbidden-model", method="GET", end=True))
@@ -252,7 +294,9 @@ def test_the_head_of_a_json_answer_is_held_until_its_body_was_judged():
     assert json.loads(body.body)["choices"][0]["message"]["content"] == "write to [EMAIL] now"
     record = play.record
     assert (record.usage.input_tokens, record.usage.output_tokens, record.usage.source) == (5, 2, "provider")
-    assert [(f.rule, f.direction, f.action, f.count) for f in record.found] == [("pii.email", "response", "redact", 1)]
+    assert [(f.rule, f.direction, f.action, f.count) for f in record.found] == [
+        ("pii.email", "response", "redact", 1)
+    ]
 
 
 def test_a_clean_json_answer_keeps_its_bytes():
@@ -287,8 +331,14 @@ def test_only_listed_headers_of_an_answer_reach_the_client():
         (answer_head(kind="text/event-stream"), (502, "backend_answer_invalid")),  # nobody asked for a stream
         (answer_head(status="401"), (503, "backend_unavailable")),
         (answer_head(status="503", kind="text/plain"), (503, "backend_unavailable")),
-        (answer_head(status="503", details={contract.ATTR_CODE_DETAILS: "no_healthy_upstream"}), (503, "backend_unavailable")),
-        (answer_head(status="504", details={contract.ATTR_CODE_DETAILS: "upstream_response_timeout"}), (504, "backend_timeout")),
+        (
+            answer_head(status="503", details={contract.ATTR_CODE_DETAILS: "no_healthy_upstream"}),
+            (503, "backend_unavailable"),
+        ),
+        (
+            answer_head(status="504", details={contract.ATTR_CODE_DETAILS: "upstream_response_timeout"}),
+            (504, "backend_timeout"),
+        ),
         (answer_head(status="500", details={}), (503, "backend_unavailable")),
     ],
 )
@@ -324,8 +374,17 @@ def test_a_provider_error_passes_in_its_own_words_but_guarded():
 def test_log_probabilities_do_not_spell_out_what_was_redacted():
     play = Play()
     play.asked()
-    raw = json.dumps({"choices": [{"index": 0, "message": {"content": MAIL},
-                                   "logprobs": {"content": [{"token": "bob"}, {"token": "@example.com"}]}}]}).encode()
+    raw = json.dumps(
+        {
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"content": MAIL},
+                    "logprobs": {"content": [{"token": "bob"}, {"token": "@example.com"}]},
+                }
+            ]
+        }
+    ).encode()
     play.give(answer_head(), ResponseChunk(raw, end_of_stream=True))
     assert b"example" not in play.sent()
 
@@ -353,7 +412,9 @@ def test_a_client_that_asked_for_usage_sees_it_and_its_body_stays_untouched():
     _, sent = play.asked(chat(stream=True, stream_options={"include_usage": True}))
     assert sent.body is None
     usage = b'data: {"id":"c1","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4}}\n\n'
-    play.give(answer_head(kind="text/event-stream"), ResponseChunk(delta("hi ") + usage + DONE, end_of_stream=True))
+    play.give(
+        answer_head(kind="text/event-stream"), ResponseChunk(delta("hi ") + usage + DONE, end_of_stream=True)
+    )
     assert b'"prompt_tokens":9' in play.sent()
     assert play.record.usage.output_tokens == 4
 
@@ -385,7 +446,12 @@ def test_an_address_split_over_events_never_leaves():
 
 def test_choices_are_guarded_apart():
     play = streaming()
-    play.give(ResponseChunk(delta("a@b", 0) + delta("c@d", 1) + delta(".com ", 0) + delta(".org ", 1) + DONE, end_of_stream=True))
+    play.give(
+        ResponseChunk(
+            delta("a@b", 0) + delta("c@d", 1) + delta(".com ", 0) + delta(".org ", 1) + DONE,
+            end_of_stream=True,
+        )
+    )
     assert texts(play.sent(), 0) == "[EMAIL] "
     assert texts(play.sent(), 1) == "[EMAIL] "
 
@@ -393,7 +459,11 @@ def test_choices_are_guarded_apart():
 def test_held_words_come_out_with_the_finish_reason():
     play = streaming()
     last = {"id": "c1", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-    play.give(ResponseChunk(delta("the end") + b"data: " + json.dumps(last).encode() + b"\n\n" + DONE, end_of_stream=True))
+    play.give(
+        ResponseChunk(
+            delta("the end") + b"data: " + json.dumps(last).encode() + b"\n\n" + DONE, end_of_stream=True
+        )
+    )
     assert texts(play.sent()) == "the end"
     assert play.sent().index(b"end") < play.sent().index(b"[DONE]")
 
@@ -408,8 +478,13 @@ def test_streamed_tool_arguments_are_guarded_through_their_escapes_and_stay_json
     play = streaming()
     pieces = ['{"to":"bob\\u00', "40exam", 'ple.com","n":1}']
     for number, piece in enumerate(pieces):
-        call = {"index": 0, "function": {"arguments": piece}} | ({"id": "t", "type": "function"} if number == 0 else {})
-        event = {"id": "c1", "choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}]}
+        call = {"index": 0, "function": {"arguments": piece}} | (
+            {"id": "t", "type": "function"} if number == 0 else {}
+        )
+        event = {
+            "id": "c1",
+            "choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}],
+        }
         play.give(ResponseChunk(b"data: " + json.dumps(event).encode() + b"\n\n", end_of_stream=False))
     last = {"id": "c1", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}
     play.give(ResponseChunk(b"data: " + json.dumps(last).encode() + b"\n\n" + DONE, end_of_stream=True))
@@ -444,8 +519,14 @@ def test_a_block_in_mid_stream_ends_it_with_the_dialects_error_and_terminator():
 
 @pytest.mark.parametrize(
     "bad",
-    [b"data: {broken\n\n", b"data: []\n\n", b'data: {"choices":{}}\n\n', b'data: {"choices":[1]}\n\n',
-     b'data: {"choices":[{"index":0,"delta":{"content":{}}}]}\n\n', b'data: {"choices":[{"index":"x"}]}\n\n'],
+    [
+        b"data: {broken\n\n",
+        b"data: []\n\n",
+        b'data: {"choices":{}}\n\n',
+        b'data: {"choices":[1]}\n\n',
+        b'data: {"choices":[{"index":0,"delta":{"content":{}}}]}\n\n',
+        b'data: {"choices":[{"index":"x"}]}\n\n',
+    ],
 )
 def test_an_event_that_cannot_be_understood_cuts_the_stream(bad):
     play = streaming()
@@ -457,8 +538,17 @@ def test_an_event_that_cannot_be_understood_cuts_the_stream(bad):
 
 def test_fields_nobody_knows_do_not_carry_text_past_the_guard():
     play = streaming()
-    event = {"id": "c1", "choices": [{"index": 0, "delta": {"content": "hi. ", "annotations": MAIL}, "extra": MAIL}], "note": MAIL}
-    play.give(ResponseChunk(b": comment " + MAIL.encode() + b"\n\ndata: " + json.dumps(event).encode() + b"\n\n" + DONE, end_of_stream=True))
+    event = {
+        "id": "c1",
+        "choices": [{"index": 0, "delta": {"content": "hi. ", "annotations": MAIL}, "extra": MAIL}],
+        "note": MAIL,
+    }
+    play.give(
+        ResponseChunk(
+            b": comment " + MAIL.encode() + b"\n\ndata: " + json.dumps(event).encode() + b"\n\n" + DONE,
+            end_of_stream=True,
+        )
+    )
     assert b"example.com" not in play.sent()
     assert texts(play.sent()) == "hi. "
 
@@ -523,15 +613,25 @@ def test_in_any_order_of_events_nothing_raises_and_exactly_one_record_is_made(ev
     play.give(*events, Gone())
     assert play.exchange.finished
     assert len(play.records) == 1
-    ends = [c for c in play.commands if isinstance(c, Answer) or (isinstance(c, SendBody) and c.end_of_stream)]
+    ends = [
+        c for c in play.commands if isinstance(c, Answer) or (isinstance(c, SendBody) and c.end_of_stream)
+    ]
     assert len(ends) <= 1
 
 
 @given(st.data())
 def test_the_streaming_invariant_any_cut_of_the_bytes_gives_the_same_text(data):
     whole = b"".join(
-        [delta("Dear bob"), delta("@example.com, pay "), delta("DE89 3704 0044 0532"), delta(" 0130 00 and 4111-1111-"),
-         delta("1111-1111 é "), delta("from 10.0.0.1"), delta("", finish_reason="stop"), DONE]
+        [
+            delta("Dear bob"),
+            delta("@example.com, pay "),
+            delta("DE89 3704 0044 0532"),
+            delta(" 0130 00 and 4111-1111-"),
+            delta("1111-1111 é "),
+            delta("from 10.0.0.1"),
+            delta("", finish_reason="stop"),
+            DONE,
+        ]
     )
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=40)))
     play = streaming()

@@ -84,7 +84,9 @@ def processor(offer=None, limits=None, world=None):
     return made, kept
 
 
-@pytest.mark.parametrize("messages", PHASES, ids=["nothing", "request head", "request body", "answer head", "mid-answer"])
+@pytest.mark.parametrize(
+    "messages", PHASES, ids=["nothing", "request head", "request body", "answer head", "mid-answer"]
+)
 async def test_a_stream_that_ends_before_its_exchange_never_ends_with_ok(messages):
     made, kept = processor()
     context = FakeContext(messages)
@@ -112,7 +114,9 @@ async def test_a_finished_exchange_may_end_with_ok():
     assert [record.outcome for record in kept] == ["completed"]
 
 
-@pytest.mark.parametrize("garbage", [b"\xff\xff\xff", b"", pb.ProcessingRequest(observability_mode=True).SerializeToString()])
+@pytest.mark.parametrize(
+    "garbage", [b"\xff\xff\xff", b"", pb.ProcessingRequest(observability_mode=True).SerializeToString()]
+)
 @pytest.mark.parametrize("messages", PHASES[:3])
 async def test_garbage_ends_the_stream_with_an_error(messages, garbage):
     made, kept = processor()
