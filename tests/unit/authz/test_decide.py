@@ -115,6 +115,12 @@ def test_expiry_is_told_only_to_who_holds_the_secret():
     assert kind(judge(ask(bearer(wrong)))) is Kind.CREDENTIAL_INVALID
 
 
+def test_holder_of_an_expired_key_learns_nothing_else():
+    for target in ("/nowhere", "/v1/chat/completions"):
+        refused = judge(ask(bearer(EXPIRED), ("content-length", "x"), method="GET", target=target))
+        assert kind(refused) is Kind.CREDENTIAL_EXPIRED
+
+
 def test_key_works_until_the_second_it_expires():
     assert isinstance(judge(ask(bearer(EXPIRED)), now_s=NOW_S - 0.001), Allowed)
 
