@@ -1,10 +1,13 @@
 """What a detector is. Pure data and a pure function, so that one detector serves whole and streamed text alike.
 
-The streaming invariant rests on *locality*: whether [start, end) is a finding may depend only on the characters from
-`start - before_chars` to `end + 1`, and `end - start` never exceeds `limit_chars`. A rule that keeps to this gives the
-same findings however the text was cut, as long as nothing is released from which a match could still grow.
+The streaming invariant rests on *locality*. Take a start s, and the run of `alphabet` characters that begins there,
+cut after `limit_chars`: what a rule reports at s may depend only on the characters from `s - before_chars` to the end
+of that run, and on the one character behind it. A rule that keeps to this gives the same findings however the text
+was cut, as long as nothing is released from which such a run may still grow. Of several spans that one rule reports
+at one start, the longest counts.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -14,14 +17,34 @@ Find = Callable[[str, int], Iterable[tuple[int, int]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """How a finding goes on past its span, for secrets that are longer than any sensible window.
+
+    Everything behind the span is swallowed as it arrives, without being held: up to and including a match of
+    `closes`, up to a character outside `alphabet`, or up to `cap_chars`. Only the last few characters are remembered.
+    """
+
+    alphabet: str  # every character that the tail may contain
+    cap_chars: int | None = None  # None: a run of token characters has no other natural end
+    closes: re.Pattern[str] | None = None  # must have one possible end for each start, or chunking would show
+    closes_chars: int = 0  # longest match of `closes`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One entity that can be found in text."""
 
     id: str  # stable: appears in policy, audit, metrics and docs
     placeholder: str  # what replaces a redacted span; only [A-Z_\\[\\]] so that it is safe inside JSON and URLs
-    triggers: tuple[bytes, ...]  # Hyperscan expressions over UTF-8; every finding contains at least one match
+    #: Hyperscan expressions over UTF-8 bytes, each ending in an ASCII character. Every finding [s, e) has a match
+    #: inside [s - before_chars, e + 1). Repeats are bounded and anchored so that hostile text cannot fire each byte.
+    triggers: tuple[bytes, ...]
     find: Find
-    limit_chars: int  # longest span that it reports
-    before_chars: int  # left context that it reads beyond the span
-    alphabet: str  # every character that a span may contain (ASCII)
-    opens: str  # every character that a span may start with (ASCII)
+    limit_chars: int  # longest span that it reports, and longest run that it reads
+    before_chars: int  # left context that it reads beyond the span, at least 1
+    alphabet: str  # every character that a span, or what is read to judge it, may contain; never a quote or control
+    opens: str  # every character that a span may start with
+    #: Matches at every place where a span may start, also where the text ends before that can be told (`\\Z`). Only
+    #: sharpens `opens`: fewer characters are held. May look behind, at most `before_chars`.
+    opening: re.Pattern[str] | None = None
+    tail: Tail | None = None

@@ -1,0 +1,180 @@
+"""Streamed text through a guard: text is released as soon as no rule can still match into it. Knows no wire format.
+
+The streaming invariant: for every way of cutting the same text into pushes, the concatenated output, `blocked` and the
+tally are the same as for the whole text. At most W characters wait between pushes, W = the longest `limit_chars` of
+the enabled rules: 200 with every rule of this release. In prose it is the last word.
+
+Overlapping findings that are enforced with REDACT merge into one region, which is replaced once, at its start, by the
+placeholder of its earliest finding (then the longest, then the first rule id). A finding with BLOCK ends the channel
+right before its start.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from extproc.guardrails.finding import Finding
+from extproc.guardrails.rule import Tail
+from gateway.policy.model import Action
+
+if TYPE_CHECKING:
+    from extproc.guardrails.guard import Guard, Tally
+
+#: Copy buf[start:stop], then put the placeholder (which may be empty).
+Piece = tuple[int, int, str]
+
+
+class Swallow:
+    """One tail at work: how far it reaches, however the text behind the finding arrives."""
+
+    __slots__ = ("_left", "_recent", "_tail", "at", "open")
+
+    def __init__(self, tail: Tail, at: int) -> None:
+        self._tail = tail
+        self._left = tail.cap_chars
+        self._recent = ""
+        self.at = at  # absolute position behind the last swallowed character
+        self.open = True
+
+    def feed(self, text: str) -> None:
+        """Go on with the characters at `at`; afterwards `at` has moved and `open` tells whether more may follow."""
+        tail = self._tail
+        size = len(text)
+        if self._left is not None:
+            text = text[: self._left]
+            self._left -= len(text)
+            self.open = self._left > 0
+        rest = text.lstrip(tail.alphabet)
+        taken = len(text) - len(rest)
+        self.open = self.open and taken == size
+        if tail.closes is not None:
+            seen = self._recent + text[:taken]
+            closing = tail.closes.search(seen)
+            if closing is not None:
+                taken = closing.end() - len(self._recent)
+                self.open = False
+            self._recent = seen[-tail.closes_chars :]
+        self.at += taken
+
+
+class HoldBack:
+    """One channel: the text of one (choice, kind) of an answer, or one string of a request."""
+
+    __slots__ = (
+        "_base", "_before", "_buf", "_covered", "_guard", "_pos", "_region", "_swallows", "_tally", "blocked",
+    )  # fmt: skip
+
+    def __init__(self, guard: "Guard", tally: "Tally") -> None:
+        self._guard = guard
+        self._tally = tally
+        self._before = guard.scanner.before_chars
+        self._buf = ""  # left context that was released already, then what is undecided
+        self._pos = 0  # index in _buf of the first undecided character
+        self._base = 0  # absolute position of _buf[0]; the positions below are absolute
+        self._region = 0  # behind the last character of the latest enforced region
+        self._covered: dict[str, int] = {}  # rule -> behind the last character of its latest place
+        self._swallows: dict[str, Swallow] = {}
+        self.blocked: str | None = None
+
+    @property
+    def held(self) -> int:
+        """Characters that were pushed and are not yet decided."""
+        return len(self._buf) - self._pos
+
+    def push(self, text: str) -> str:
+        """Take more text; return what may be released now."""
+        if self.blocked is not None:
+            return ""
+        buf = self._buf + text
+        upto = self._guard.scanner.undecided_from(buf)
+        pos = self._pos
+        if upto <= pos:
+            self._buf = buf
+            return ""
+        findings = self._guard.scanner.scan(buf)
+        if findings or self._swallows or self._region > self._base + pos:
+            return self._slow(buf, upto, findings)
+        if upto > self._before:
+            self._buf = buf[upto - self._before :]
+            self._base += upto - self._before
+            self._pos = self._before
+        else:
+            self._buf = buf
+            self._pos = upto
+        return buf[pos:upto]
+
+    def flush(self) -> str:
+        """The text is complete: decide and release the rest. Ends the channel."""
+        if self.blocked is not None or self._pos == len(self._buf):
+            return ""
+        return self._slow(self._buf, len(self._buf), self._guard.scanner.scan(self._buf))
+
+    def whole(self, text: str, findings: Sequence[Finding]) -> str:
+        """`push(text) + flush()` of a fresh channel whose text was scanned already."""
+        return self._slow(text, len(text), findings)
+
+    def _slow(self, buf: str, upto: int, findings: Sequence[Finding]) -> str:
+        released = "".join([buf[start:stop] + put for start, stop, put in self._judge(buf, upto, findings)])
+        self._forget(buf, upto)
+        return released
+
+    def _forget(self, buf: str, upto: int) -> int:
+        """Keep only the context that later findings may read; return how many characters went."""
+        gone = len(buf) if self.blocked is not None else max(0, upto - self._before)
+        self._buf = buf[gone:]
+        self._base += gone
+        self._pos = max(0, upto - gone)
+        return gone
+
+    def _judge(self, buf: str, upto: int, findings: Sequence[Finding]) -> list[Piece]:
+        """Decide buf[_pos:upto]. Findings that start there are all known; later ones are left for later."""
+        guard, base = self._guard, self._base
+        pieces: list[Piece] = []
+        cursor = self._pos
+        decided = [f for f in findings if self._pos <= f.start < upto and guard.runs(f.rule)]
+        decided.sort(key=lambda f: (f.start, -guard.done(f.rule), -f.end, f.rule))
+        for finding in decided:
+            start, end, rule = finding.start, finding.end, finding.rule
+            if self.blocked is not None:
+                if base + start > self._region:
+                    break
+                self._count(rule, base + start, base + end)
+                continue
+            self._swallow(buf, start + 1)  # whether a tail takes the finding's first character decides on merging
+            self._count(rule, base + start, base + end)
+            action = guard.done(rule)
+            if action is Action.BLOCK:
+                pieces.append((max(cursor, min(self._region - base, start)), start, ""))
+                self.blocked = rule
+                self._region = base + start
+            elif action is Action.REDACT:
+                if base + start < self._region:
+                    self._region = max(self._region, base + end)
+                else:
+                    pieces.append((max(cursor, self._region - base), start, guard.scanner.rules[rule].placeholder))
+                    cursor = start
+                    self._region = base + end
+        if self.blocked is None:
+            self._swallow(buf, upto)
+            pieces.append((max(cursor, min(self._region - base, upto)), upto, ""))
+        return pieces
+
+    def _count(self, rule: str, start: int, end: int) -> None:
+        """Tally a finding unless it lies in a place that its rule has claimed already; start its tail."""
+        if start >= self._covered.get(rule, -1):
+            self._tally.add(rule)
+        self._covered[rule] = max(self._covered.get(rule, -1), end)
+        tail = self._guard.scanner.rules[rule].tail
+        if tail is not None:
+            self._swallows[rule] = Swallow(tail, end)
+
+    def _swallow(self, buf: str, upto: int) -> None:
+        """Let every open tail take what it can of the text before `upto`."""
+        for rule, swallow in list(self._swallows.items()):
+            if swallow.at - self._base >= upto:
+                continue
+            swallow.feed(buf[swallow.at - self._base : upto])
+            self._covered[rule] = max(self._covered[rule], swallow.at)
+            if self._guard.done(rule) is Action.REDACT:
+                self._region = max(self._region, swallow.at)
+            if not swallow.open:
+                del self._swallows[rule]

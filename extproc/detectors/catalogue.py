@@ -1,0 +1,13 @@
+"""Every rule that this release can run, in the order of the documentation. Nothing else lists rules."""
+
+from typing import Final
+
+from extproc.detectors.pii.card import CARD
+from extproc.detectors.pii.email import EMAIL
+from extproc.detectors.pii.iban import IBAN
+from extproc.detectors.pii.ip import V4, V6
+from extproc.detectors.secrets import SECRETS
+from extproc.guardrails.rule import Rule
+
+RULES: Final[tuple[Rule, ...]] = (EMAIL, CARD, IBAN, V4, V6, *SECRETS)
+RULE_IDS: Final = frozenset(rule.id for rule in RULES)

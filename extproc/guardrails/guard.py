@@ -1,0 +1,88 @@
+"""One tenant's settings for one direction, compiled onto a scanner: decides what becomes of a finding, finds none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from extproc.core.holdback import HoldBack
+from extproc.guardrails.scanner import Scanner, ScannerPool
+from gateway.audit.record import Found
+from gateway.policy.model import Action, Mode, RuleSetting
+
+
+class Tally:
+    """How often each rule fired in one exchange and direction. Shared by all channels of that direction.
+
+    What is counted are places, not spans: overlapping findings of one rule are one.
+    """
+
+    __slots__ = ("counts",)
+
+    def __init__(self) -> None:
+        self.counts: Final[dict[str, int]] = {}
+
+    def add(self, rule: str) -> None:
+        """Count one more place where `rule` fired."""
+        self.counts[rule] = self.counts.get(rule, 0) + 1
+
+    def found(self, guard: "Guard", direction: str) -> tuple[Found, ...]:
+        """The audit's view: what was done, and what policy asks for where a rule only shadows."""
+        return tuple(
+            Found(
+                rule=rule,
+                direction=direction,
+                count=self.counts[rule],
+                action=guard.done(rule).name.lower(),
+                would=guard.settings[rule].action.name.lower(),
+            )
+            for rule in sorted(self.counts)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A whole text after the guard. `blocked` names the rule that stopped it; `text` then ends before the finding."""
+
+    text: str
+    blocked: str | None
+
+
+class Guard:
+    """What to do with each rule's findings. Immutable, shared by all exchanges of a tenant and direction.
+
+    Rules without a setting, or with mode off, do not exist for it. Shadow is applied last: such findings are counted
+    and change nothing.
+    """
+
+    def __init__(self, scanner: Scanner, settings: Mapping[str, RuleSetting]) -> None:
+        self.scanner: Final = scanner
+        self.settings: Final = {
+            rule: setting
+            for rule, setting in settings.items()
+            if setting.mode is not Mode.OFF and rule in scanner.rules
+        }
+        self._done: Final = {
+            rule: setting.action if setting.mode is Mode.ENFORCE else Action.ALLOW
+            for rule, setting in self.settings.items()
+        }
+
+    @classmethod
+    def of(cls, pool: ScannerPool, settings: Mapping[str, RuleSetting]) -> "Guard":
+        """A guard that runs exactly the rules which `settings` turns on."""
+        return cls(pool.scanner(rule for rule, setting in settings.items() if setting.mode is not Mode.OFF), settings)
+
+    def runs(self, rule: str) -> bool:
+        """Whether the rule exists for this guard."""
+        return rule in self._done
+
+    def done(self, rule: str) -> Action:
+        """What is carried out on a finding of `rule`: its action, or ALLOW in shadow mode."""
+        return self._done[rule]
+
+    def apply(self, text: str, tally: Tally) -> Applied:
+        """Guard a whole text, with the very code that guards a streamed one."""
+        findings = self.scanner.scan(text)
+        if not findings:
+            return Applied(text, None)
+        channel = HoldBack(self, tally)
+        return Applied(channel.whole(text, findings), channel.blocked)

@@ -1,0 +1,158 @@
+"""All enabled rules over one text in one pass. Finds and says what is still open; decides nothing, releases nothing.
+
+Hyperscan in block mode is the gate: it looks for every rule's triggers at once, and only where one fires does Python
+look closer. No start-of-match flag (it makes the automata too large): a trigger reports its end, the rule the span.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Final
+
+import hyperscan
+
+from extproc.guardrails.finding import Finding
+from extproc.guardrails.rule import Rule
+
+#: Compiled scanners kept by a pool. Each is about 1 MiB; tenants share few distinct rule sets.
+POOL_SCANNERS: Final = 64
+
+_BY_START: Final[Callable[[Finding], tuple[int, int, str]]] = lambda f: (f.start, -f.end, f.rule)  # noqa: E731 - a key
+_Group = tuple[str, str, Callable[[str, int], object] | None, int]
+
+
+class Scanner:
+    """A fixed set of rules, compiled. Not for concurrent threads: Hyperscan's scratch space belongs to one scan."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules: Final = tuple(rules)
+        self._owners: Final = [rule for rule in rules for _ in rule.triggers]
+        self._hits: list[tuple[int, int]] = []
+        self._groups: Final = _groups(self._rules)
+        self._ends: Final = frozenset("".join(rule.alphabet for rule in rules))
+        self.rules: Final = {rule.id: rule for rule in rules}
+        self.before_chars: Final = max((rule.before_chars for rule in rules), default=0)
+        self.limit_chars: Final = max((rule.limit_chars for rule in rules), default=0)
+        self._database: Final = _compile(self._rules)
+        self._match: Final = _nothing if self._database is None else self._database.scan
+
+    def scan(self, text: str) -> Sequence[Finding]:
+        """Every finding in `text` as if it were complete, sorted by (start, longest first, rule)."""
+        if self._hits:  # an earlier scan failed half-way; its hits belong to another text
+            self._hits.clear()
+        data = text.encode("utf-8", "surrogatepass")  # a lone surrogate must not stop the guard
+        self._match(data, self._on_hit)
+        return self._judge(text, data) if self._hits else ()
+
+    def undecided_from(self, text: str) -> int:
+        """First index from which a match may still begin or grow if more text follows; len(text) when nothing can.
+
+        Sound because a span that the end of the text leaves open consists of alphabet characters up to that end.
+        """
+        size = first = len(text)
+        if not size or text[-1] not in self._ends:
+            return size
+        for alphabet, skips, opening, limit in self._groups:
+            tail = text[-limit:]
+            kept = len(tail.rstrip(alphabet))
+            start = size - len(tail) + kept
+            if start >= first:
+                continue
+            if skips:
+                start = size - len(tail[kept:].lstrip(skips))
+                if start >= first:
+                    continue
+            if opening is not None:
+                found = opening(text, start)
+                if found is None:
+                    continue
+                start = found.start()  # type: ignore[attr-defined]
+            first = min(first, start)
+        return first
+
+    def _on_hit(self, expression: int, _start: int, end: int, _flags: int, _context: object) -> None:
+        self._hits.append((end, expression))
+
+    def _judge(self, text: str, data: bytes) -> list[Finding]:
+        hits, self._hits = self._hits, []
+        if len(data) != len(text):
+            hits = _in_characters(hits, data)
+        longest: dict[tuple[str, int], int] = {}
+        for end, expression in hits:
+            rule = self._owners[expression]
+            for start, stop in rule.find(text, end):
+                key = rule.id, start
+                if longest.get(key, 0) < stop:
+                    longest[key] = stop
+        return sorted((Finding(rule, start, stop) for (rule, start), stop in longest.items()), key=_BY_START)
+
+
+class ScannerPool:
+    """Scanners for subsets of one catalogue, compiled once per subset: compiling takes tens of milliseconds."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._rules: Final = tuple(rules)
+        self._scanners: dict[frozenset[str], Scanner] = {}
+
+    def scanner(self, rule_ids: Iterable[str]) -> Scanner:
+        """The scanner for exactly these rules. An unknown id is a fault of the policy loader and raises KeyError."""
+        wanted = frozenset(rule_ids)
+        scanner = self._scanners.pop(wanted, None)
+        if scanner is None:
+            unknown = wanted - {rule.id for rule in self._rules}
+            if unknown:
+                raise KeyError(min(unknown))
+            scanner = Scanner([rule for rule in self._rules if rule.id in wanted])
+        self._scanners[wanted] = scanner  # last in the dict = most recently used
+        if len(self._scanners) > POOL_SCANNERS:
+            del self._scanners[next(iter(self._scanners))]
+        return scanner
+
+
+def _compile(rules: Sequence[Rule]) -> hyperscan.Database | None:
+    expressions = [trigger for rule in rules for trigger in rule.triggers]
+    if not expressions:
+        return None
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(expressions=expressions, ids=list(range(len(expressions))), flags=0)
+    return database
+
+
+def _nothing(_data: bytes, _handler: object) -> None:
+    """What a scanner without rules finds."""
+
+
+def _in_characters(hits: list[tuple[int, int]], data: bytes) -> list[tuple[int, int]]:
+    """Byte offsets to character offsets in one pass; triggers end in ASCII, so no cut falls inside a character."""
+    mapped = []
+    done_bytes = done_chars = 0
+    for end, expression in sorted(hits):
+        done_chars += len(data[done_bytes:end].decode("utf-8", "surrogatepass"))
+        done_bytes = end
+        mapped.append((done_chars, expression))
+    return mapped
+
+
+def _groups(rules: Sequence[Rule]) -> list[_Group]:
+    """Rules by what can leave them open; a group that another one always covers is dropped."""
+    widest: dict[tuple[str, str, object], Rule] = {}
+    for rule in rules:
+        key = rule.alphabet, rule.opens, rule.opening
+        if key not in widest or widest[key].limit_chars < rule.limit_chars:
+            widest[key] = rule
+    kept: list[Rule] = []
+    for rule in sorted(widest.values(), key=attrgetter("limit_chars"), reverse=True):
+        if not any(_covers(other, rule) for other in kept):
+            kept.append(rule)
+    return [
+        (
+            rule.alphabet,
+            "".join(sorted(set(rule.alphabet) - set(rule.opens))),
+            rule.opening.search if rule.opening else None,
+            rule.limit_chars,
+        )
+        for rule in kept
+    ]
+
+
+def _covers(wide: Rule, rule: Rule) -> bool:
+    return wide.opening is None and set(rule.alphabet) <= set(wide.alphabet) and set(rule.opens) <= set(wide.opens)
