@@ -282,13 +282,16 @@ class RawClient:
     def open(self, alpn: Sequence[str] = ("http/1.1",)) -> Conn:
         context = self._context
         context.set_alpn_protocols(list(alpn))
-        raw = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        if self._buffer_bytes:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer_bytes)
-        raw.settimeout(TIMEOUT_S)
-        raw.connect(("127.0.0.1", self.port))
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return Conn(context.wrap_socket(raw, server_hostname="localhost"))
+        with contextlib.ExitStack() as failing:
+            raw = failing.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            if self._buffer_bytes:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer_bytes)
+            raw.settimeout(TIMEOUT_S)
+            raw.connect(("127.0.0.1", self.port))
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            wrapped = context.wrap_socket(raw, server_hostname="localhost")
+            failing.pop_all()
+        return Conn(wrapped)
 
     def ask(
         self,

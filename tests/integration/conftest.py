@@ -1,0 +1,80 @@
+"""One gateway for the whole session, because Envoy and the workers take seconds to start; faults get their own."""
+
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import provider
+import pytest
+from stack import Options, Stack, until
+from upstream import Upstream
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="session")
+def short_dir():
+    """Makes directories with short names: a socket's path may have 107 bytes, and pytest's own are long."""
+    made = []
+
+    def make() -> Path:
+        made.append(Path(tempfile.mkdtemp(prefix="ost-")))
+        made[-1].chmod(0o755)  # tests of permissions run Envoy as another user, which must get here
+        return made[-1]
+
+    yield make
+    for directory in made:
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def upstreams():
+    """Two providers, so that a request that lands at the wrong one is seen."""
+    servers = {"main": Upstream(provider.default).start(), "other": Upstream(provider.default).start()}
+    yield servers
+    for server in servers.values():
+        server.stop()
+    assert not [problem for server in servers.values() for problem in server.problems]
+
+
+@pytest.fixture(scope="session")
+def upstream(upstreams):
+    return upstreams["main"]
+
+
+@pytest.fixture(scope="session")
+def stack(short_dir, upstreams):
+    # Silence of 3 s counts as a stalled provider here, so that the tests of stalls end soon; 8 MiB of answer do.
+    options = Options(limits={"idle_s": 3, "answer_bytes": 8 << 20})
+    with Stack(short_dir(), upstreams, options) as running:
+        yield running
+        audit_is_exact(running)
+        assert "Traceback" not in running.logs()
+
+
+def audit_is_exact(running: Stack) -> None:
+    """Over the whole session: each exchange that Envoy logged has exactly one audit record, and none has two."""
+
+    def settled() -> bool:
+        return len(running.audit()) >= len(logged(running))
+
+    until("the last audit records", settled)
+    recorded = Counter(record["request_id"] for record in running.audit())
+    twice = {request_id: count for request_id, count in recorded.items() if count > 1}
+    assert not twice, f"more than one record: {twice}"
+    missing = logged(running) - set(recorded)
+    assert not missing, f"exchanges without a record: {sorted(missing)[:10]} ({len(missing)})"
+
+
+def logged(running: Stack) -> set[str]:
+    return {line["request_id"] for line in running.access_log() if line.get("request_id")}
+
+
+@pytest.fixture(scope="session")
+def client(stack):
+    return stack.client()

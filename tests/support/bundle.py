@@ -1,0 +1,152 @@
+"""The policy, keys and credentials of a test stack, and the Envoy configuration that belongs to them."""
+
+import secrets
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from authz import apikey
+from extproc.detectors.catalogue import RULE_IDS
+from gateway.policy.load import load
+from gateway.secrets import reference
+
+if TYPE_CHECKING:
+    from stack import Stack
+
+#: What each provider is given; a test that finds one anywhere but at its own provider has found a leak.
+PROVIDER_KEYS: Final = {
+    "main": "sk-provider-main-0000",
+    "other": "sk-provider-other-0000",
+    "dead": "sk-provider-dead",
+}
+PEPPER: Final = "v1"
+
+#: tenant -> its policy. JSON is YAML, so nothing here needs a YAML writer.
+TENANTS: Final = {
+    "acme": {"models": ["*"], "routes": ["*"]},
+    "narrow": {"models": ["gpt-test"], "routes": ["/v1/chat/completions", "/v1/models"]},
+    "slow": {"models": ["*"], "routes": ["*"], "rate": {"requests": 2, "window_s": 3600}},
+    # Blocks what the others redact.
+    "strict": {
+        "models": ["*"],
+        "routes": ["*"],
+        "guards": {"request": {"pii.*": "block"}, "response": {"pii.*": "block"}},
+    },
+    # Sees everything, changes nothing: the control group.
+    "watched": {
+        "models": ["*"],
+        "routes": ["*"],
+        "guards": {"request": {"*": "flag"}, "response": {"*": "flag"}},
+    },
+}
+#: key name -> (tenant, further fields)
+KEYS: Final[dict[str, tuple[str, dict[str, object]]]] = {
+    **{tenant: (tenant, {}) for tenant in TENANTS},
+    "expired": ("acme", {"expires_at": 1_600_000_000}),
+    "disabled": ("acme", {"disabled": True}),
+}
+MODELS: Final = {
+    "gpt-test": "main",
+    "gpt-other": "other",
+    "gpt-dead": "dead",
+    "gpt-keyless": "keyless",
+    "gpt-open": "open",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Where everything lies, and the keys in clear text."""
+
+    directory: Path
+    peppers: Path
+    keys: Mapping[str, str]
+    ids: Mapping[str, str]
+
+
+def write(root: Path, ports: Mapping[str, int], *, limits: Mapping[str, int]) -> Bundle:
+    """Write the policy directory and the pepper file."""
+    directory = root / "policy"
+    directory.mkdir(mode=0o750)
+    peppers_file = root / "peppers"
+    _write(peppers_file, f"{PEPPER}: {secrets.token_hex(32)}\n", 0o600)
+    peppers = apikey.Peppers.of(reference.peppers(peppers_file))
+    keys, ids, entries = {}, {}, {}
+    for name, (tenant, fields) in KEYS.items():
+        minted = apikey.mint(apikey.new_id(secrets.token_bytes), secrets.token_bytes, peppers)
+        keys[name], ids[name] = minted.text, minted.id
+        entries[minted.id] = {
+            "tenant": tenant,
+            "principal": f"{name}-ci",
+            "digest": minted.digest,
+            "pepper": minted.pepper,
+            **fields,
+        }
+    root_file: dict[str, object] = {
+        "name": "test",
+        "guards": {"request": {"*": "redact"}, "response": {"*": "redact"}},
+    }
+    if limits:
+        root_file["limits"] = dict(limits)
+    files = {
+        "policy.yaml": root_file,
+        "tenants.yaml": TENANTS,
+        "keys.yaml": entries,
+        "models.yaml": MODELS,
+        "backends.yaml": _backends(directory, ports),
+    }
+    for name, content in files.items():
+        (directory / name).write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    return Bundle(directory, peppers_file, keys, ids)
+
+
+def _backends(directory: Path, ports: Mapping[str, int]) -> dict[str, object]:
+    backends: dict[str, object] = {}
+    for name, port in {**ports, "dead": _closed_port()}.items():
+        _write(directory / f"{name}.key", PROVIDER_KEYS[name] + "\n", 0o600)
+        backends[name] = {
+            "url": f"http://127.0.0.1:{port}/base-{name}",
+            "credential": {"file": f"{name}.key"},
+        }
+    main = ports["main"]
+    backends["keyless"] = {"url": f"http://127.0.0.1:{main}", "credential": {"file": "nowhere.key"}}
+    backends["open"] = {"url": f"http://localhost:{main}"}
+    return backends
+
+
+def _closed_port() -> int:
+    from stack import free_port  # noqa: PLC0415  # stack imports this module
+
+    return free_port()
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    path.touch(mode)
+    path.write_text(text)
+
+
+def envoy_yaml(stack: "Stack") -> str:
+    """What `ostiary envoy render` would write for the stack."""
+    with warnings.catch_warnings():
+        # envoy-data-plane declares its validators in a way that pydantic 2.12 warns about; not ours to change.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from control.edge.render import render  # noqa: PLC0415  # half a second: only where Envoy starts
+        from control.edge.spec import EdgeSpec, Tls  # noqa: PLC0415
+
+    edge = dict(stack.options.edge)
+    tls = Tls(cert=str(stack.server_cert.cert), key=str(stack.server_cert.key), **edge.pop("tls", {}))
+    spec = EdgeSpec(
+        tls=tls,
+        run_dir=str(stack.run_dir),
+        admin_socket=str(stack.admin_socket),
+        policy_dir=str(stack.bundle.directory),
+        port=stack.port,
+        workers=stack.options.workers,
+        access_log=str(stack.access_log_file),
+        **edge,
+    )
+    return render(spec, load(stack.bundle.directory, rules=RULE_IDS))
