@@ -13,7 +13,8 @@ from authz.apikey import Peppers, RandomBytes
 from gateway import contract
 from gateway.errors import GatewayError, Kind
 from gateway.identity import Caller
-from gateway.policy.model import Key, Policy, RateLimit, Tenant
+from gateway.limits.bucket import Bucket
+from gateway.policy.model import Key, Policy, Tenant
 
 MODELS: Final = "/v1/models"
 #: The front doors and the method of each.
@@ -67,10 +68,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The caller may ask, once every rate in `rates` has been spent."""
+    """The caller may ask, once a request was counted against `buckets`."""
 
     caller: Caller
-    rates: tuple[tuple[str, RateLimit], ...]  # subject and limit, in the order to spend them
+    buckets: tuple[Bucket, ...]
     remove: tuple[str, ...]  # headers that must not travel on
 
 
@@ -83,9 +84,7 @@ class Refused:
     headers: tuple[tuple[str, str], ...] = ()  # beyond those of the error itself
 
 
-def decide(
-    ask: Ask, policy: Policy, peppers: Peppers, *, now_s: float, random: RandomBytes
-) -> Allowed | Refused:
+def decide(ask: Ask, policy: Policy, peppers: Peppers, *, now_s: float, random: RandomBytes) -> Allowed | Refused:
     """Identify the caller, then judge route, method and size."""
     seen, remove = _sort(ask.headers)
     request_id = trace.request_id(seen.get(_REQUEST_ID, ()), random)
@@ -111,7 +110,7 @@ def decide(
     error = _expiry(key, now_s) or _judge(ask, seen, tenant, policy.limits.body_bytes)
     if error is not None:
         return Refused(error, caller)
-    return Allowed(caller, _rates(key, tenant), tuple(remove))
+    return Allowed(caller, _buckets(key, tenant), tuple(remove))
 
 
 def nobody(request_id: str = "", traceparent: str = "", policy: str = "") -> Caller:
@@ -144,9 +143,7 @@ def _sort(headers: tuple[tuple[str, str], ...]) -> tuple[dict[str, list[str]], l
     return seen, list(remove)
 
 
-def _identify(
-    seen: Mapping[str, Sequence[str]], keys: Mapping[str, Key], peppers: Peppers
-) -> Key | GatewayError:
+def _identify(seen: Mapping[str, Sequence[str]], keys: Mapping[str, Key], peppers: Peppers) -> Key | GatewayError:
     """The one credential of the request, or why there is none."""
     bearers, plain = seen.get(_AUTHORIZATION, ()), seen.get(_API_KEY, ())
     given = (*bearers, *plain)
@@ -178,14 +175,10 @@ def _expiry(key: Key, now_s: float) -> GatewayError | None:
     """Told openly, because only who holds the secret gets here."""
     if key.expires_at is None or now_s < key.expires_at:
         return None
-    return GatewayError(
-        Kind.CREDENTIAL_EXPIRED, "This API key has expired. Ask your platform team for a new one."
-    )
+    return GatewayError(Kind.CREDENTIAL_EXPIRED, "This API key has expired. Ask your platform team for a new one.")
 
 
-def _judge(
-    ask: Ask, seen: Mapping[str, Sequence[str]], tenant: Tenant, body_limit_bytes: int
-) -> GatewayError | None:
+def _judge(ask: Ask, seen: Mapping[str, Sequence[str]], tenant: Tenant, body_limit_bytes: int) -> GatewayError | None:
     """What is wrong with the request of an identified caller."""
     if ask.method == "CONNECT" or any(name in seen for name in _UPGRADES):
         return GatewayError(
@@ -200,9 +193,7 @@ def _judge(
         allow = FRONT_DOORS[door]
         return GatewayError(Kind.METHOD_NOT_ALLOWED, f"This route is called with {allow}.", allow=allow)
     if not tenant.may_call(door):
-        return GatewayError(
-            Kind.ROUTE_FORBIDDEN, f"Your tenant may not call {door}. Ask your platform team for it."
-        )
+        return GatewayError(Kind.ROUTE_FORBIDDEN, f"Your tenant may not call {door}. Ask your platform team for it.")
     return _size(seen.get(_LENGTH, ()), body_limit_bytes)
 
 
@@ -220,20 +211,15 @@ def _size(lengths: Sequence[str], limit_bytes: int) -> GatewayError | None:
     if len(lengths) > 1 or not (lengths[0].isascii() and lengths[0].isdigit()):
         return GatewayError(Kind.HEADER_INVALID, "The content-length header must be one whole number.")
     if len(lengths[0]) > _LENGTH_DIGITS or int(lengths[0]) > limit_bytes:
-        return GatewayError(
-            Kind.BODY_TOO_LARGE, f"The request body is larger than {limit_bytes} bytes. Send less."
-        )
+        return GatewayError(Kind.BODY_TOO_LARGE, f"The request body is larger than {limit_bytes} bytes. Send less.")
     return None
 
 
-def _rates(key: Key, tenant: Tenant) -> tuple[tuple[str, RateLimit], ...]:
-    """The key's limit comes first: a key that is over its own does not use up what its tenant has.
-
-    Braces make the tenant the hash tag: its limits share a slot of a cluster (Redis Cluster, "Hash tags").
-    """
-    rates: list[tuple[str, RateLimit]] = []
+def _buckets(key: Key, tenant: Tenant) -> tuple[Bucket, ...]:
+    """The limits that the request counts against: those of the key and of its tenant, where there are any."""
+    found: list[Bucket] = []
     if key.rate is not None:
-        rates.append((f"{{{tenant.id}}}:key:{key.id}", key.rate))
+        found.append(Bucket(tenant.id, f"key:{key.id}", key.rate.requests, key.rate.window_s))
     if tenant.rate is not None:
-        rates.append((f"{{{tenant.id}}}:tenant", tenant.rate))
-    return tuple(rates)
+        found.append(Bucket(tenant.id, "tenant", tenant.rate.requests, tenant.rate.window_s))
+    return tuple(found)

@@ -1,65 +1,38 @@
 """What authz asks of a rate limiter, and how it tells a spent limit in OpenAI's headers. Counts nothing."""
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.errors import GatewayError, Kind
-from gateway.policy.model import RateLimit
-
-
-class Spent(Protocol):
-    """The limiter's answer to one request."""
-
-    @property
-    def allowed(self) -> bool:
-        """Whether the request fits the limit. Only then it was counted."""
-        ...
-
-    @property
-    def retry_after_s(self) -> float:
-        """When the next request fits; 0 if this one did."""
-        ...
-
-    @property
-    def limit(self) -> int:
-        """Requests that an untouched limit admits at once."""
-        ...
-
-    @property
-    def remaining(self) -> int:
-        """Requests that it admits now."""
-        ...
-
-    @property
-    def reset_s(self) -> float:
-        """When the limit is untouched again."""
-        ...
+from gateway.limits.bucket import Bucket, Verdict
 
 
 class Limiter(Protocol):
-    """Where requests are counted: in memory or in Valkey."""
+    """Where requests are counted: in memory, or leased from Valkey."""
 
-    async def spend(self, subject: str, rate: RateLimit) -> Spent:
-        """Count one request of `subject` against `rate`."""
+    async def spend(self, buckets: Sequence[Bucket]) -> Verdict:
+        """Count one request against every bucket, or against none."""
         ...
 
 
-def throttled(spent: Spent) -> GatewayError:
+def throttled(verdict: Verdict) -> GatewayError:
     """The refusal of a request beyond the limit."""
-    wait_s = max(1, math.ceil(spent.retry_after_s))  # whole seconds: RFC 9110 section 10.2.3
+    wait_s = max(1, math.ceil(verdict.retry_after_s))  # whole seconds: RFC 9110 section 10.2.3
+    whose = "tenant" if verdict.which == "tenant" else "API key"
     return GatewayError(
         Kind.RATE_LIMITED,
-        f"Too many requests for this key or its tenant. Try again in {wait_s} s.",
+        f"Too many requests for your {whose}. Try again in {wait_s} s.",
         retry_after_s=wait_s,
     )
 
 
-def headers(spent: Spent) -> tuple[tuple[str, str], ...]:
+def headers(verdict: Verdict) -> tuple[tuple[str, str], ...]:
     """The state of the limit as OpenAI's clients read it (OpenAI API, "Rate limits in headers")."""
     return (
-        ("x-ratelimit-limit-requests", str(spent.limit)),
-        ("x-ratelimit-remaining-requests", str(spent.remaining)),
-        ("x-ratelimit-reset-requests", duration(spent.reset_s)),
+        ("x-ratelimit-limit-requests", str(verdict.limit)),
+        ("x-ratelimit-remaining-requests", str(verdict.remaining)),
+        ("x-ratelimit-reset-requests", duration(verdict.reset_s)),
     )
 
 

@@ -80,10 +80,8 @@ class Authorization:
         ask = _UNREAD
         try:
             ask = wire.decode(raw)
-            decision = decide(
-                ask, self._policies.current, self._peppers, now_s=started_s, random=self._random
-            )
-            if isinstance(decision, Allowed) and decision.rates:
+            decision = decide(ask, self._policies.current, self._peppers, now_s=started_s, random=self._random)
+            if isinstance(decision, Allowed) and decision.buckets:
                 decision = await self._spend(decision)
             if isinstance(decision, Allowed):
                 answer = wire.allowed(decision)
@@ -96,13 +94,10 @@ class Authorization:
         return self._refuse(ask, decision, started_s, began_s)
 
     async def _spend(self, decision: Allowed) -> Allowed | Refused:
-        """Spend every rate in turn. One that was spent before a later one refuses is not given back."""
+        """Count the request, or refuse it."""
         try:
             async with asyncio.timeout(self._deadline_s):
-                for subject, limit in decision.rates:
-                    spent = await self._limiter.spend(subject, limit)
-                    if not spent.allowed:
-                        return Refused(rate.throttled(spent), decision.caller, rate.headers(spent))
+                verdict = await self._limiter.spend(decision.buckets)
         except TimeoutError:
             late = GatewayError(
                 Kind.OVERLOADED,
@@ -112,6 +107,8 @@ class Authorization:
             return Refused(late, decision.caller)
         except Exception as bug:  # noqa: BLE001  # a limit that cannot be counted is not a limit
             return Refused(errors.unexpected(bug), decision.caller)
+        if not verdict.allowed:
+            return Refused(rate.throttled(verdict), decision.caller, rate.headers(verdict))
         return decision
 
     def _refuse(self, ask: Ask, refused: Refused, started_s: float, began_s: float) -> bytes:

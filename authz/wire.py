@@ -29,9 +29,7 @@ def decode(raw: bytes) -> Ask:
     listed = http.header_map.headers
     if listed:
         # Header values are bytes; Latin-1 gives each one a character and cannot fail (RFC 9110 section 5.5).
-        headers = tuple(
-            (header.key.lower(), header.raw_value.decode("latin-1") or header.value) for header in listed
-        )
+        headers = tuple((header.key.lower(), header.raw_value.decode("latin-1") or header.value) for header in listed)
     else:
         headers = tuple((name.lower(), value) for name, value in http.headers.items())
     return Ask(http.method, http.path, headers)
@@ -70,9 +68,7 @@ def denied(rendered: Rendered, extra: Iterable[tuple[str, str]], grpc: int, call
 
 @lru_cache(maxsize=_REMEMBERED_KEYS)
 def _per_key(tenant: str, principal: str, key_id: str, scopes: tuple[str, ...], policy: str) -> bytes:
-    caller = Caller(
-        tenant=tenant, principal=principal, key_id=key_id, scopes=scopes, policy=policy, request_id=""
-    )
+    caller = Caller(tenant=tenant, principal=principal, key_id=key_id, scopes=scopes, policy=policy, request_id="")
     # A present status with code 0 (OK) is what makes Envoy go on.
     return CheckResponse(
         status=RpcStatus(), ok_response=OkHttpResponse(), dynamic_metadata=_struct(_identity(caller))

@@ -34,7 +34,7 @@ def main() -> int:
 
 def _launcher(python: str) -> str:
     if " " in python or len(python) > 120:  # the kernel splits a first line at spaces and cuts it (execve(2))
-        return f"#!/bin/sh\nexec {shlex.quote(python)} -m ostiary.cli \"$@\"\n"
+        return f'#!/bin/sh\nexec {shlex.quote(python)} -m ostiary.cli "$@"\n'
     return _LAUNCHER.format(python=python)
 
 

@@ -56,9 +56,7 @@ def stale(root: Path) -> list[str]:
 def main() -> int:
     """Regenerate, or check; the exit code is 1 when a check finds stale files."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="change nothing; fail when a generated file is stale"
-    )
+    parser.add_argument("--check", action="store_true", help="change nothing; fail when a generated file is stale")
     if not parser.parse_args().check:
         for name in generate(ROOT, ROOT):
             print(name)

@@ -39,9 +39,7 @@ ORPHAN, _orphan = _key("orson0000001", tenant="gone")
 UNKNOWN = mint("nobody000001", ones, PEPPERS).text
 
 
-def _tenant(
-    tenant_id: str, routes: frozenset[str] = frozenset({"*"}), rate: RateLimit | None = None
-) -> Tenant:
+def _tenant(tenant_id: str, routes: frozenset[str] = frozenset({"*"}), rate: RateLimit | None = None) -> Tenant:
     return Tenant(id=tenant_id, models=frozenset({"*"}), routes=routes, request={}, response={}, rate=rate)
 
 

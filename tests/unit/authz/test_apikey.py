@@ -133,9 +133,7 @@ def test_digest_of_a_retired_pepper_does_not_pass_under_the_current_one(minted):
 
 
 def test_record_that_holds_the_substitute_digest_matches_nothing(minted):
-    assert check(minted.text, {KEY_ID: key_for(minted, digest="0" * 64)}, PEPPERS) == Rejected(
-        Fault.MISMATCH, KEY_ID
-    )
+    assert check(minted.text, {KEY_ID: key_for(minted, digest="0" * 64)}, PEPPERS) == Rejected(Fault.MISMATCH, KEY_ID)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from authz.apikey import Peppers
 from authz.decide import FRONT_DOORS, Allowed, Refused, decide
 from gateway import contract
 from gateway.errors import Dialect, Kind, render
+from gateway.limits.bucket import Bucket
 
 WRONG = GOOD[:-1] + ("a" if GOOD[-1] != "a" else "b")
 
@@ -273,11 +274,12 @@ def test_refused_request_still_has_ids():
     assert (caller.request_id, caller.traceparent, caller.tenant) == (REQUEST_ID, TRACEPARENT, "")
 
 
-def test_rates_of_key_and_tenant_are_to_be_spent_in_that_order():
-    decision = judge(ask(bearer(LIMITED)))
-    assert [subject for subject, _ in decision.rates] == ["{limited}:key:larry0000001", "{limited}:tenant"]
-    assert [limit.requests for _, limit in decision.rates] == [5, 50]
-    assert judge(ask(bearer(GOOD))).rates == ()
+def test_request_counts_against_the_limits_of_key_and_tenant():
+    assert judge(ask(bearer(LIMITED))).buckets == (
+        Bucket("limited", "key:larry0000001", 5, 60),
+        Bucket("limited", "tenant", 50, 60),
+    )
+    assert judge(ask(bearer(GOOD))).buckets == ()
 
 
 def test_credential_does_not_show_in_repr():

@@ -1,20 +1,14 @@
 """What a caller is told about a spent rate limit."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import pytest
 
 from authz import rate
 from gateway.errors import Dialect, Kind, render
+from gateway.limits.bucket import Verdict
 
-
-@dataclass(frozen=True)
-class Spent:
-    allowed: bool = False
-    retry_after_s: float = 1.2
-    limit: int = 60
-    remaining: int = 0
-    reset_s: float = 59.01
+SPENT = Verdict(allowed=False, limit=60, remaining=0, reset_s=59.01, retry_after_s=1.2, which="key:k1")
 
 
 @pytest.mark.parametrize(
@@ -29,7 +23,7 @@ def test_durations_are_written_as_openai_writes_them(seconds, text):
 
 
 def test_headers_tell_limit_rest_and_reset():
-    assert dict(rate.headers(Spent())) == {
+    assert dict(rate.headers(SPENT)) == {
         "x-ratelimit-limit-requests": "60",
         "x-ratelimit-remaining-requests": "0",
         "x-ratelimit-reset-requests": "1m0s",
@@ -38,7 +32,12 @@ def test_headers_tell_limit_rest_and_reset():
 
 @pytest.mark.parametrize(("wait_s", "told"), [(0, "1"), (0.01, "1"), (1.2, "2"), (30, "30")])
 def test_refusal_says_when_to_come_back_in_whole_seconds(wait_s, told):
-    error = rate.throttled(Spent(retry_after_s=wait_s))
+    error = rate.throttled(replace(SPENT, retry_after_s=wait_s))
     assert error.kind is Kind.RATE_LIMITED
     assert dict(render(error, Dialect.OPENAI).headers)["retry-after"] == told
     assert f"in {told} s" in error.public
+
+
+@pytest.mark.parametrize(("which", "whose"), [("key:k1", "your API key"), ("tenant", "your tenant")])
+def test_refusal_says_whose_limit_it_was(which, whose):
+    assert whose in rate.throttled(replace(SPENT, which=which)).public

@@ -24,37 +24,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from authz.rate import Limiter
 from authz.service import Authorization
 from gateway import contract
 from gateway.errors import GatewayError, Kind
+from gateway.limits.bucket import Verdict
+from gateway.limits.local import LocalLimiter
 from protos.ext_authz_pb2 import CheckResponse
-
-
-@dataclass(frozen=True)
-class Spent:
-    allowed: bool
-    retry_after_s: float = 12.0
-    limit: int = 5
-    remaining: int = 0
-    reset_s: float = 60.0
 
 
 @dataclass
 class ScriptedLimiter:
-    """Allows until told which subject is spent; `fault` raises or waits instead."""
+    """Allows until `spent`; `fault` raises or `hangs` waits instead."""
 
-    spent: str = ""
+    spent: bool = False
     fault: BaseException | None = None
     hangs: bool = False
-    subjects: list[str] = field(default_factory=list)
+    calls: list[tuple[str, ...]] = field(default_factory=list)
 
-    async def spend(self, subject, rate):
-        self.subjects.append(subject)
+    async def spend(self, buckets):
+        self.calls.append(tuple(bucket.scope for bucket in buckets))
         if self.hangs:
             await asyncio.Event().wait()
         if self.fault:
             raise self.fault
-        return Spent(allowed=subject != self.spent)
+        return Verdict(allowed=not self.spent, limit=5, remaining=0, reset_s=60.0, retry_after_s=12.0, which="tenant")
 
 
 class OnePolicy:
@@ -72,9 +66,10 @@ class OnePolicy:
 class Door:
     """An Authorization with everything around it in view."""
 
-    limiter: ScriptedLimiter = field(default_factory=ScriptedLimiter)
+    limiter: Limiter = field(default_factory=ScriptedLimiter)
     policies: OnePolicy = field(default_factory=OnePolicy)
     full: bool = False
+    deadline_s: float = 60.0
     records: list = field(default_factory=list)
     counts: list = field(default_factory=list)
     clock: ManualClock = field(default_factory=lambda: ManualClock(now=NOW_S))
@@ -95,7 +90,7 @@ class Door:
             offer=self.offer,
             meter=self,
             clock=self.clock,
-            deadline_s=0.0 if self.limiter.hangs else 60.0,
+            deadline_s=self.deadline_s,
             random=ones,
         )
         return CheckResponse.FromString(await service.check(data, None))
@@ -158,9 +153,7 @@ async def test_refusal_speaks_anthropic_on_anthropic_routes():
 
 async def test_refusal_is_put_on_record_once_with_its_reason():
     door = Door()
-    await door.check(
-        raw(ask(bearer(EXPIRED), ("x-request-id", REQUEST_ID), target="/v1/chat/completions?q=secret"))
-    )
+    await door.check(raw(ask(bearer(EXPIRED), ("x-request-id", REQUEST_ID), target="/v1/chat/completions?q=secret")))
     (record,) = door.records
     assert (record.writer, record.outcome, record.code) == ("authz", "refused", "credential_expired")
     assert (record.status, record.method, record.path) == (401, "POST", "/v1/chat/completions")
@@ -200,18 +193,23 @@ async def test_full_audit_queue_refuses_instead_of_staying_silent():
 
 
 # --- limits --------------------
-async def test_rates_are_spent_key_first():
+async def test_request_is_counted_once_against_all_its_limits():
     door = Door()
     answer = await door.check(raw(ask(bearer(LIMITED))))
     assert answer.WhichOneof("http_response") == "ok_response"
-    assert door.limiter.subjects == ["{limited}:key:larry0000001", "{limited}:tenant"]
+    assert door.limiter.calls == [("key:larry0000001", "tenant")]
 
 
-async def test_spent_key_does_not_use_up_its_tenant():
-    door = Door(limiter=ScriptedLimiter(spent="{limited}:key:larry0000001"))
+async def test_key_without_limits_is_not_counted():
+    door = Door()
+    await door.check(raw(ask(bearer(GOOD))))
+    assert door.limiter.calls == []
+
+
+async def test_spent_limit_is_told_with_its_state():
+    door = Door(limiter=ScriptedLimiter(spent=True))
     answer = await door.check(raw(ask(bearer(LIMITED))))
     assert refused_with(answer, Kind.RATE_LIMITED)
-    assert door.limiter.subjects == ["{limited}:key:larry0000001"]
     headers = headers_of(answer)
     assert answer.denied_response.status.code == 429
     assert headers["retry-after"] == "12"
@@ -225,7 +223,7 @@ async def test_spent_key_does_not_use_up_its_tenant():
 async def test_refused_requests_spend_nothing():
     door = Door()
     await door.check(raw(ask(bearer(LIMITED), target="/nowhere")))
-    assert door.limiter.subjects == []
+    assert door.limiter.calls == []
 
 
 async def test_broken_limiter_refuses():
@@ -239,7 +237,7 @@ async def test_broken_limiter_refuses():
 
 
 async def test_hanging_limiter_refuses_at_the_deadline():
-    answer = await Door(limiter=ScriptedLimiter(hangs=True)).check(raw(ask(bearer(LIMITED))))
+    answer = await Door(limiter=ScriptedLimiter(hangs=True), deadline_s=0.0).check(raw(ask(bearer(LIMITED))))
     assert refused_with(answer, Kind.OVERLOADED)
 
 
@@ -299,3 +297,11 @@ async def test_damaged_requests_never_raise(data):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     answer = await Door().check(bytes(whole))
     assert answer.WhichOneof("http_response") in {"ok_response", "denied_response"}
+
+
+async def test_the_local_limiter_fits():
+    clock = ManualClock(now=NOW_S)
+    door = Door(limiter=LocalLimiter(clock, workers=1), clock=clock)
+    allowed = [await door.check(raw(ask(bearer(LIMITED)))) for _ in range(6)]
+    assert [answer.WhichOneof("http_response") for answer in allowed] == ["ok_response"] * 5 + ["denied_response"]
+    assert headers_of(allowed[-1])["x-ratelimit-limit-requests"] == "5"

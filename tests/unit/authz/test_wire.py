@@ -87,9 +87,7 @@ def test_allowed_answer_carries_identity_and_removals():
     assert answer.WhichOneof("http_response") == "ok_response"
     assert list(answer.ok_response.headers_to_remove) == ["authorization", "x-ostiary-route"]
     assert {name: value.string_value for name, value in answer.dynamic_metadata.fields.items()} == METADATA
-    assert all(
-        value.WhichOneof("kind") == "string_value" for value in answer.dynamic_metadata.fields.values()
-    )
+    assert all(value.WhichOneof("kind") == "string_value" for value in answer.dynamic_metadata.fields.values())
 
 
 def test_allowed_answer_without_removals_still_is_an_ok_response():
@@ -113,9 +111,7 @@ def test_remembered_part_is_not_mixed_between_callers():
 
 @pytest.mark.parametrize("dialect", list(Dialect))
 def test_denied_answer_is_the_rendered_error(dialect):
-    rendered = render(
-        GatewayError(Kind.METHOD_NOT_ALLOWED, "Nein, Größe!", allow="POST"), dialect, REQUEST_ID
-    )
+    rendered = render(GatewayError(Kind.METHOD_NOT_ALLOWED, "Nein, Größe!", allow="POST"), dialect, REQUEST_ID)
     answer = read(wire.denied(rendered, (("x-extra", "1"),), 3, CALLER))
     assert answer.status.code == 3
     denied = answer.denied_response
@@ -125,9 +121,7 @@ def test_denied_answer_is_the_rendered_error(dialect):
         *rendered.headers,
         ("x-extra", "1"),
     ]
-    assert {option.append_action for option in denied.headers} == {
-        HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
-    }
+    assert {option.append_action for option in denied.headers} == {HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD}
     assert {name: value.string_value for name, value in answer.dynamic_metadata.fields.items()} == METADATA
 
 

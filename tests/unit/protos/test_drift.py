@@ -22,8 +22,7 @@ from tools.protos import ROOT
 pytestmark = pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince212")
 
 ENVOY_FILES = [
-    module.DESCRIPTOR
-    for module in (core_pb2, discovery_pb2, ext_authz_pb2, ext_proc_pb2, processing_pb2, status_pb2)
+    module.DESCRIPTOR for module in (core_pb2, discovery_pb2, ext_authz_pb2, ext_proc_pb2, processing_pb2, status_pb2)
 ]
 #: Envoy declares these fields with a message whose name another package owns (protos/wire.proto).
 RENAMED = {"ostiary.wire.RpcStatus": "google.rpc.Status"}
@@ -105,9 +104,7 @@ def differences(message: Descriptor) -> list[str]:
             "repeated": theirs.repeated,
             "oneof": theirs.group,
         }
-        found += [
-            f"{field.full_name}: {key} {ours[key]} is {envoy[key]}" for key in ours if ours[key] != envoy[key]
-        ]
+        found += [f"{field.full_name}: {key} {ours[key]} is {envoy[key]}" for key in ours if ours[key] != envoy[key]]
         found += _deeper(field, theirs, table.cls_by_field)
     return found
 
@@ -118,9 +115,7 @@ def _deeper(field, theirs, classes) -> Iterator[str]:
         pair = (TYPES[key.type], TYPES[value.type])
         if theirs.map_meta is None or pair != tuple(part.proto_type for part in theirs.map_meta):
             yield f"{field.full_name}: map of {pair}"
-        elif value.message_type is not None and not same_class(
-            value.message_type, classes[f"{field.name}.value"]
-        ):
+        elif value.message_type is not None and not same_class(value.message_type, classes[f"{field.name}.value"]):
             yield f"{field.full_name}: map to {value.message_type.full_name}"
         return
     referred = field.message_type or field.enum_type
