@@ -28,7 +28,7 @@ from gateway.policy.model import Limits
 _log = structlog.get_logger("extproc")
 
 FILTER_KEY: Final = "x-ostiary-filter"  # gRPC initial metadata that Envoy's filter configuration sets
-_EOF: Final = grpc.aio.EOF
+_EOF: Final[Any] = getattr(grpc.aio, "EOF")  # noqa: B009 - the stubs do not know it
 
 
 class Meters(Protocol):

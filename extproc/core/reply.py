@@ -14,7 +14,10 @@ from gateway.errors import GatewayError, Kind
 class Reply(Protocol):
     """Takes an answer's bytes as they come and gives back those that may leave."""
 
-    blocked: str | None  # the rule that ended the answer, once one did
+    @property
+    def blocked(self) -> str | None:
+        """The rule that ended the answer, once one did."""
+        ...
 
     def feed(self, data: bytes, *, last: bool) -> bytes:
         """Bytes that may leave now. With `last` nothing more comes and nothing stays behind."""

@@ -18,9 +18,8 @@ class _Streaming:
 
     def splice_usage(self, raw: bytes, body: dict[str, Any]) -> bytes | None:
         """Behind the first brace, so that every other byte of the client's body stays as it was."""
-        options = body.get("stream_options", raw)
-        if options is not raw:
-            return raw if options and options.get("include_usage") is True else None
+        if "stream_options" in body:
+            return raw if _wants_usage(body) else None
         start = raw.index(b"{") + 1
         return raw[:start] + _SPLICE + raw[start:]
 

@@ -209,7 +209,7 @@ def test_heads_that_cannot_be_inspected_are_refused(event, expected):
     [
         (b"", "body_empty"),
         (b"{", "json_invalid"),
-        (b"[]", "json_invalid"),
+        (b"[]", "request_invalid"),
         (b'{"model":"a","model":"b"}', "json_duplicate_key"),
         (b'{"a":' + b"[" * 100 + b"]" * 100 + b"}", "json_too_deep"),
         (b'{"messages":[]}', "request_invalid"),

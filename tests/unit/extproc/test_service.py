@@ -37,6 +37,11 @@ class FakeContext:
         self.written = []
         self.aborted = None
         self._busy = False
+        self.silent = asyncio.Event()
+
+    @property
+    def last(self):
+        return self.written[-1].response_body.response.body_mutation.streamed_response
 
     def invocation_metadata(self):
         return (("user-agent", "envoy"), ("x-ostiary-filter", self._role)) if self._role else ()
@@ -47,6 +52,7 @@ class FakeContext:
             return self._messages.pop(0)
         if isinstance(self._then, BaseException):
             raise self._then
+        self.silent.set()
         if self._then is None:
             await asyncio.Event().wait()
         return self._then
@@ -138,27 +144,26 @@ async def test_a_stream_of_no_known_filter_is_refused(role):
 
 
 async def test_a_silent_upstream_is_cut_by_the_pumps_own_deadline():
-    clock = FakeClock()
-    kept = []
+    clock, kept = FakeClock(), []
     made = Processor(
         book=FakeWorld(policy()),
         offer=lambda record: kept.append(record) or True,
         clock=clock,
         meters=Counted(),
-        limits=Limits(idle_s=0, exchange_s=100),
+        limits=Limits(idle_s=0.005, exchange_s=100),  # the timer looks every 5 ms; the fake clock decides
     )
     context = FakeContext(PHASES[-1], then=None)
     task = asyncio.ensure_future(made.process(None, context))
-    for _ in range(200):
-        await asyncio.sleep(0)
-        if kept:
-            break
+    async with asyncio.timeout(10):
+        while not context.silent.is_set():
+            await asyncio.sleep(0)
+        clock.at += 1
+        while not (kept and context.last.end_of_stream):
+            await asyncio.sleep(0.001)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    last = context.written[-1].response_body.response.body_mutation.streamed_response
-    assert last.end_of_stream
-    assert b"backend_timeout" in last.body
+    assert b"backend_timeout" in context.last.body
     assert [record.outcome for record in kept] == ["cut"]
 
 
