@@ -1,0 +1,382 @@
+"""Every metric in one table, and the objects that count. Serves no HTTP; labels never hold what a client chose.
+
+Workers share their numbers through memory-mapped files (prometheus_client's multiprocess mode). The mode is chosen when
+prometheus_client is imported: the supervisor therefore starts each worker with `PROMETHEUS_MULTIPROC_DIR` in its
+environment (`gateway.settings.for_worker`) and does without it in its own. It answers scrapes with `render`, and calls
+`forget` for each worker that has ended. Where the variable is missing, a process keeps its numbers to itself.
+"""
+
+import re
+import struct
+import threading
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from gateway.audit.record import Record, Usage
+from gateway.errors import Kind
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4  # what `render` writes
+OTHER: Final = "other"  # a value that policy or code does not know
+NONE: Final = "none"  # no value: Prometheus treats an empty label like an absent one
+OK: Final = "ok"  # what the door says in place of an error code
+
+#: Label combinations of one metric. Each takes about 200 bytes in every worker and scrape; more is an accident.
+SERIES: Final = 5_000
+#: Beyond this a float cannot count by ones. A provider that reports more tokens is not believed.
+_COUNTABLE: Final = 2**53
+
+OUTCOMES: Final = frozenset({"completed", "refused", "cut", "aborted", "failed"})
+_CODES: Final = frozenset(kind.value for kind in Kind)
+_SOURCES: Final = frozenset({"provider", "estimate"})
+_DETAILS: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+_log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One line of the table. The help text names the unit."""
+
+    name: str
+    kind: type[Counter] | type[Gauge] | type[Histogram]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    why_buckets: str = ""
+
+
+AUTHZ: Final = Metric(
+    name="ostiary_authz_decisions_total",
+    kind=Counter,
+    help="Decisions of the door. `code` is ok or the error code.",
+    labels=("code", "tenant"),
+)
+EXCHANGES: Final = Metric(
+    name="ostiary_exchanges_total",
+    kind=Counter,
+    help="Finished exchanges, refused ones included. `code` is the error code, none without one.",
+    labels=("outcome", "code", "tenant", "model"),
+)
+DURATION: Final = Metric(
+    name="ostiary_exchange_duration_seconds",
+    kind=Histogram,
+    help="Seconds from the request's headers to the end of the answer.",
+    labels=("model", "streamed"),
+    buckets=(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 655.36),
+    why_buckets="those that OpenTelemetry's GenAI conventions advise for gen_ai.client.operation.duration, "
+    "continued to the longest exchange that policy allows by default (600 s)",
+)
+TOKENS: Final = Metric(
+    name="ostiary_tokens_total",
+    kind=Counter,
+    help="Tokens. `direction` is input or output; `source` is provider or estimate.",
+    labels=("direction", "source", "tenant", "model"),
+)
+FOUND: Final = Metric(
+    name="ostiary_findings_total",
+    kind=Counter,
+    help="Places in texts that a rule claimed. `action` was done, `would` is what policy asks for also in shadow mode.",
+    labels=("rule", "direction", "action", "would"),
+)
+BYTES: Final = Metric(
+    name="ostiary_body_bytes_total",
+    kind=Counter,
+    help="Bytes of bodies. `direction` is request or answer.",
+    labels=("direction",),
+)
+LOCAL_REPLIES: Final = Metric(
+    name="ostiary_local_replies_total",
+    kind=Counter,
+    help="Answers that Envoy gave itself. `code` is the first word of its response code details.",
+    labels=("code",),
+)
+AUDIT_DROPPED: Final = Metric(
+    name="ostiary_audit_dropped_total",
+    kind=Counter,
+    help="Audit records that the trail did not take. Alert on any.",
+)
+INFLIGHT: Final = Metric(
+    name="ostiary_exchanges_inflight",
+    kind=Gauge,
+    help="Exchanges that are under way.",
+)
+RESTARTS: Final = Metric(
+    name="ostiary_worker_restarts_total",
+    kind=Counter,
+    help="Workers that the supervisor started again after they had ended unasked.",
+    labels=("worker",),
+)
+ALIVE: Final = Metric(
+    name="ostiary_workers_alive",
+    kind=Gauge,
+    help="Workers that run.",
+)
+
+WORKER: Final = (AUTHZ, EXCHANGES, DURATION, TOKENS, FOUND, BYTES, LOCAL_REPLIES, AUDIT_DROPPED, INFLIGHT)
+SUPERVISOR: Final = (RESTARTS, ALIVE)
+
+
+def _counter(metric: Metric, registry: CollectorRegistry) -> Counter:
+    return Counter(metric.name, metric.help, metric.labels, registry=registry)
+
+
+def _gauge(metric: Metric, registry: CollectorRegistry) -> Gauge:
+    # livesum: what a dead worker had under way is over (`bury`).
+    return Gauge(metric.name, metric.help, metric.labels, registry=registry, multiprocess_mode="livesum")
+
+
+def _histogram(metric: Metric, registry: CollectorRegistry) -> Histogram:
+    return Histogram(metric.name, metric.help, metric.labels, registry=registry, buckets=metric.buckets)
+
+
+_M = TypeVar("_M", Counter, Histogram)
+
+
+class _Children(Generic[_M]):
+    """The children of one metric by label values: made on first use, bounded in number."""
+
+    __slots__ = ("_known", "_metric")
+
+    def __init__(self, metric: _M) -> None:
+        self._metric: _M = metric
+        self._known: dict[tuple[str, ...], _M] = {}
+
+    def __getitem__(self, labels: tuple[str, ...]) -> _M:
+        child = self._known.get(labels)
+        if child is None:
+            if len(self._known) >= SERIES:
+                labels = (OTHER,) * len(labels)
+            child = self._known[labels] = self._metric.labels(*labels)
+        return child
+
+
+@dataclass(frozen=True, slots=True)
+class _Ticks:
+    """What one kind of exchange moves, bound once: the hot path is a look-up and calls."""
+
+    exchanges: Callable[[], None]
+    duration: Callable[[float], None]
+    input_tokens: Callable[[float], None]
+    output_tokens: Callable[[float], None]
+
+
+class Meters:
+    """The metrics of one worker. `tenants` and `models` are those of the policy; any other name counts as "other"."""
+
+    def __init__(
+        self,
+        *,
+        tenants: Collection[str],
+        models: Collection[str],
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        self.registry = registry or CollectorRegistry()
+        self._authz = _Children(_counter(AUTHZ, self.registry))
+        self._exchanges = _Children(_counter(EXCHANGES, self.registry))
+        self._durations = _Children(_histogram(DURATION, self.registry))
+        self._tokens = _Children(_counter(TOKENS, self.registry))
+        self._found = _Children(_counter(FOUND, self.registry))
+        self._local_replies = _Children(_counter(LOCAL_REPLIES, self.registry))
+        self._audit_dropped = _counter(AUDIT_DROPPED, self.registry)
+        self._inflight = _gauge(INFLIGHT, self.registry)
+        bodies = _counter(BYTES, self.registry)
+        self._request_bytes = bodies.labels("request")
+        self._answer_bytes = bodies.labels("answer")
+        self._ticks: dict[tuple[object, ...], _Ticks] = {}
+        self.know(tenants, models)
+
+    def know(self, tenants: Collection[str], models: Collection[str]) -> None:
+        """Names of a policy that was just activated; those of earlier ones lose their own series."""
+        self._tenants = frozenset(tenants)
+        self._models = frozenset(models)
+        self._ticks.clear()
+
+    def authz(self, code: str, tenant: str) -> None:
+        """One decision of the door: `code` is "ok" or the error code, `tenant` empty where nobody was identified."""
+        known = code if code in _CODES or code == OK else OTHER
+        self._authz[(known, _name(tenant, self._tenants))].inc()
+
+    count = authz  # under this name `authz.service` asks for it
+
+    def exchange(self, record: Record) -> None:
+        """One finished exchange."""
+        usage = record.usage
+        source = None if usage is None else usage.source
+        key = (record.tenant, record.model, record.outcome, record.code, record.streamed, source)
+        ticks = self._ticks.get(key)
+        if ticks is None:
+            ticks = self._bind(record, key)
+        ticks.exchanges()
+        ticks.duration(record.duration_s)
+        if usage is not None:
+            ticks.input_tokens(_countable(usage.input_tokens))
+            ticks.output_tokens(_countable(usage.output_tokens))
+        self._request_bytes.inc(_countable(record.request_bytes))
+        self._answer_bytes.inc(_countable(record.answer_bytes))
+        for found in record.found:
+            self._found[(found.rule, found.direction, found.action, found.would)].inc(_countable(found.count))
+
+    def _bind(self, record: Record, key: tuple[object, ...]) -> _Ticks:
+        tenant, model = _name(record.tenant, self._tenants), _name(record.model, self._models)
+        outcome = record.outcome if record.outcome in OUTCOMES else OTHER
+        code = _name(record.code, _CODES)
+        source = (record.usage or Usage()).source
+        source = source if source in _SOURCES else OTHER
+        ticks = _Ticks(
+            self._exchanges[(outcome, code, tenant, model)].inc,
+            self._durations[(model, "true" if record.streamed else "false")].observe,
+            self._tokens[("input", source, tenant, model)].inc if record.usage else _nothing,
+            self._tokens[("output", source, tenant, model)].inc if record.usage else _nothing,
+        )
+        # Only what policy and code know is kept: a client that invents models must not fill the table.
+        if OTHER not in {tenant, model, outcome, code, source} and len(self._ticks) < SERIES:
+            self._ticks[key] = ticks
+        return ticks
+
+    def local_reply(self, details: str) -> None:
+        """An answer that Envoy gave itself; `details` is its `response.code_details`."""
+        # Only the first word: behind it Envoy puts what it knows of the transport's failure.
+        match = _DETAILS.match(details)
+        self._local_replies[(match.group() if match else OTHER,)].inc()
+
+    def audit_dropped(self) -> None:
+        """The trail did not take a record."""
+        self._audit_dropped.inc()
+
+    def inflight(self, change: int) -> None:
+        """An exchange began (+1) or ended (-1)."""
+        self._inflight.inc(change)
+
+
+class Supervision:
+    """The metrics of the supervisor: kept in its own memory, told beside those of the workers."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._restarts = _Children(_counter(RESTARTS, self.registry))
+        self._alive = _gauge(ALIVE, self.registry)
+
+    def worker_restarts(self, index: int) -> None:
+        """The worker of `index` was started again after it had ended unasked."""
+        self._restarts[(str(index),)].inc()
+
+    def workers_alive(self, workers: int) -> None:
+        """So many run now."""
+        self._alive.set(workers)
+
+
+def _name(value: str, known: frozenset[str]) -> str:
+    if not value:
+        return NONE
+    return value if value in known else OTHER
+
+
+def _countable(number: int) -> int:
+    return number if 0 <= number < _COUNTABLE else 0
+
+
+def _nothing(_number: float) -> None:
+    """No usage, nothing to count."""
+
+
+# --- the supervisor's side --------------------------------------------------------------------------------------
+
+_files: Final = threading.Lock()  # a scrape must not see a file between being added to the dead and being removed
+
+
+def render(metrics_dir: Path, *own: CollectorRegistry) -> bytes:
+    """All workers' numbers as one page, then those of this process. Reads files: call it in a thread."""
+    shared = CollectorRegistry()
+    with _files:
+        MultiProcessCollector(shared, path=str(metrics_dir))  # type: ignore[no-untyped-call]
+        return b"".join(generate_latest(registry) for registry in (shared, *own))
+
+
+def forget(metrics_dir: Path, pid: int) -> None:
+    """Let go of a worker that has ended: its gauges end with it, its counts move to those of all the dead.
+
+    Without this each restart would leave files that every later scrape has to read.
+    """
+    with _files:
+        mark_process_dead(pid, str(metrics_dir))  # type: ignore[no-untyped-call]
+        for kind in ("counter", "histogram"):
+            ended = metrics_dir / f"{kind}_{pid}.db"
+            if not ended.exists():
+                continue
+            try:
+                _add(ended, metrics_dir / f"{kind}_gone.db")
+            except (RuntimeError, ValueError, struct.error):
+                # Torn while the worker died. Kept, it would spoil every scrape.
+                _log.warning("worker_metrics_lost", pid=pid, kind=kind)
+            ended.unlink()
+
+
+def _add(ended: Path, gone: Path) -> None:
+    total = MmapedDict(str(gone))  # type: ignore[no-untyped-call]
+    try:
+        for key, value, *_ in MmapedDict.read_all_values_from_file(str(ended)):  # type: ignore[no-untyped-call]
+            total.write_value(key, total.read_value(key)[0] + value, 0.0)  # type: ignore[no-untyped-call]
+    finally:
+        total.close()  # type: ignore[no-untyped-call]
+
+
+# --- docs/metrics.md --------------------------------------------------------------------------------------------
+
+
+def table_markdown() -> str:
+    """The page docs/metrics.md, written from the table above."""
+    return "\n".join(
+        [
+            "# Metrics",
+            "",
+            "Written from the table in `gateway/telemetry/metrics.py`; do not edit. To write it again:",
+            "",
+            "```",
+            _REWRITE,
+            "```",
+            "",
+            "`GET /metrics` of the supervisor (`OSTIARY_ADMIN_HOST`:`OSTIARY_ADMIN_PORT`) sums all workers.",
+            f"Tenants and models are those of the policy; any other name counts as `{OTHER}`, no name as `{NONE}`.",
+            f"A metric keeps at most {SERIES} combinations of labels in each worker; further ones count as `{OTHER}`.",
+            "",
+            "## Workers",
+            "",
+            *_rows(WORKER),
+            "",
+            "## Supervisor",
+            "",
+            *_rows(SUPERVISOR),
+            "",
+            "## Buckets",
+            "",
+            *(
+                f"- `{metric.name}`: {', '.join(f'{bound:g}' for bound in metric.buckets)}. Why: {metric.why_buckets}."
+                for metric in WORKER
+                if metric.buckets
+            ),
+            "",
+        ]
+    )
+
+
+_REWRITE: Final = (
+    "python -c 'from gateway.telemetry.metrics import table_markdown; "
+    'print(table_markdown(), end="")\' > docs/metrics.md'
+)
+
+
+def _rows(metrics: Iterable[Metric]) -> Iterable[str]:
+    yield "| Name | Kind | Labels | Meaning |"
+    yield "|---|---|---|---|"
+    for metric in metrics:
+        labels = ", ".join(f"`{label}`" for label in metric.labels) or "-"
+        yield f"| `{metric.name}` | {metric.kind.__name__.lower()} | {labels} | {metric.help} |"

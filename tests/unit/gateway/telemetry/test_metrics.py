@@ -1,0 +1,300 @@
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
+
+from gateway.audit.record import Found, Record, Usage
+from gateway.errors import Kind
+from gateway.telemetry import metrics
+from gateway.telemetry.metrics import Meters, Supervision
+
+ROOT = Path(metrics.__file__).parents[2]
+
+DONE = Record(
+    writer="inspect",
+    request_id="r",
+    started_at=1.0,
+    duration_s=0.3,
+    tenant="acme",
+    model="gpt",
+    outcome="completed",
+    streamed=True,
+    request_bytes=100,
+    answer_bytes=900,
+    found=(Found(rule="pii.email", direction="request", count=2, action="redact", would="redact"),),
+    usage=Usage(input_tokens=10, output_tokens=20, source="provider"),
+)
+
+
+@pytest.fixture
+def meters():
+    return Meters(tenants={"acme", "umbrella"}, models={"gpt", "llama"})
+
+
+def samples(page: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(page.decode())
+        for sample in family.samples
+    }
+
+
+def value(source, name: str, /, **labels: str) -> float | None:
+    page = source if isinstance(source, bytes) else generate_latest(source.registry)
+    return samples(page).get((name, tuple(sorted(labels.items()))))
+
+
+def series(source, name: str) -> int:
+    return sum(key[0] == name for key in samples(generate_latest(source.registry)))
+
+
+def test_an_exchange_moves_every_metric_it_concerns(meters):
+    meters.exchange(DONE)
+    meters.exchange(DONE)
+    labels = {"tenant": "acme", "model": "gpt"}
+    assert value(meters, "ostiary_exchanges_total", outcome="completed", code="none", **labels) == 2
+    assert value(meters, "ostiary_exchange_duration_seconds_count", model="gpt", streamed="true") == 2
+    assert value(meters, "ostiary_exchange_duration_seconds_sum", model="gpt", streamed="true") == pytest.approx(0.6)
+    assert value(meters, "ostiary_tokens_total", direction="input", source="provider", **labels) == 20
+    assert value(meters, "ostiary_tokens_total", direction="output", source="provider", **labels) == 40
+    assert value(meters, "ostiary_body_bytes_total", direction="request") == 200
+    assert value(meters, "ostiary_body_bytes_total", direction="answer") == 1800
+    found = {"rule": "pii.email", "direction": "request", "action": "redact", "would": "redact"}
+    assert value(meters, "ostiary_findings_total", **found) == 4
+
+
+def test_durations_fall_into_buckets_and_the_longest_exchange_fits(meters):
+    meters.exchange(replace(DONE, duration_s=0.3))
+    meters.exchange(replace(DONE, duration_s=600.0))
+    name = "ostiary_exchange_duration_seconds_bucket"
+    assert value(meters, name, model="gpt", streamed="true", le="0.16") == 0
+    assert value(meters, name, model="gpt", streamed="true", le="0.32") == 1
+    assert value(meters, name, model="gpt", streamed="true", le="655.36") == 2
+
+
+def test_a_refusal_without_usage_counts_no_tokens(meters):
+    meters.exchange(replace(DONE, outcome="refused", code="request_blocked", usage=None, streamed=False))
+    assert (
+        value(meters, "ostiary_exchanges_total", outcome="refused", code="request_blocked", tenant="acme", model="gpt")
+        == 1
+    )
+    assert series(meters, "ostiary_tokens_total") == 0
+
+
+def test_names_that_policy_does_not_know_share_one_series(meters):
+    for number in range(50):
+        meters.exchange(
+            replace(
+                DONE,
+                tenant=f"t{number}",
+                model=f"m{number}",
+                outcome=f"o{number}",
+                code=f"c{number}",
+                usage=Usage(source=f"s{number}"),
+            ),
+        )
+        meters.authz(f"c{number}", f"t{number}")
+    names = {"tenant": "other", "model": "other"}
+    assert value(meters, "ostiary_exchanges_total", outcome="other", code="other", **names) == 50
+    assert value(meters, "ostiary_authz_decisions_total", code="other", tenant="other") == 50
+    assert series(meters, "ostiary_exchanges_total") == 1
+    assert series(meters, "ostiary_tokens_total") == 2
+    assert meters._ticks == {}
+
+
+def test_an_absent_name_is_told_apart_from_an_unknown_one(meters):
+    meters.exchange(replace(DONE, tenant="", model=""))
+    meters.authz("credential_missing", "")
+    assert value(meters, "ostiary_exchanges_total", outcome="completed", code="none", tenant="none", model="none") == 1
+    assert value(meters, "ostiary_authz_decisions_total", code="credential_missing", tenant="none") == 1
+
+
+@pytest.mark.parametrize("code", ["ok", *(kind.value for kind in Kind)])
+def test_every_error_code_has_its_own_series(meters, code):
+    meters.authz(code, "acme")
+    assert value(meters, "ostiary_authz_decisions_total", code=code, tenant="acme") == 1
+
+
+def test_a_new_policy_brings_new_names_and_retires_old_ones(meters):
+    meters.exchange(DONE)
+    meters.know({"hooli"}, {"gpt"})
+    meters.exchange(DONE)
+    meters.exchange(replace(DONE, tenant="hooli"))
+    labels = {"outcome": "completed", "code": "none", "model": "gpt"}
+    assert value(meters, "ostiary_exchanges_total", tenant="acme", **labels) == 1
+    assert value(meters, "ostiary_exchanges_total", tenant="other", **labels) == 1
+    assert value(meters, "ostiary_exchanges_total", tenant="hooli", **labels) == 1
+
+
+def test_the_number_of_series_is_bounded_even_when_code_errs(meters, monkeypatch):
+    monkeypatch.setattr(metrics, "SERIES", 10)
+    for number in range(50):
+        found = Found(rule=f"r{number}", direction="request", count=1, action="flag", would="flag")
+        meters.exchange(replace(DONE, found=(found,)))
+    assert series(meters, "ostiary_findings_total") == 11
+    other = dict.fromkeys(("rule", "direction", "action", "would"), "other")
+    assert value(meters, "ostiary_findings_total", **other) == 40
+
+
+@pytest.mark.parametrize("number", [-1, -(10**30), 10**400, 2**53])
+def test_a_provider_that_reports_nonsense_cannot_break_the_count(meters, number):
+    meters.exchange(replace(DONE, usage=Usage(input_tokens=number, output_tokens=5), request_bytes=number))
+    labels = {"tenant": "acme", "model": "gpt", "source": "estimate"}
+    assert value(meters, "ostiary_tokens_total", direction="input", **labels) == 0
+    assert value(meters, "ostiary_tokens_total", direction="output", **labels) == 5
+    assert value(meters, "ostiary_body_bytes_total", direction="request") == 0
+
+
+@pytest.mark.parametrize(
+    ("details", "code"),
+    [
+        ("route_not_found", "route_not_found"),
+        ("upstream_reset_before_response_started{connection_timeout|x}", "upstream_reset_before_response_started"),
+        ("", "other"),
+        ("{x}", "other"),
+        ("Ünicode", "other"),
+        ("a" * 500, "a" * 64),
+    ],
+)
+def test_local_replies_count_by_the_first_word_of_their_details(meters, details, code):
+    meters.local_reply(details)
+    assert value(meters, "ostiary_local_replies_total", code=code) == 1
+
+
+@given(st.lists(st.text(), max_size=50))
+def test_whatever_envoy_says_is_a_legal_label(details):
+    meters = Meters(tenants=(), models=())
+    for text in details:
+        meters.local_reply(text)
+    total = sum(
+        count
+        for (name, _), count in samples(generate_latest(meters.registry)).items()
+        if name == "ostiary_local_replies_total"
+    )
+    assert total == len(details)
+
+
+def test_dropped_records_and_exchanges_under_way(meters):
+    meters.audit_dropped()
+    meters.inflight(+1)
+    meters.inflight(+1)
+    meters.inflight(-1)
+    assert value(meters, "ostiary_audit_dropped_total") == 1
+    assert value(meters, "ostiary_exchanges_inflight") == 1
+
+
+def test_the_supervisor_counts_restarts_and_workers():
+    supervision = Supervision()
+    supervision.worker_restarts(1)
+    supervision.workers_alive(2)
+    assert value(supervision, "ostiary_worker_restarts_total", worker="1") == 1
+    assert value(supervision, "ostiary_workers_alive") == 2
+
+
+def work(metrics_dir: Path, code: str) -> int:
+    """Run `code` in a process that shares its numbers; the pid that it had."""
+    program = textwrap.dedent(
+        """
+        import os
+        from gateway.audit.record import Record, Usage
+        from gateway.telemetry.metrics import Meters
+        meters = Meters(tenants={"acme"}, models={"gpt"})
+        def done():
+            meters.exchange(Record(writer="inspect", request_id="r", started_at=1.0, duration_s=0.3, tenant="acme",
+                                   model="gpt", outcome="completed", usage=Usage(input_tokens=7)))
+        """,
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", f"{program}\n{code}\nprint(os.getpid())"],
+        env={"PATH": os.environ["PATH"], "PROMETHEUS_MULTIPROC_DIR": str(metrics_dir), "PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+        timeout=60,
+        text=True,
+    )
+    return int(ended.stdout)
+
+
+COUNTED = {"outcome": "completed", "code": "none", "tenant": "acme", "model": "gpt"}
+
+
+def test_one_page_sums_all_workers_and_adds_the_supervisor(tmp_path):
+    work(tmp_path, "done(); done(); meters.inflight(+2)")
+    work(tmp_path, "done(); meters.inflight(+1)")
+    supervision = Supervision()
+    supervision.workers_alive(2)
+    page = metrics.render(tmp_path, supervision.registry)
+    assert value(page, "ostiary_exchanges_total", **COUNTED) == 3
+    assert value(page, "ostiary_exchange_duration_seconds_count", model="gpt", streamed="false") == 3
+    assert value(page, "ostiary_exchanges_inflight") == 3
+    assert value(page, "ostiary_workers_alive") == 2
+
+
+def test_a_forgotten_worker_leaves_its_counts_and_neither_gauges_nor_files(tmp_path):
+    first = work(tmp_path, "done(); meters.inflight(+2)")
+    second = work(tmp_path, "done(); meters.inflight(+1)")
+    before = metrics.render(tmp_path)
+    metrics.forget(tmp_path, first)
+    page = metrics.render(tmp_path)
+    assert value(page, "ostiary_exchanges_inflight") == 1
+    metrics.forget(tmp_path, second)
+    metrics.forget(tmp_path, second)
+    page = metrics.render(tmp_path)
+    for name, labels in (
+        ("ostiary_exchanges_total", COUNTED),
+        ("ostiary_exchange_duration_seconds_sum", {"model": "gpt", "streamed": "false"}),
+        ("ostiary_exchange_duration_seconds_bucket", {"model": "gpt", "streamed": "false", "le": "0.32"}),
+    ):
+        assert value(page, name, **labels) == value(before, name, **labels) != 0
+    assert value(page, "ostiary_exchanges_inflight") is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["counter_gone.db", "histogram_gone.db"]
+
+
+def test_a_torn_file_of_a_dead_worker_does_not_spoil_the_page(tmp_path):
+    work(tmp_path, "done()")
+    torn = b"\xff\x00\x00\x00" + b"\x00" * 4 + b"\xff\xff\x00\x00" + b"x" * 100
+    (tmp_path / "counter_999999.db").write_bytes(torn)
+    (tmp_path / "histogram_999999.db").write_bytes(b"")
+    with capture_logs() as logs:
+        metrics.forget(tmp_path, 999999)
+    assert [line["event"] for line in logs] == ["worker_metrics_lost"] * 2
+    assert value(metrics.render(tmp_path), "ostiary_exchanges_total", **COUNTED) == 1
+
+
+def test_a_page_of_no_workers_is_empty_and_a_missing_directory_is_an_error(tmp_path):
+    assert metrics.render(tmp_path) == b""
+    with pytest.raises(ValueError, match="not a directory"):
+        metrics.render(tmp_path / "none")
+
+
+def test_the_table_is_in_order():
+    every = (*metrics.WORKER, *metrics.SUPERVISOR)
+    assert len({metric.name for metric in every}) == len(every)
+    for metric in every:
+        assert metric.name.startswith("ostiary_")
+        assert metric.name.endswith("_total") == (metric.kind.__name__ == "Counter"), metric.name
+        assert metric.help.endswith("."), metric.name
+        assert list(metric.buckets) == sorted(set(metric.buckets))
+        assert bool(metric.buckets) == bool(metric.why_buckets) == (metric.kind.__name__ == "Histogram")
+
+
+def test_the_objects_and_the_table_name_the_same_metrics(meters):
+    families = {
+        family.name: family for registry in (meters.registry, Supervision().registry) for family in registry.collect()
+    }
+    names = {metric.name.removesuffix("_total") for metric in (*metrics.WORKER, *metrics.SUPERVISOR)}
+    assert set(families) == names
+
+
+def test_the_documented_table_is_current():
+    page = ROOT / "docs" / "metrics.md"
+    assert page.read_text() == metrics.table_markdown(), "write it again with the command on the page"
