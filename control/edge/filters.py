@@ -80,9 +80,7 @@ def owned_headers() -> list[HeaderMutation]:
     """Removals, by prefix, of every header that only we or Envoy may set; run before any filter."""
     return [
         HeaderMutation(
-            remove_on_match=HeaderMutationRemoveOnMatch(
-                key_matcher=StringMatcher(prefix=prefix, ignore_case=True)
-            ),
+            remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix=prefix, ignore_case=True)),
         )
         for prefix in contract.OWNED_PREFIXES
     ]
@@ -97,22 +95,23 @@ def _filter(name: str, config: Any) -> HttpFilter:
     return HttpFilter(name=name, typed_config=typed.packed(config))
 
 
+def security_headers() -> list[HeaderValueOption]:
+    """What every response carries, whoever made it."""
+    return [
+        header("strict-transport-security", _HSTS),
+        header("x-content-type-options", "nosniff"),
+        # Answers hold prompts and completions; no shared cache may keep them unless we said so.
+        header("cache-control", "no-store", Append.ADD_IF_ABSENT),
+        # Nothing we answer is a page: no script, frame or form may come of it.
+        header("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+        header("referrer-policy", "no-referrer"),
+    ]
+
+
 def _response_headers() -> HeaderMutationFilter:
-    """Security headers on every response: first in the chain, so last on the way out, for local replies too."""
+    """First in the chain, so last on the way out. Covers refusals before a route; the route table, those after it."""
     return HeaderMutationFilter(
-        mutations=Mutations(
-            response_mutations=[
-                HeaderMutation(append=header("strict-transport-security", _HSTS)),
-                HeaderMutation(append=header("x-content-type-options", "nosniff")),
-                # Answers hold prompts and completions; no shared cache may keep them unless we said so.
-                HeaderMutation(append=header("cache-control", "no-store", Append.ADD_IF_ABSENT)),
-                # Nothing we answer is a page: no script, frame or form may come of it.
-                HeaderMutation(
-                    append=header("content-security-policy", "default-src 'none'; frame-ancestors 'none'")
-                ),
-                HeaderMutation(append=header("referrer-policy", "no-referrer")),
-            ],
-        ),
+        mutations=Mutations(response_mutations=[HeaderMutation(append=option) for option in security_headers()]),
     )
 
 
@@ -123,9 +122,7 @@ def _door(spec: EdgeSpec) -> LocalRateLimit:
     return LocalRateLimit(
         stat_prefix="ostiary_door",
         status=HttpStatus(code=StatusCode.TooManyRequests),
-        token_bucket=TokenBucket(
-            max_tokens=door.burst, tokens_per_fill=door.requests_per_s, fill_interval=second
-        ),
+        token_bucket=TokenBucket(max_tokens=door.burst, tokens_per_fill=door.requests_per_s, fill_interval=second),
         filter_enabled=typed.always(),
         filter_enforced=typed.always(),
         rate_limits=[
@@ -194,9 +191,7 @@ def _inspect(spec: EdgeSpec) -> ExternalProcessor:
         # Only when `inspect` asks for it, which it does once, after it set the route header.
         route_cache_action=ExternalProcessorRouteCacheAction.DEFAULT,
         response_attributes=[contract.ATTR_CODE_DETAILS],
-        metadata_options=_metadata(
-            forwarding=(contract.AUTHZ_NAMESPACE,), receiving=(contract.OSTIARY_NAMESPACE,)
-        ),
+        metadata_options=_metadata(forwarding=(contract.AUTHZ_NAMESPACE,), receiving=(contract.OSTIARY_NAMESPACE,)),
         # It sets plain headers and removes those of providers, x-envoy-* among them; never the authority or
         # path.
         mutation_rules=_rules(routing=False, system=False),
@@ -241,7 +236,5 @@ def _rules(*, routing: bool, system: bool) -> HeaderMutationRules:
 def _metadata(*, forwarding: tuple[str, ...], receiving: tuple[str, ...] = ()) -> MetadataOptions:
     return MetadataOptions(
         forwarding_namespaces=MetadataOptionsMetadataNamespaces(untyped=list(forwarding)),
-        receiving_namespaces=MetadataOptionsMetadataNamespaces(untyped=list(receiving))
-        if receiving
-        else None,
+        receiving_namespaces=MetadataOptionsMetadataNamespaces(untyped=list(receiving)) if receiving else None,
     )

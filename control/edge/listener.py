@@ -4,6 +4,7 @@ from typing import Final
 
 from envoy_data_plane.envoy.config.core.v3 import (
     Address,
+    CidrRange,
     DataSource,
     Http1ProtocolOptions,
     Http2ProtocolOptions,
@@ -118,8 +119,7 @@ def _manager(spec: EdgeSpec, policy: Policy, body_bytes: int) -> HttpConnectionM
         # --- whose address, whose headers ---
         use_remote_address=True,
         xff_num_trusted_hops=spec.xff_trusted_hops,
-        # No address range is "internal": loopback and 10/8 must not earn the right to set x-envoy-* headers.
-        internal_address_config=HttpConnectionManagerInternalAddressConfig(unix_sockets=False),
+        internal_address_config=_nobody_is_internal(),
         early_header_mutation_extensions=[
             typed.extension(
                 "envoy.http.early_header_mutation.header_mutation",
@@ -129,9 +129,7 @@ def _manager(spec: EdgeSpec, policy: Policy, body_bytes: int) -> HttpConnectionM
         # x-forwarded-client-cert is ours: written from the verified certificate, or removed.
         forward_client_cert_details=forwarded.SANITIZE_SET if mtls else forwarded.SANITIZE,
         set_current_client_cert_details=(
-            HttpConnectionManagerSetCurrentClientCertDetails(subject=True, uri=True, dns=True)
-            if mtls
-            else None
+            HttpConnectionManagerSetCurrentClientCertDetails(subject=True, uri=True, dns=True) if mtls else None
         ),
         generate_request_id=True,
         # A client that could choose the id could make two exchanges look like one in the audit trail.
@@ -170,6 +168,13 @@ def _manager(spec: EdgeSpec, policy: Policy, body_bytes: int) -> HttpConnectionM
         http2_protocol_options=_http2(),
         # Nothing here is configured for upgrades, so Envoy answers WebSocket and CONNECT with 403.
     )
+
+
+def _nobody_is_internal() -> HttpConnectionManagerInternalAddressConfig:
+    """Loopback and 10/8 must not earn the right to set x-envoy-* headers and to choose the request id."""
+    # An empty list would mean Envoy's default, RFC 1918 and loopback. No packet has this source (RFC 6890).
+    nobody = CidrRange(address_prefix="255.255.255.255", prefix_len=32)
+    return HttpConnectionManagerInternalAddressConfig(unix_sockets=False, cidr_ranges=[nobody])
 
 
 def _http2() -> Http2ProtocolOptions:

@@ -15,7 +15,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
 )
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
-from control.edge import typed
+from control.edge import filters, typed
 from control.edge.spec import EdgeSpec
 from gateway import contract
 from gateway.policy.model import Limits, Policy
@@ -35,6 +35,8 @@ def table(spec: EdgeSpec, policy: Policy, body_bytes: int) -> RouteConfiguration
     """The whole table. Until `inspect` has chosen, only the last route matches."""
     return RouteConfiguration(
         name="ostiary",
+        # A refusal after the answer's head was held back skips the filters, and with them their header mutation.
+        response_headers_to_add=filters.security_headers(),
         virtual_hosts=[
             VirtualHost(
                 name="ostiary",
