@@ -1,0 +1,121 @@
+"""Where requests are counted for all workers: Valkey (or Redis), and memory for tests. Sets no deadline."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol, cast
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+from gateway.limits import gcra
+from gateway.limits.bucket import Bucket
+
+NowUs = Callable[[], int]
+
+_SCRIPT: Final = Path(__file__).with_name("gcra.lua").read_text(encoding="utf-8")
+#: EVALSHA names scripts by SHA-1; nothing secret depends on it.
+_SHA: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+_FIELDS: Final = 4  # numbers in the script's answer for each key
+_CONNECTIONS: Final = 16  # leases of one worker at a time; each takes well under a millisecond
+_SWEEP_AT: Final = 65_536  # states; below that, memory is not worth a sweep
+
+
+class Want(NamedTuple):
+    """A wish for one to `most` permits of a bucket."""
+
+    bucket: Bucket
+    most: int
+
+
+class Grant(NamedTuple):
+    """The ledger's answer to one want. `granted` 0 with `retry_after_us` 0: another want of the call was refused."""
+
+    granted: int
+    remaining: int
+    retry_after_us: int
+    reset_us: int
+
+
+class LedgerError(Exception):
+    """The ledger could not be asked. Holds the kind of failure, no address and no password."""
+
+
+class Ledger(Protocol):
+    """Counts for everyone. A lease is atomic over all its wants: each gets at least one permit, or none does."""
+
+    async def lease(self, wants: Sequence[Want]) -> tuple[Grant, ...]:
+        """Spend permits; the caller hands them out. Buckets must differ, and be of one tenant."""
+        ...
+
+
+class MemoryLedger:
+    """The ledger of one process; what Valkey does, done by the pure functions."""
+
+    def __init__(self, now_us: NowUs) -> None:
+        self._now_us = now_us
+        self._tats: dict[str, int] = {}
+
+    async def lease(self, wants: Sequence[Want]) -> tuple[Grant, ...]:
+        """See `Ledger`."""
+        keys = _keys(wants)
+        now = self._now_us()
+        asks = [(self._tats.get(key, 0), want.bucket.limit, want.most) for key, want in zip(keys, wants, strict=True)]
+        decisions = gcra.draw(now, asks)
+        self._tats.update(zip(keys, (one.tat for one in decisions), strict=True))
+        if len(self._tats) > _SWEEP_AT:
+            self._tats = {key: tat for key, tat in self._tats.items() if tat > now}
+        return tuple(Grant(one.granted, one.remaining, one.retry_after_us, one.reset_us) for one in decisions)
+
+
+def connect(url: str) -> Redis:
+    """A client for `ValkeyLedger`; connects when first used. The caller closes it with `aclose`."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=_CONNECTIONS,
+        timeout=None,  # the caller's deadline bounds the wait for a connection too
+        # One more try at once, for a pooled connection that a restarted server has forgotten. The library's own
+        # three tries with back-off would outlast every deadline.
+        retry=Retry(NoBackoff(), 1),
+    )
+    return Redis.from_pool(pool)
+
+
+class ValkeyLedger:
+    """One script call for all the limits of a request. Timeouts are the caller's."""
+
+    def __init__(self, client: Redis, now_us: NowUs | None = None) -> None:
+        """`now_us` is for tests; without it the server's clock counts, the same for every replica."""
+        self._client = client
+        self._now_us = now_us
+
+    async def lease(self, wants: Sequence[Want]) -> tuple[Grant, ...]:
+        """See `Ledger`. Raises `LedgerError` for whatever the server or the way to it does."""
+        keys = _keys(wants)
+        arguments: list[int] = [self._now_us() if self._now_us else 0]
+        for bucket, most in wants:
+            arguments += (bucket.limit.interval_us, bucket.requests, most)
+        try:
+            numbers = await self._run(keys, arguments)
+        except (RedisError, OSError) as error:
+            raise LedgerError(type(error).__name__) from None
+        if len(numbers) != _FIELDS * len(wants):
+            raise LedgerError("answer of another shape")
+        return tuple(Grant(*numbers[at : at + _FIELDS]) for at in range(0, len(numbers), _FIELDS))
+
+    async def _run(self, keys: Sequence[str], arguments: Sequence[int]) -> list[int]:
+        client = cast("Any", self._client)  # redis-py types its answers for both of its clients at once
+        try:
+            return await cast("Awaitable[list[int]]", client.evalsha(_SHA, len(keys), *keys, *arguments))
+        except NoScriptError:
+            # A server that was restarted or failed over has no script; EVAL runs and keeps it.
+            return await cast("Awaitable[list[int]]", client.eval(_SCRIPT, len(keys), *keys, *arguments))
+
+
+def _keys(wants: Sequence[Want]) -> list[str]:
+    keys = [want.bucket.key for want in wants]
+    if len(set(keys)) != len(keys):
+        raise ValueError("one bucket twice in one lease would be counted once")
+    return keys
