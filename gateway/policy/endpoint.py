@@ -48,9 +48,7 @@ def read_backend(name: Scalar, table: Table, problems: Problems) -> Backend:
     )
     if table.node("allow_plaintext") is not None:
         why = "prompts and provider keys would cross the network in the clear"
-        problems.add(
-            table.mark, (*table.path, "allow_plaintext"), f"there is no such switch: {why}", "use https"
-        )
+        problems.add(table.mark, (*table.path, "allow_plaintext"), f"there is no such switch: {why}", "use https")
     table.close()
     return backend
 
@@ -85,9 +83,7 @@ def _base_path(text: str, url: Scalar, path: tuple[str, ...], problems: Problems
         problems.add(url.mark, path, "the base path holds an empty, `.` or `..` segment")
     if segments and segments[-1] == "v1":
         # Front paths start with /v1, so that https://host/v1 would call /v1/v1/chat/completions.
-        problems.add(
-            url.mark, path, "the base path ends in /v1", "leave /v1 away: the called path brings its own"
-        )
+        problems.add(url.mark, path, "the base path ends in /v1", "leave /v1 away: the called path brings its own")
     return base
 
 
@@ -97,7 +93,7 @@ def _bad_host(host: str, *, v6: bool) -> str:
         address = ipaddress.ip_address(host)
     except ValueError:
         labels = host.split(".")
-        well_formed = all(_LABEL.fullmatch(label) for label in labels) and len(host) <= 253  # noqa: PLR2004
+        well_formed = all(_LABEL.fullmatch(label) for label in labels) and len(host) <= 253
         # A name whose last label is a number is an IPv4 address to some resolvers (WHATWG URL, 3.5).
         if v6 or not well_formed or re.fullmatch(r"[0-9]+|0x[0-9a-f]*", labels[-1]):
             return "not a host name or address"

@@ -82,9 +82,7 @@ class Table:
             return low if default is None else default
         if low <= int(found.text) <= high:
             return int(found.text)
-        self._problems.add(
-            found.mark, (*self.path, name), f"expected {what.expected}, found {shown(found.text)}"
-        )
+        self._problems.add(found.mark, (*self.path, name), f"expected {what.expected}, found {shown(found.text)}")
         return low
 
     def flag(self, name: str) -> bool:

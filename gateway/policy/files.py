@@ -59,9 +59,7 @@ def _list(directory: Path, problems: Problems) -> dict[str, list[str]]:
                 problems.add(Mark(f"{name}/{entry}", 1, 1), (), "not read", "rename it to end in .yaml")
     total = sum(map(len, found.values()))
     if total > MAX_FILES:
-        problems.add(
-            Mark(str(directory), 1, 1), (), f"{total} files, at most {MAX_FILES} are read", "merge some"
-        )
+        problems.add(Mark(str(directory), 1, 1), (), f"{total} files, at most {MAX_FILES} are read", "merge some")
         return {name: files[:1] for name, files in found.items()}
     return found
 

@@ -52,12 +52,8 @@ _PRINCIPAL: Final = shape(r"[A-Za-z0-9][A-Za-z0-9._@+:/-]{0,127}", "up to 128 of
 _SCOPE: Final = shape(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}", "a scope of up to 64 of A-Z a-z 0-9 . _ : / -")
 _DIGEST: Final = shape(r"[0-9a-f]{64}", "the HMAC-SHA-256 of the key, 64 hex digits in lower case")
 _PEPPER: Final = shape(r"[A-Za-z0-9._-]{1,32}", "the version of a pepper, 1 to 32 of A-Z a-z 0-9 . _ -")
-_OWNER: Final = shape(
-    r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", "a name of up to 64 letters, digits, spaces, . _ -"
-)
-_EXPIRY: Final = shape(
-    r"[0-9]{1,12}|[0-9T:.Z+-]{19,35}", "unix seconds or a time such as 2030-01-31T00:00:00Z"
-)
+_OWNER: Final = shape(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", "a name of up to 64 letters, digits, spaces, . _ -")
+_EXPIRY: Final = shape(r"[0-9]{1,12}|[0-9T:.Z+-]{19,35}", "unix seconds or a time such as 2030-01-31T00:00:00Z")
 
 
 def load(directory: Path, *, rules: Collection[str], routes: Collection[str] = ROUTES) -> Policy:
@@ -88,9 +84,7 @@ class _Loader:
         limits = self._limits(root.table("limits"))
         defaults = guard.read_guards(root.table("guards"), self.rules, self.problems)
         root.close()
-        backends = {
-            key.text: read_backend(key, table, self.problems) for key, table in self._tables("backends")
-        }
+        backends = {key.text: read_backend(key, table, self.problems) for key, table in self._tables("backends")}
         models = {key.text: self._model(key, node) for key, node in self._entries("models", _MODEL)}
         tenants = {key.text: self._tenant(key, table, defaults) for key, table in self._tables("tenants")}
         keys = {key.text: self._key(key, table) for key, table in self._tables("keys")}
@@ -108,9 +102,7 @@ class _Loader:
     def _root(self) -> Table:
         section = self.sections["policy"]
         if section.whole and not section.files:
-            self.problems.add(
-                Mark(ROOT, 1, 1), (), "missing", "every policy has this file, with at least `name:`"
-            )
+            self.problems.add(Mark(ROOT, 1, 1), (), "missing", "every policy has this file, with at least `name:`")
         mark = Mark(ROOT, 1, 1)
         readable = section.whole and section.files
         return Table(Mapping(mark, section.entries) if readable else Broken(mark), (), self.problems)
@@ -120,9 +112,7 @@ class _Loader:
         section = self.sections[kind]
         if section.whole and not section.entries and kind != "keys":  # keys may come later, or be JWTs only
             file = section.files[0] if section.files else f"{kind}.yaml"
-            self.problems.add(
-                Mark(file, 1, 1), (), "no entries", f"a policy names at least one of its {kind}"
-            )
+            self.problems.add(Mark(file, 1, 1), (), "no entries", f"a policy names at least one of its {kind}")
         for key, node in section.entries.values():
             if read_scalar(key, (key.text,), what, self.problems):
                 yield key, node
@@ -144,9 +134,7 @@ class _Loader:
             return ""
         if known is not None and word.text not in known:
             noun = kind.removesuffix("s")
-            self.problems.add(
-                word.mark, path, f"unknown {noun} {shown(word.text)}", nearest(word.text, known)
-            )
+            self.problems.add(word.mark, path, f"unknown {noun} {shown(word.text)}", nearest(word.text, known))
         return word.text
 
     def _limits(self, table: Table | None) -> Limits:
@@ -228,9 +216,7 @@ class _Loader:
                 self.problems.add(word.mark, path, f"expected {_EXPIRY.expected}, found {shown(word.text)}")
                 return None
             if moment.tzinfo is None:
-                self.problems.add(
-                    word.mark, path, f"{shown(word.text)} has no time zone", "end it in Z for UTC"
-                )
+                self.problems.add(word.mark, path, f"{shown(word.text)} has no time zone", "end it in Z for UTC")
                 return None
             seconds = int(moment.timestamp())
         if not 0 < seconds <= _LAST_SECOND:

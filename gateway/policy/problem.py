@@ -57,9 +57,7 @@ class PolicyError(Exception):
         count = len(self.problems)
         noun = "problem" if count == 1 else "problems"
         super().__init__(
-            "\n".join(
-                [f"the policy has {count} {noun} and was not loaded:", *(f"  {one}" for one in self.problems)]
-            ),
+            "\n".join([f"the policy has {count} {noun} and was not loaded:", *(f"  {one}" for one in self.problems)]),
         )
 
 
@@ -116,10 +114,10 @@ def spell(path: tuple[str, ...]) -> str:
 def nearest(text: str, known: Collection[str]) -> str:
     """A hint that names the known word nearest to `text`, or lists the words when few; else empty."""
     if len(text) <= _MAX_NEAR_CHARS:
-        near = [word for word in known if abs(len(word) - len(text)) <= 3][:_MAX_NEAR_NAMES]  # noqa: PLR2004
+        near = [word for word in known if abs(len(word) - len(text)) <= 3][:_MAX_NEAR_NAMES]
         best = difflib.get_close_matches(text, near, n=1, cutoff=0.6)
         if best:
             return f'did you mean "{best[0]}"?'
-    if 0 < len(known) <= 12:  # noqa: PLR2004
+    if 0 < len(known) <= 12:
         return "known: " + ", ".join(sorted(known))
     return ""

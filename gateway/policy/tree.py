@@ -125,9 +125,7 @@ class _Builder:
         if isinstance(event, DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
-                self._problems.add(
-                    mark, (), "expected one YAML document, found a second one", "remove the `---` line"
-                )
+                self._problems.add(mark, (), "expected one YAML document, found a second one", "remove the `---` line")
                 return False
         elif isinstance(event, AliasEvent):
             self._problems.add(mark, self._here(), "aliases are refused", "write the value out")
@@ -143,11 +141,7 @@ class _Builder:
             self._stack.append(_Frame(mark, self._here(), isinstance(event, MappingStartEvent)))
         elif isinstance(event, MappingEndEvent | SequenceEndEvent):
             frame = self._stack.pop()
-            whole = (
-                Mapping(frame.mark, frame.entries)
-                if frame.mapping
-                else Sequence(frame.mark, tuple(frame.items))
-            )
+            whole = Mapping(frame.mark, frame.entries) if frame.mapping else Sequence(frame.mark, tuple(frame.items))
             self._put(whole)
         return True
 
@@ -171,9 +165,7 @@ class _Builder:
             frame.items.append(node)
         elif frame.key is None:
             if not isinstance(node, Scalar | Broken):
-                self._problems.add(
-                    node.mark, frame.path, "expected a name, found a list or mapping used as a name"
-                )
+                self._problems.add(node.mark, frame.path, "expected a name, found a list or mapping used as a name")
                 node = Broken(node.mark)
             frame.key = node
         else:
@@ -192,9 +184,7 @@ class _Builder:
 
     def _refuse_decorations(self, event: yaml.NodeEvent, mark: Mark) -> None:
         if event.anchor is not None:
-            self._problems.add(
-                mark, self._here(), "anchors are refused", "write the value out where it is used"
-            )
+            self._problems.add(mark, self._here(), "anchors are refused", "write the value out where it is used")
         if getattr(event, "tag", None) is not None:
             self._problems.add(mark, self._here(), "YAML tags are refused", "write the plain value")
 

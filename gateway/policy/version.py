@@ -20,9 +20,7 @@ _OUTSIDE: Final = frozenset({"version", "credential_dir"})
 
 def canonical(policy: Policy) -> bytes:
     """`policy` as JSON with sorted keys and sorted sets."""
-    content = {
-        one.name: _plain(getattr(policy, one.name)) for one in fields(policy) if one.name not in _OUTSIDE
-    }
+    content = {one.name: _plain(getattr(policy, one.name)) for one in fields(policy) if one.name not in _OUTSIDE}
     return orjson.dumps({"form": _FORM, **content}, option=orjson.OPT_SORT_KEYS)
 
 

@@ -1,5 +1,5 @@
 """Merging of guards: tenant over policy, specific over general, one setting for each rule."""
-# ruff: noqa: E501  # one case a line, so that the table can be read
+# one case a line, so that the table can be read
 
 import pytest
 

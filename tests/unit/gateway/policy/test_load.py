@@ -1,5 +1,5 @@
 """The loader: a good directory becomes a policy; each mistake is reported with its line and a way out."""
-# ruff: noqa: E501  # one mistake a line, so that the table can be read
+# one mistake a line, so that the table can be read
 
 import os
 from pathlib import Path
@@ -281,9 +281,7 @@ def test_files_beyond_the_size_limit_are_not_read(tmp_path):
 
 
 def test_too_many_files_are_refused(tmp_path):
-    found = problems(
-        tmp_path, **{f"tenants__t{n}": f"t{n}: {{models: '*', routes: '*'}}" for n in range(256)}
-    )
+    found = problems(tmp_path, **{f"tenants__t{n}": f"t{n}: {{models: '*', routes: '*'}}" for n in range(256)})
     assert "261 files, at most 256 are read; merge some" in found[0]
 
 
@@ -303,9 +301,7 @@ def test_a_missing_directory_is_one_problem(tmp_path):
 
 def test_a_missing_root_file_is_told_by_name(tmp_path):
     with pytest.raises(PolicyError, match=r"policy\.yaml:1:1: missing; every policy has this file"):
-        load(
-            write(tmp_path, {name: text for name, text in GOOD.items() if name != "policy.yaml"}), rules=RULES
-        )
+        load(write(tmp_path, {name: text for name, text in GOOD.items() if name != "policy.yaml"}), rules=RULES)
 
 
 def test_yml_files_are_an_error_because_nobody_would_read_them(tmp_path):
@@ -317,9 +313,7 @@ def test_yml_files_are_an_error_because_nobody_would_read_them(tmp_path):
 def test_a_demo_policy_ships_that_loads_without_keys():
     policy = load(Path(__file__).parents[4] / "policies" / "demo", rules=RULES)
     acme, globex = policy.tenants["acme"], policy.tenants["globex"]
-    assert {setting.action for setting in (*acme.request.values(), *acme.response.values())} == {
-        Action.REDACT
-    }
+    assert {setting.action for setting in (*acme.request.values(), *acme.response.values())} == {Action.REDACT}
     assert globex.request["pii.card"].action is Action.BLOCK
     assert globex.response["secrets.aws"].action is Action.BLOCK
     assert globex.response["pii.iban"].mode is Mode.SHADOW

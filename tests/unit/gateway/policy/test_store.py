@@ -7,9 +7,7 @@ from gateway.policy.store import KEPT_VERSIONS, PolicyStore
 
 
 def policy(number):
-    return Policy(
-        version=f"p-{number}", name="n", tenants={}, keys={}, models={}, backends={}, limits=Limits()
-    )
+    return Policy(version=f"p-{number}", name="n", tenants={}, keys={}, models={}, backends={}, limits=Limits())
 
 
 def test_the_last_versions_are_kept_and_older_ones_are_gone():

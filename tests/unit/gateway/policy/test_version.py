@@ -1,5 +1,5 @@
 """The version of a policy: stable under rewriting, different under every change of meaning."""
-# ruff: noqa: E501  # one case a line, so that the table can be read
+# one case a line, so that the table can be read
 
 import re
 from dataclasses import replace
@@ -140,9 +140,7 @@ policies = st.builds(
     models=st.dictionaries(words, st.builds(Model, name=words, backend=words), max_size=2),
     backends=st.dictionaries(
         words,
-        st.builds(
-            Backend, name=words, host=words, port=st.integers(1, 9), tls=st.booleans(), credential=credentials
-        ),
+        st.builds(Backend, name=words, host=words, port=st.integers(1, 9), tls=st.booleans(), credential=credentials),
         max_size=2,
     ),
     limits=st.builds(Limits, json_depth=st.integers(4, 9)),
