@@ -7,9 +7,7 @@ from http import HTTPStatus
 from typing import Final
 
 _HEAD_LIMIT_BYTES: Final = 8192  # probes send a few hundred bytes
-_PATIENCE_S: Final = (
-    10.0  # whole life of a connection: Prometheus gives up after 10 s as well (scrape_timeout)
-)
+_PATIENCE_S: Final = 10.0  # whole life of a connection: Prometheus gives up after 10 s as well (scrape_timeout)
 _CONNECTIONS: Final = 32  # more probes and scrapers than that are a mistake or an attack
 
 

@@ -3,9 +3,7 @@
 from typing import Final
 
 FIRST_S: Final = 0.5  # one crash costs half a second of one worker; its siblings answer meanwhile
-CAP_S: Final = (
-    30.0  # a worker that cannot start must not fill a core, and must come back soon after the repair
-)
+CAP_S: Final = 30.0  # a worker that cannot start must not fill a core, and must come back soon after the repair
 HEALTHY_S: Final = 60.0  # one that lived this long did not crash for the reason of the last time
 LOOP: Final = 5  # crashes in a row that an operator is told of as a loop: about 10 s of attempts
 _DOUBLINGS: Final = 16  # 2 ** 16 times FIRST_S is far beyond the cap; keeps the power small for any streak

@@ -57,9 +57,7 @@ def _make(files: Certificates, now: dt.datetime) -> None:
         .add_extension(_usage(ca=True), critical=True)
         .add_extension(ca_id, critical=False)
         # Even if the key had been kept: this CA can vouch for this machine's names and for nothing else.
-        .add_extension(
-            x509.NameConstraints(permitted_subtrees=_subtrees(), excluded_subtrees=None), critical=True
-        )
+        .add_extension(x509.NameConstraints(permitted_subtrees=_subtrees(), excluded_subtrees=None), critical=True)
         .sign(ca_key, hashes.SHA256())
     )
     leaf = (

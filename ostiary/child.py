@@ -71,9 +71,7 @@ class Child:
 async def start(launch: Launch, *, on_death: int = signal.SIGTERM) -> Child:
     """Start a child. `on_death` is what it gets should this process die without a word."""
     command = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), str(int(on_death)), *launch.command]
-    log = (
-        os.open(launch.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if launch.log is not None else None
-    )
+    log = os.open(launch.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if launch.log is not None else None
     try:
         process = await asyncio.create_subprocess_exec(
             *command,

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final, cast
 from ostiary.problem import Problem
 
 if TYPE_CHECKING:
+    from gateway.settings import Settings
+
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 -- argparse has no public name
 
 _ABOUT: Final = """\
@@ -41,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; argparse leaves by itself with 2 on wrong usage."""
     arguments = _parser().parse_args(argv)
     run = cast("Callable[[argparse.Namespace], int]", arguments.run)
+    # Taken out of the environment: `gateway.settings` refuses settings that it does not know.
+    debug = bool(os.environ.pop("OSTIARY_DEBUG", ""))  # noqa: TID251 -- must work when settings are what is broken
     try:
         return run(arguments)
     except KeyboardInterrupt:
@@ -55,19 +59,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as failure:
         named = f" ({failure.filename})" if failure.filename else ""
         print(f"ostiary: {failure.strerror or type(failure).__name__}{named}", file=sys.stderr)
-        _trace()
+        _trace(debug)
     except Exception as failure:  # noqa: BLE001 -- the last line of defence: a person gets a sentence, not a stack
         print(
             f"ostiary: unexpected {type(failure).__name__}. This is a defect, please report it.",
             file=sys.stderr,
         )
         print("  OSTIARY_DEBUG=1 shows where it happened.", file=sys.stderr)
-        _trace()
+        _trace(debug)
     return 1
 
 
-def _trace() -> None:
-    if os.environ.get("OSTIARY_DEBUG"):  # noqa: TID251 -- must work when the settings themselves are what is broken
+def _trace(debug: bool) -> None:
+    if debug:
         traceback.print_exc()
 
 
@@ -79,7 +83,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog="`ostiary COMMAND --help` explains a command. OSTIARY_DEBUG=1 shows tracebacks.",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_up(commands)
+    _add_serving(commands)
     _add_demo(commands)
+    _add_envoy(commands)
+    _add_policy(commands)
     _add(commands, "version", "print the version", _version)
     return parser
 
@@ -109,9 +117,194 @@ def _port(text: str) -> int:
 
 
 def _count(text: str) -> int:
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= 1024:  # noqa: PLR2004 -- no machine has more cores
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= 1024:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1024")
+
+
+# --- up, serve, worker, config ---------------------------------------------------------------------
+
+_ABOUT_UP: Final = """\
+The whole gateway on this machine: Envoy with TLS 1.3, Valkey, workers and a demo model. Nothing is installed,
+nothing leaves the machine, everything lies in one directory and ends with Ctrl-C.
+
+examples:
+  ostiary up
+  ostiary up --port 0 --workers 1 --check
+  ostiary up --backend https://api.openai.com --credential-file ~/openai.key
+"""
+
+
+def _add_up(commands: "_Commands") -> None:
+    parser = _add(commands, "up", "run everything on this machine, to try it", _up, _ABOUT_UP)
+    parser.add_argument("--port", type=_port, default=8443, help="HTTPS port, 0 for a free one (default: %(default)s)")
+    parser.add_argument("--workers", type=_count, default=None, metavar="N", help="worker processes (default: 2)")
+    parser.add_argument(
+        "--state",
+        type=Path,
+        default=Path(".ostiary"),
+        metavar="DIR",
+        help="where it keeps everything (%(default)s)",
+    )
+    parser.add_argument("--no-demo-upstream", action="store_true", help="do not start the demo model")
+    parser.add_argument("--backend", metavar="URL", help="your own OpenAI-compatible provider, without /v1")
+    parser.add_argument("--credential-file", type=Path, metavar="FILE", help="holds the provider's key, nothing else")
+    parser.add_argument("--check", action="store_true", help="send one governed request, print the result, stop")
+    parser.add_argument("--json", action="store_true", help="print one JSON line with ports and paths when ready")
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from ostiary.up import Wishes, run
+
+    if (arguments.credential_file or arguments.no_demo_upstream) and not arguments.backend:
+        raise Problem("--backend is missing", hint="Without the demo model, say where requests go: --backend URL")
+    return run(
+        Wishes(
+            state=arguments.state,
+            port=arguments.port,
+            workers=arguments.workers or 2,
+            backend=arguments.backend,
+            credential_file=arguments.credential_file,
+            demo=not arguments.no_demo_upstream,
+            check=arguments.check,
+            as_json=arguments.json,
+        ),
+    )
+
+
+_ABOUT_SERVE: Final = """\
+Workers under supervision, a Unix socket each for Envoy. Settings come from OSTIARY_* variables.
+
+signals: TERM, INT  finish what has begun, then end
+         HUP        reload the policy; a policy with mistakes is refused and the old one stays
+
+on OSTIARY_ADMIN_HOST:OSTIARY_ADMIN_PORT (127.0.0.1:9464): /healthz /readyz /metrics
+"""
+
+
+def _add_serving(commands: "_Commands") -> None:
+    _add(commands, "serve", "run the workers, supervised", _serve, _ABOUT_SERVE)
+    worker = _add(commands, "worker", "run one worker (`serve` does this)", _worker)
+    worker.add_argument("--index", type=int, default=None, help="which socket is its own (default: from settings)")
+    config = _add(commands, "config", "check the settings", None)
+    actions = config.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _add(actions, "check", "say what is wrong with the OSTIARY_* variables, all at once", _config_check)
+
+
+def _serve(_: argparse.Namespace) -> int:
+    from ostiary.serve import run
+
+    return run(_settings())
+
+
+def _worker(arguments: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from ostiary.worker import run
+
+    settings = _settings()
+    return run(settings if arguments.index is None else replace(settings, worker_index=arguments.index))
+
+
+def _config_check(_: argparse.Namespace) -> int:
+    settings = _settings()
+    print(f"the settings are right: policy {settings.policy_dir}, sockets {settings.run_dir}")
+    return 0
+
+
+def _settings() -> "Settings":
+    from gateway.settings import SettingsError, read_process
+
+    try:
+        return read_process()
+    except SettingsError as failure:
+        told = "\n".join(f"  {problem}" for problem in failure.problems)
+        raise Problem(f"the settings have problems:\n{told}") from None
+
+
+# --- envoy -----------------------------------------------------------------------------------------
+
+
+def _add_envoy(commands: "_Commands") -> None:
+    envoy = _add(commands, "envoy", "make or judge Envoy's configuration", None)
+    actions = envoy.add_subparsers(dest="action", metavar="ACTION", required=True)
+    render = _add(actions, "render", "write envoy.yaml from a short ostiary.yaml and the policy", _envoy_render)
+    render.add_argument("--spec", type=Path, default=Path("ostiary.yaml"), metavar="FILE", help="(%(default)s)")
+    render.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
+    lint = _add(actions, "lint", "say how an envoy.yaml would weaken the gateway", _envoy_lint)
+    lint.add_argument("file", type=Path, metavar="FILE")
+    lint.add_argument("--json", action="store_true", help="findings as JSON")
+
+
+def _envoy_render(arguments: argparse.Namespace) -> int:
+    from control.edge import render, spec
+    from control.edge.mapping import SpecError
+    from gateway.policy.problem import PolicyError
+    from ostiary import bundle
+
+    try:
+        wanted = spec.read(arguments.spec)
+        text = render.render(wanted, bundle.load(Path(wanted.policy_dir)))
+    except (SpecError, PolicyError) as failure:
+        raise Problem(str(failure)) from None
+    if arguments.output is None:
+        print(text, end="")
+    else:
+        arguments.output.write_text(text, encoding="utf-8")
+    return 0
+
+
+def _envoy_lint(arguments: argparse.Namespace) -> int:
+    raise Problem("envoy lint is not built in yet")
+
+
+# --- policy, keys ----------------------------------------------------------------------------------
+
+_ABOUT_KEYS: Final = """\
+Makes an API key. The key is printed once and stored nowhere; the record, which holds a keyed digest of it,
+goes into keys.yaml of the policy.
+
+example:
+  ostiary keys new --tenant acme --principal ci --peppers /etc/ostiary/peppers --policy policies/prod
+"""
+
+
+def _add_policy(commands: "_Commands") -> None:
+    policy = _add(commands, "policy", "check a policy directory", None)
+    actions = policy.add_subparsers(dest="action", metavar="ACTION", required=True)
+    check = _add(actions, "check", "print the policy's version, or every problem with its line", _policy_check)
+    check.add_argument("directory", type=Path, metavar="DIR")
+    keys = _add(commands, "keys", "make API keys", None)
+    actions = keys.add_subparsers(dest="action", metavar="ACTION", required=True)
+    new = _add(actions, "new", "make one API key", _keys_new, _ABOUT_KEYS)
+    new.add_argument("--tenant", required=True, help="whose key it is")
+    new.add_argument("--principal", required=True, help="who or what uses it, for example a service's name")
+    new.add_argument("--scope", action="append", default=[], help="may be given several times")
+    new.add_argument("--policy", type=Path, metavar="DIR", help="check that this policy knows the tenant")
+    new.add_argument("--peppers", type=Path, metavar="FILE", help="default: OSTIARY_PEPPERS_FILE")
+
+
+def _policy_check(arguments: argparse.Namespace) -> int:
+    from gateway.policy.problem import PolicyError
+    from ostiary import bundle
+
+    try:
+        policy = bundle.load(arguments.directory)
+    except PolicyError as failure:
+        raise Problem(str(failure)) from None
+    counts = (
+        f"{len(policy.tenants)} tenants, {len(policy.keys)} keys, "
+        f"{len(policy.models)} models, {len(policy.backends)} backends"
+    )
+    print(f"{policy.version} {policy.name}: {counts}")
+    return 0
+
+
+def _keys_new(arguments: argparse.Namespace) -> int:
+    from ostiary import keys
+
+    peppers = arguments.peppers or _settings().peppers_file
+    return keys.new(arguments.tenant, arguments.principal, arguments.scope, peppers, arguments.policy)
 
 
 # --- demo-upstream, version ------------------------------------------------------------------------
@@ -127,25 +320,17 @@ models: demo          a friendly answer           demo-pii     personal data and
 headers of one request: x-demo-fault NAME, x-demo-deltas N, x-demo-pace-ms N, x-demo-slice BYTES
 
 example:
-  ostiary demo-upstream --port 8081 --pace-ms 20 --record seen.jsonl
+  ostiary demo-upstream --port 8091 --pace-ms 20 --record seen.jsonl
 """
 
 
 def _add_demo(commands: "_Commands") -> None:
-    parser = _add(
-        commands, "demo-upstream", "a deterministic OpenAI-compatible model server", _demo, _ABOUT_DEMO
-    )
+    parser = _add(commands, "demo-upstream", "a deterministic OpenAI-compatible model server", _demo, _ABOUT_DEMO)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument(
-        "--port", type=_port, default=8081, help="port, 0 for a free one (default: %(default)s)"
-    )
+    parser.add_argument("--port", type=_port, default=8091, help="port, 0 for a free one (default: %(default)s)")
     parser.add_argument("--port-file", type=Path, metavar="FILE", help="write the port here once it is open")
-    parser.add_argument(
-        "--pace-ms", type=float, default=0.0, metavar="MS", help="pause between streamed deltas"
-    )
-    parser.add_argument(
-        "--deltas", type=int, default=8, metavar="N", help="deltas per streamed text (%(default)s)"
-    )
+    parser.add_argument("--pace-ms", type=float, default=0.0, metavar="MS", help="pause between streamed deltas")
+    parser.add_argument("--deltas", type=int, default=8, metavar="N", help="deltas per streamed text (%(default)s)")
     parser.add_argument("--require-key", type=Path, metavar="FILE", help="answer 401 without the key in FILE")
     parser.add_argument("--record", type=Path, metavar="FILE", help="append a JSON line per request seen")
     parser.add_argument("--record-bodies", action="store_true", help="put request bodies into the record too")
@@ -162,9 +347,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     if arguments.require_key is not None:
         key = arguments.require_key.read_text(encoding="utf-8").strip()
         if not key:
-            raise Problem(
-                f"{arguments.require_key} is empty", hint="Put the key that clients must send into it."
-            )
+            raise Problem(f"{arguments.require_key} is empty", hint="Put the key that clients must send into it.")
     options = Options(
         host=arguments.host,
         port=arguments.port,

@@ -52,6 +52,7 @@ class Supervisor:
     drain_s: float
     clock: Clock
     chance: Callable[[], float]  # random.random, or a test's own
+    restarted: Callable[[int], None]  # told the index of every worker that is started again
     buried: Callable[[int], None]  # told the pid of every process that has ended
     slots: list[Slot] = field(default_factory=list)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -104,13 +105,12 @@ class Supervisor:
 
     async def _drain(self, slot: Slot, process: Child) -> None:
         if not await process.end(self.drain_s + _KILL_MARGIN_S):
-            _log.error(
-                "worker_killed", worker=slot.index, pid=process.pid, after_s=self.drain_s + _KILL_MARGIN_S
-            )
+            _log.error("worker_killed", worker=slot.index, pid=process.pid, after_s=self.drain_s + _KILL_MARGIN_S)
 
     async def _pause(self, slot: Slot, lived_s: float) -> None:
         slot.streak = backoff.streak_after(slot.streak, lived_s)
         slot.restarts += 1
+        self.restarted(slot.index)
         slot.state = State.WAITING
         pause_s = backoff.pause_s(slot.streak, self.chance())
         _log.error(

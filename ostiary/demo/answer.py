@@ -25,9 +25,7 @@ DONE: Final = b"data: [DONE]\n\n"
 class RefusedError(Exception):
     """What the provider itself would refuse, told in its error body."""
 
-    def __init__(
-        self, status: int, message: str, *, code: str | None = None, param: str | None = None
-    ) -> None:
+    def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
@@ -158,8 +156,7 @@ def chat(body: bytes, deltas: int) -> Reply:
     if choice.calls:
         message["tool_calls"] = [_call(index, *call) for index, call in enumerate(choice.calls)]
     choices = [
-        {"index": index, "message": message, "logprobs": None, "finish_reason": choice.finish}
-        for index in range(count)
+        {"index": index, "message": message, "logprobs": None, "finish_reason": choice.finish} for index in range(count)
     ]
     return Reply(200, (orjson.dumps({**frame, "choices": choices, "usage": usage}),))
 
@@ -322,9 +319,7 @@ def _prompts_of_embedding(value: Any) -> list[str]:
 def vector(text: str, dimensions: int) -> list[float]:
     """A point on the unit sphere, uniform enough for similarity tests, from SHAKE-256 of the text."""
     raw = hashlib.shake_256(text.encode("utf-8", "surrogatepass")).digest(2 * dimensions)
-    numbers = [
-        number + 0.5 for number in struct.unpack(f"<{dimensions}h", raw)
-    ]  # + 0.5: never the zero vector
+    numbers = [number + 0.5 for number in struct.unpack(f"<{dimensions}h", raw)]  # + 0.5: never the zero vector
     length = math.sqrt(sum(number * number for number in numbers))
     return [number / length for number in numbers]
 

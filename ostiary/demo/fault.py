@@ -14,9 +14,7 @@ from ostiary.demo.answer import DONE, Reply, error
 MODEL_PREFIX: Final = "fault-"
 HEADER: Final = "x-demo-fault"
 HUGE_PIECES: Final = 64
-HUGE_PIECE_BYTES: Final = (
-    1024 * 1024
-)  # 64 pieces of this are more than any answer limit of the policy examples
+HUGE_PIECE_BYTES: Final = 1024 * 1024  # 64 pieces of this are more than any answer limit of the policy examples
 BIG_EVENT_CHARS: Final = 2 * 1024 * 1024  # twice the largest event that the default policy holds
 SLOW_PAUSE_S: Final = 0.02  # a byte every 20 ms: minutes for one answer, yet never silent
 
@@ -104,9 +102,7 @@ def _bad_json(reply: Reply, delivery: Delivery) -> tuple[Reply, Delivery]:
 def _error_event(reply: Reply, delivery: Delivery) -> tuple[Reply, Delivery]:
     if not reply.streamed:
         return _status(500), delivery
-    broken = (
-        b"data: " + error(500, "The server had an error while processing your request.").pieces[0] + b"\n\n"
-    )
+    broken = b"data: " + error(500, "The server had an error while processing your request.").pieces[0] + b"\n\n"
     return replace(reply, pieces=(*reply.pieces[: len(reply.pieces) // 2], broken)), delivery
 
 
@@ -159,9 +155,7 @@ def _as_json(_: Reply, delivery: Delivery) -> tuple[Reply, Delivery]:
 
 
 def _as_stream(reply: Reply, delivery: Delivery) -> tuple[Reply, Delivery]:
-    return Reply(
-        200, tuple(b"data: " + piece + b"\n\n" for piece in reply.pieces), "text/event-stream"
-    ), delivery
+    return Reply(200, tuple(b"data: " + piece + b"\n\n" for piece in reply.pieces), "text/event-stream"), delivery
 
 
 TABLE: Final[dict[str, _Fault]] = {
@@ -180,9 +174,7 @@ TABLE: Final[dict[str, _Fault]] = {
     "html": _page(502),
     "html-200": _page(200),
     "gzip": _encoded("gzip", lambda body: gzip.compress(body, mtime=0)),
-    "br": _encoded(
-        "br", lambda body: body
-    ),  # the label alone: who trusts it cannot read on, who ignores it leaks
+    "br": _encoded("br", lambda body: body),  # the label alone: who trusts it cannot read on, who ignores it leaks
     "zstd": _encoded("zstd", lambda body: body),
     "badjson": _bad_json,
     "error-event": _error_event,

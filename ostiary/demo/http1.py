@@ -6,9 +6,7 @@ from http import HTTPStatus
 from typing import Final
 
 HEAD_LIMIT_BYTES: Final = 64 * 1024  # Envoy's own default for all request headers is 60 KiB
-BODY_LIMIT_BYTES: Final = (
-    64 * 1024 * 1024
-)  # above every limit of the gateway, so that a leak shows as a request
+BODY_LIMIT_BYTES: Final = 64 * 1024 * 1024  # above every limit of the gateway, so that a leak shows as a request
 _CRLF: Final = b"\r\n"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 

@@ -58,9 +58,7 @@ class _Seen:
         headers = [
             (
                 name,
-                "sha256:" + hashlib.sha256(value.encode()).hexdigest()[:16]
-                if name in _CREDENTIALS
-                else value,
+                "sha256:" + hashlib.sha256(value.encode()).hexdigest()[:16] if name in _CREDENTIALS else value,
             )
             for name, value in self.request.headers
         ]
@@ -145,9 +143,7 @@ class Upstream:
             self._open.discard(writer)
             writer.close()
 
-    async def _exchange(
-        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> bool:
+    async def _exchange(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request. Returns whether the connection may carry another one."""
         seen = _Seen(request)
         try:
@@ -179,17 +175,13 @@ class Upstream:
         if request.path in {"/healthz", "/health"}:
             return Reply(200, (b'{"status":"ok"}',)), delivery
         if credential in {"missing", "wrong"}:
-            text = (
-                "You didn't provide an API key." if credential == "missing" else "Incorrect API key provided."
-            )
+            text = "You didn't provide an API key." if credential == "missing" else "Incorrect API key provided."
             return answer.error(401, text, code="invalid_api_key"), delivery
         try:
             deltas = int(_number(controls, "x-demo-deltas", self.options.deltas))
             reply = _route(request, max(1, deltas))
         except RefusedError as refused:
-            return answer.error(
-                refused.status, str(refused), code=refused.code, param=refused.param
-            ), delivery
+            return answer.error(refused.status, str(refused), code=refused.code, param=refused.param), delivery
         model = _model(request) if request.path in _POSTS else ""
         if model == "demo-slow" and not delivery.pause_s:
             delivery = replace(delivery, pause_s=SLOW_PACE_S)
@@ -225,9 +217,7 @@ def _route(request: Request, deltas: int) -> Reply:
             raise RefusedError(405, f"Not allowed to {request.method} on {request.path}.")
         if request.path == "/v1/embeddings":
             return answer.embedding(request.body)
-        return (answer.chat if request.path == "/v1/chat/completions" else answer.completion)(
-            request.body, deltas
-        )
+        return (answer.chat if request.path == "/v1/chat/completions" else answer.completion)(request.body, deltas)
     if request.path == "/v1/models":
         if request.method not in {"GET", "HEAD"}:
             raise RefusedError(405, f"Not allowed to {request.method} on {request.path}.")
@@ -317,9 +307,7 @@ async def _finish(delivery: Delivery, reader: asyncio.StreamReader, writer: asyn
         raise _LeftError
     await writer.drain()
     if delivery.ending is Ending.RESET:
-        await asyncio.sleep(
-            0.01
-        )  # the peer must have read what was sent: RST discards what still waits there
+        await asyncio.sleep(0.01)  # the peer must have read what was sent: RST discards what still waits there
         connection: socket.socket | None = writer.get_extra_info("socket")
         if connection is not None:
             # SO_LINGER with zero seconds makes close() send RST instead of FIN (socket(7)).

@@ -43,9 +43,7 @@ async def supervised(tmp_path, program, workers=1, drain_s=5.0):
     def launch(index):
         place = tmp_path / str(index)
         place.mkdir(exist_ok=True)
-        return Launch(
-            name="w", command=[sys.executable, "-c", program, str(place)], environ={}, log=tmp_path / "log"
-        )
+        return Launch(name="w", command=[sys.executable, "-c", program, str(place)], environ={}, log=tmp_path / "log")
 
     supervisor = Supervisor(
         workers=workers,
@@ -53,6 +51,7 @@ async def supervised(tmp_path, program, workers=1, drain_s=5.0):
         drain_s=drain_s,
         clock=Clock(),
         chance=lambda: 0.0,
+        restarted=lambda _: None,
         buried=buried.append,
     )
     running = asyncio.get_running_loop().create_task(supervisor.run())
@@ -124,6 +123,7 @@ async def test_a_program_that_is_not_there_is_a_crash_with_a_reason(tmp_path):
         drain_s=1.0,
         clock=Clock(),
         chance=lambda: 0.0,
+        restarted=lambda _: None,
         buried=lambda _: None,
     )
     running = asyncio.get_running_loop().create_task(supervisor.run())

@@ -38,9 +38,7 @@ def test_echo_repeats_the_last_user_text_also_of_parts():
 
 
 def test_mirror_repeats_the_whole_body():
-    body = orjson.dumps(
-        {"model": "demo-mirror", "messages": [{"role": "user", "content": "x"}], "user": "me"}
-    )
+    body = orjson.dumps({"model": "demo-mirror", "messages": [{"role": "user", "content": "x"}], "user": "me"})
     assert whole(answer.chat(body, 1))["choices"][0]["message"]["content"] == body.decode()
 
 
@@ -109,9 +107,7 @@ def test_a_demanded_tool_is_the_one_that_is_called():
     assert message["tool_calls"][0]["function"]["name"] == "clock"
 
 
-@pytest.mark.parametrize(
-    "change", [{"tool_choice": "none"}, {"messages": [{"role": "tool", "content": "20 C"}]}]
-)
+@pytest.mark.parametrize("change", [{"tool_choice": "none"}, {"messages": [{"role": "tool", "content": "20 C"}]}])
 def test_no_tool_is_called_when_forbidden_or_after_a_result(change):
     assert "tool_calls" not in whole(chat(tools=TOOLS, **change))["choices"][0]["message"]
 

@@ -246,9 +246,7 @@ def payloads(stream: bytes) -> list[object]:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(
-    "name", sorted(set(fault.TABLE) - {"stall", "stall-head", "stall-body", "slowloris", "huge"})
-)
+@pytest.mark.parametrize("name", sorted(set(fault.TABLE) - {"stall", "stall-head", "stall-body", "slowloris", "huge"}))
 async def test_no_fault_stops_the_upstream(name, stream):
     async with listening() as upstream:
         try:
@@ -278,9 +276,7 @@ async def test_the_official_sdk_understands_every_answer():
         async with openai.AsyncOpenAI(base_url=base, api_key="k", max_retries=0) as client:
             said = await client.chat.completions.create(model="demo-echo", messages=CHAT["messages"])
             assert said.choices[0].message.content == "hi"
-            stream = await client.chat.completions.create(
-                model="demo-pii", messages=CHAT["messages"], stream=True
-            )
+            stream = await client.chat.completions.create(model="demo-pii", messages=CHAT["messages"], stream=True)
             texts = [event.choices[0].delta.content or "" async for event in stream]
             assert "".join(texts) == sample.PII
             vectors = await client.embeddings.create(model="demo-embed", input=["a", "b"])

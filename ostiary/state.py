@@ -1,0 +1,201 @@
+"""The directory of `ostiary up` and `ostiary init`: certificates, keys, policy, envoy.yaml. Starts nothing.
+
+What a person may edit (the policy) is written once and kept; what follows from ports and keys is written each time.
+"""
+
+import datetime as dt
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from authz import apikey
+from control.edge import render, spec
+from control.edge.mapping import SpecError
+from gateway.policy.model import Policy
+from gateway.policy.problem import PolicyError
+from gateway.secrets import reference
+from gateway.secrets.reference import SecretError
+from ostiary import bundle, certificate
+from ostiary.certificate import write_private
+from ostiary.problem import Problem
+
+TENANTS: Final = ("acme", "globex")  # of policies/demo: the first redacts, the second blocks
+BACKEND: Final = "demo"  # the name that policies/demo gives to its only backend
+_PEPPER: Final = "v1"
+#: A socket's path may have 107 bytes (unix(7)); "/worker-255.sock" and Envoy's "/envoy-admin.sock" need 18 of them.
+_RUN_PATH_BYTES: Final = 107 - 18
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where everything lies below `root`."""
+
+    root: Path
+
+    @property
+    def run(self) -> Path:
+        """Sockets. A link to a short path when `root` is too long for them."""
+        return (self.root / "run").resolve()
+
+    @property
+    def policy(self) -> Path:
+        """The policy directory."""
+        return self.root / "policy"
+
+    @property
+    def peppers(self) -> Path:
+        """Peppers of the key digests."""
+        return self.root / "peppers"
+
+    @property
+    def keys(self) -> Path:
+        """The demo keys in clear, for their owner alone: `tenant key` a line."""
+        return self.root / "demo-keys"
+
+    @property
+    def credential(self) -> Path:
+        """What the demo model demands as its provider key."""
+        return self.root / "demo-credential"
+
+    @property
+    def ca(self) -> Path:
+        """The CA that clients must trust."""
+        return self.root / "certs" / "ca.pem"
+
+    @property
+    def envoy(self) -> Path:
+        """Envoy's configuration."""
+        return self.root / "envoy.yaml"
+
+    @property
+    def audit(self) -> Path:
+        """Audit records."""
+        return self.root / "audit"
+
+    @property
+    def logs(self) -> Path:
+        """One log per part."""
+        return self.root / "log"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """What the caller decides about Envoy."""
+
+    address: str
+    port: int
+    workers: int
+    access_log: str
+
+
+def create(root: Path) -> State:
+    """Make the directories and secrets that are not there yet."""
+    root = root.absolute()
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    root.chmod(0o700)  # also of a directory that was there before: it holds keys
+    state = State(root)
+    _make_run(root / "run")
+    for directory in (state.audit, state.logs, state.policy, root / "valkey"):
+        directory.mkdir(mode=0o700, exist_ok=True)
+    certificate.ensure(root / "certs", dt.datetime.now(dt.UTC))
+    _once(state.peppers, f"{_PEPPER}: {secrets.token_hex(reference.PEPPER_BYTES)}\n")
+    _once(state.credential, f"sk-demo-{secrets.token_urlsafe(24)}\n")
+    return state
+
+
+def _make_run(run: Path) -> None:
+    if run.is_symlink() and not run.exists():
+        run.unlink()  # the short directory was cleaned away, for example by a reboot
+    if len(os.fsencode(run)) > _RUN_PATH_BYTES and not run.exists():
+        run.symlink_to(tempfile.mkdtemp(prefix="ostiary-"))
+    run.mkdir(mode=0o750, exist_ok=True)
+
+
+def _once(path: Path, content: str) -> None:
+    if not path.exists():
+        write_private(path, content.encode())
+
+
+def write_policy(state: State, url: str, credential: Path | None) -> dict[str, str]:
+    """Complete the policy: the demo's files unless edited, the backend's address, the demo keys. Returns the keys."""
+    for source in sorted(_demo_policy().glob("*.yaml")):
+        target = state.policy / source.name
+        if not target.exists():
+            shutil.copyfile(source, target)
+    backend: dict[str, object] = {"url": url}
+    if credential is not None:
+        backend["credential"] = {"file": str(credential.absolute())}
+    _write_yaml(state.policy / "backends.yaml", {BACKEND: backend})
+    try:
+        peppers = apikey.Peppers.of(reference.peppers(state.peppers))
+    except SecretError as failure:
+        raise Problem(str(failure), hint=f"Remove {state.peppers} and {state.keys} to start afresh.") from None
+    keys = _keys(state, peppers)
+    entries = {
+        text.split("_")[1]: {
+            "tenant": tenant,
+            "principal": "demo",
+            "digest": apikey.digest(text, peppers.secrets[peppers.current]),
+            "pepper": peppers.current,
+        }
+        for tenant, text in keys.items()
+    }
+    (state.policy / "keys").mkdir(mode=0o700, exist_ok=True)
+    _write_yaml(state.policy / "keys" / "demo.yaml", entries)
+    return keys
+
+
+def _demo_policy() -> Path:
+    """policies/demo of the checkout or image, or the copy inside an installed package."""
+    here = Path(__file__).parent
+    for candidate in (here.parent / "policies" / "demo", here / "data" / "policy"):
+        if candidate.is_dir():
+            return candidate
+    raise Problem("the demo policy is not there", hint="Run from a checkout, or reinstall ostiary.")
+
+
+def _keys(state: State, peppers: apikey.Peppers) -> dict[str, str]:
+    """The demo keys; the same ones after a restart."""
+    if state.keys.exists():
+        lines = [line.split() for line in state.keys.read_text(encoding="ascii").splitlines()]
+        kept = {line[0]: line[1] for line in lines if len(line) == 2}
+        if kept.keys() == set(TENANTS):
+            return kept
+    made = {
+        tenant: apikey.mint(apikey.new_id(secrets.token_bytes), secrets.token_bytes, peppers).text for tenant in TENANTS
+    }
+    write_private(state.keys, "".join(f"{tenant} {key}\n" for tenant, key in made.items()).encode())
+    return made
+
+
+def write_envoy(state: State, edge: Edge) -> Policy:
+    """Check the policy and write ostiary.yaml and envoy.yaml from it."""
+    wanted = {
+        "listener": {"address": edge.address, "port": edge.port},
+        "tls": {"cert": "certs/server.pem", "key": "certs/server.key"},
+        "workers": {"run_dir": str(state.run), "count": edge.workers},
+        "admin": {"socket": str(state.run / "envoy-admin.sock")},
+        "access_log": {"path": edge.access_log},
+        "policy_dir": "policy",
+    }
+    source = state.root / "ostiary.yaml"
+    _write_yaml(source, wanted)
+    try:
+        policy = bundle.load(state.policy)
+        text = render.render(spec.read(source), policy)
+    except (PolicyError, SpecError) as failure:
+        raise Problem(str(failure), hint=f"The policy is in {state.policy}.") from None
+    state.envoy.write_text(text, encoding="utf-8")
+    return policy
+
+
+def _write_yaml(path: Path, content: Mapping[str, object]) -> None:
+    text = "# Written by ostiary at each start; changes here are lost.\n" + yaml.safe_dump(content, sort_keys=False)
+    path.write_text(text, encoding="utf-8")
