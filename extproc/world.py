@@ -10,7 +10,7 @@ from extproc.guardrails.guard import Guard
 from extproc.guardrails.scanner import ScannerPool
 from gateway.policy.model import Policy, Tenant
 from gateway.policy.store import PolicyStore
-from gateway.secrets.reference import Secret, read_secret
+from gateway.secrets.reference import Secret, SecretError, read_secret
 
 _log = structlog.get_logger("extproc.world")
 
@@ -75,6 +75,6 @@ def _read(policy: Policy, backend: str) -> Secret | None:
         return None
     try:
         return read_secret(Path(credential.file), Path(policy.credential_dir))
-    except (OSError, ValueError) as error:
+    except SecretError as error:
         _log.error("credential_unreadable", backend=backend, reason=type(error).__name__)
         return None
