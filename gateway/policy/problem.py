@@ -22,6 +22,7 @@ _SECRET: Final = re.compile(
     r"|[Bb]earer [A-Za-z0-9._~+/-]{16}"
     r"|-----BEGIN [A-Z ]{0,20}PRIVATE KEY",
 )
+_MIN_SECRET_CHARS: Final = 17  # osk_ + 4 + _ + 8, the shortest match; most values of a policy are shorter
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -90,7 +91,7 @@ class Problems:
 
 def is_secret(text: str) -> bool:
     """Whether `text` contains something shaped like a live credential."""
-    return _SECRET.search(text) is not None
+    return len(text) >= _MIN_SECRET_CHARS and _SECRET.search(text) is not None
 
 
 def secret_at(text: str, start: int = 0) -> int:

@@ -122,7 +122,10 @@ class _Builder:
     def _step(self, event: yaml.Event) -> bool:
         """Take one event; False when the rest of the file must not be read."""
         mark = self._mark(event)
-        if isinstance(event, DocumentStartEvent):
+        if isinstance(event, ScalarEvent):  # most events are
+            self._refuse_decorations(event, mark)
+            self._put(self._scalar(event, mark))
+        elif isinstance(event, DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
                 self._problems.add(mark, (), "expected one YAML document, found a second one", "remove the `---` line")
@@ -130,9 +133,6 @@ class _Builder:
         elif isinstance(event, AliasEvent):
             self._problems.add(mark, self._here(), "aliases are refused", "write the value out")
             self._put(Broken(mark))
-        elif isinstance(event, ScalarEvent):
-            self._refuse_decorations(event, mark)
-            self._put(self._scalar(event, mark))
         elif isinstance(event, MappingStartEvent | SequenceStartEvent):
             self._refuse_decorations(event, mark)
             if len(self._stack) >= MAX_DEPTH:
