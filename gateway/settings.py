@@ -49,9 +49,7 @@ class Settings:
     metrics_dir: Path = _RUN_DIR / "metrics"
     workers: int = field(default_factory=_cores)  # one event loop fills one core (design, section 3)
     worker_index: int = 0  # the supervisor tells each worker its own
-    admin_host: str = (
-        "127.0.0.1"  # health and metrics have no authentication: not beyond the host unless asked
-    )
+    admin_host: str = "127.0.0.1"  # health and metrics have no authentication: not beyond the host unless asked
     admin_port: int = 9464  # the port that OpenTelemetry gives its Prometheus exporters
     log_level: str = "info"
     log_format: str = "json"  # for collectors; "console" is for people
@@ -210,9 +208,7 @@ def _mode(text: str) -> int:
         raise ValueError(f"{_shown(text)} is not an octal file mode such as 600 or 660")
     mode = int(text, 8)
     if mode & 0o007:
-        raise ValueError(
-            f"{_shown(text)} lets every local user open the socket and forge identities; use 600 or 660"
-        )
+        raise ValueError(f"{_shown(text)} lets every local user open the socket and forge identities; use 600 or 660")
     if mode & _OWNER != _OWNER:
         raise ValueError(f"{_shown(text)} does not let the owner read and write")
     return mode
@@ -224,9 +220,7 @@ def _valkey(text: str) -> str:
         url = urlsplit(text)
         host, _ = url.hostname, url.port
     except ValueError:
-        raise ValueError(
-            "not a URL; use unix:///path, rediss://host:port or redis://127.0.0.1:port"
-        ) from None
+        raise ValueError("not a URL; use unix:///path, rediss://host:port or redis://127.0.0.1:port") from None
     if url.scheme == "unix":
         if not url.path.startswith("/"):
             raise ValueError("unix:// needs an absolute path: unix:///run/valkey/valkey.sock")
@@ -236,9 +230,7 @@ def _valkey(text: str) -> str:
     if not host:
         raise ValueError("no host")
     if url.scheme == "redis" and not _is_loopback(host):
-        raise ValueError(
-            "redis:// is plaintext and goes only to loopback; use rediss:// (TLS) beyond this host"
-        )
+        raise ValueError("redis:// is plaintext and goes only to loopback; use rediss:// (TLS) beyond this host")
     return text
 
 
@@ -253,7 +245,7 @@ def _is_loopback(host: str) -> bool:
 
 def _shown(text: str) -> str:
     """A value as an error shows it: quoted, and short, since it may be a file pasted by mistake."""
-    return repr(text if len(text) <= 64 else f"{text[:61]}...")  # noqa: PLR2004  # fits a terminal line
+    return repr(text if len(text) <= 64 else f"{text[:61]}...")  # fits a terminal line
 
 
 #: One parser for each field; a test holds the two against each other.

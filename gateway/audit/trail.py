@@ -36,6 +36,8 @@ GROUP_RECORDS: Final = 1024
 RETRY_S: Final = 0.5
 #: How long `close` fights for what is left: well inside the supervisor's drain time.
 CLOSE_S: Final = 5.0
+#: Then the thread has this long to let go of the file; one that hangs in a dead mount is left behind.
+GIVE_UP_S: Final = 1.0
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -130,9 +132,7 @@ class Trail:
     @property
     def healthy(self) -> bool:
         """Whether a new exchange may begin; without it authz answers AUDIT_UNAVAILABLE."""
-        return (
-            self._running and not self._failing and not self._closing.is_set() and self.pending < self._admit
-        )
+        return self._running and not self._failing and not self._closing.is_set() and self.pending < self._admit
 
     @property
     def pending(self) -> int:
@@ -197,7 +197,7 @@ class Trail:
         if thread is not None:
             await asyncio.to_thread(thread.join, within_s)
             self._give_up.set()
-            await asyncio.to_thread(thread.join, self._retry_s)
+            await asyncio.to_thread(thread.join, GIVE_UP_S)
         lost = self.pending
         if lost:
             _log.error("audit_records_lost", records=lost, file=self._path.name)

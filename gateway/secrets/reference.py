@@ -57,9 +57,7 @@ def read_secret(path: Path | str, base_dir: Path) -> Secret:
         raise SecretError(f"{file} is empty; write the secret into it")
     if not (text.isascii() and text.isprintable()):
         # It becomes a header value: a line break in it would be a second header (RFC 9110, section 5.5).
-        raise SecretError(
-            f"{file} is not one line of visible ASCII; it must hold the secret and nothing else"
-        )
+        raise SecretError(f"{file} is not one line of visible ASCII; it must hold the secret and nothing else")
     return Secret(text)
 
 
@@ -116,8 +114,7 @@ def _read(path: Path) -> bytes:
         if status.st_mode & _OTHERS:
             mode = stat.S_IMODE(status.st_mode)
             raise SecretError(
-                f"{path} has mode {mode:04o}, open to every local user; chmod o-rwx it "
-                "(Kubernetes: defaultMode 0440)",
+                f"{path} has mode {mode:04o}, open to every local user; chmod o-rwx it (Kubernetes: defaultMode 0440)",
             )
         return _content(path, descriptor)
     finally:
