@@ -182,7 +182,8 @@ class Exchange:
         if status < 400:
             self._journal.seen = seen  # an answer bills from its first byte, an error does not
         if event.end_of_stream:
-            return (_pass(event), *self._finish("completed" if status < 400 else "failed"))
+            outcome = "completed" if status < 400 else "failed"
+            return (_pass(event, self._journal.caller.request_id), *self._finish(outcome))
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         streams = kind == _SSE and self._opened.stream and status < 300
         _check_answer(status, kind, headers.get("content-encoding", ""), streams=streams)
@@ -282,7 +283,7 @@ class Exchange:
 
     def _release_head(self) -> tuple[Command, ...]:
         head, self._head = self._head, None
-        return (_pass(head),) if head is not None else ()
+        return (_pass(head, self._journal.caller.request_id),) if head is not None else ()
 
     def _finish(self, outcome: str) -> tuple[Command, ...]:
         self.state = State.DONE
@@ -348,10 +349,14 @@ def _check_answer(status: int, kind: str, encoding: str, *, streams: bool) -> No
         )
 
 
-def _pass(head: ResponseHead) -> PassResponseHead:
-    allowed = contract.UPSTREAM_RESPONSE_HEADERS
+def _pass(head: ResponseHead, request_id: str) -> PassResponseHead:
+    # Named even if the provider sent one of its own: the client quotes the id that is on record here.
+    kept = contract.UPSTREAM_RESPONSE_HEADERS | {contract.REQUEST_ID_HEADER}
     return PassResponseHead(
-        HeaderChange(remove=tuple(sorted({n for n, _ in head.headers if n not in allowed})))
+        HeaderChange(
+            put=((contract.REQUEST_ID_HEADER, request_id),),
+            remove=tuple(sorted({n for n, _ in head.headers if n not in kept})),
+        )
     )
 
 
