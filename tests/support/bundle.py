@@ -55,6 +55,7 @@ MODELS: Final = {
     "gpt-dead": "dead",
     "gpt-keyless": "keyless",
     "gpt-open": "open",
+    "gpt-secure": "secure",
 }
 
 
@@ -68,8 +69,10 @@ class Bundle:
     ids: Mapping[str, str]
 
 
-def write(root: Path, ports: Mapping[str, int], *, limits: Mapping[str, int]) -> Bundle:
-    """Write the policy directory and the pepper file."""
+def write(
+    root: Path, ports: Mapping[str, int], *, limits: Mapping[str, int], tls: tuple[int, Path] | None = None
+) -> Bundle:
+    """Write the policy directory and the pepper file. `tls`: port and CA of a provider behind TLS."""
     directory = root / "policy"
     directory.mkdir(mode=0o750)
     peppers_file = root / "peppers"
@@ -97,14 +100,14 @@ def write(root: Path, ports: Mapping[str, int], *, limits: Mapping[str, int]) ->
         "tenants.yaml": TENANTS,
         "keys.yaml": entries,
         "models.yaml": MODELS,
-        "backends.yaml": _backends(directory, ports),
+        "backends.yaml": _backends(directory, ports, tls),
     }
     for name, content in files.items():
         (directory / name).write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
     return Bundle(directory, peppers_file, keys, ids)
 
 
-def _backends(directory: Path, ports: Mapping[str, int]) -> dict[str, object]:
+def _backends(directory: Path, ports: Mapping[str, int], tls: tuple[int, Path] | None) -> dict[str, object]:
     backends: dict[str, object] = {}
     for name, port in {**ports, "dead": _closed_port()}.items():
         _write(directory / f"{name}.key", PROVIDER_KEYS[name] + "\n", 0o600)
@@ -115,6 +118,12 @@ def _backends(directory: Path, ports: Mapping[str, int]) -> dict[str, object]:
     main = ports["main"]
     backends["keyless"] = {"url": f"http://127.0.0.1:{main}", "credential": {"file": "nowhere.key"}}
     backends["open"] = {"url": f"http://localhost:{main}"}
+    port, authority = tls or (main, None)
+    backends["secure"] = {
+        "url": f"https://localhost:{port}/base-secure",
+        "credential": {"file": "main.key", "header": "x-api-key"},
+        **({"ca_file": str(authority)} if authority else {}),
+    }
     return backends
 
 
@@ -138,7 +147,8 @@ def envoy_yaml(stack: "Stack") -> str:
         from control.edge.spec import EdgeSpec, Tls  # noqa: PLC0415
 
     edge = dict(stack.options.edge)
-    tls = Tls(cert=str(stack.server_cert.cert), key=str(stack.server_cert.key), **edge.pop("tls", {}))
+    trust = {"client_ca": str(stack.authority.pem)} if stack.client_pair else {}
+    tls = Tls(cert=str(stack.server_cert.cert), key=str(stack.server_cert.key), **edge.pop("tls", {}), **trust)
     spec = EdgeSpec(
         tls=tls,
         run_dir=str(stack.run_dir),

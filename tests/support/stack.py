@@ -110,6 +110,7 @@ class Options:
     edge: Mapping[str, Any] = field(default_factory=dict)
     envoy_ids: tuple[int, int] | None = None
     wait: bool = True
+    tls_provider: tuple[int, Path] | None = None  # port and CA of the backend "secure"
 
 
 class Stack:
@@ -125,9 +126,10 @@ class Stack:
         self.port = free_port()
         self.workers: dict[int, Child] = {}
         self.envoy: Child | None = None
-        self.bundle = bundle.write(
-            root, {n: u.port for n, u in upstreams.items()}, limits=self.options.limits
-        )
+        mutual = "tls" in self.options.edge
+        self.client_pair = self.authority.issue("client", client=True, uri="spiffe://test/ci") if mutual else None
+        ports = {name: upstream.port for name, upstream in upstreams.items()}
+        self.bundle = bundle.write(root, ports, limits=self.options.limits, tls=self.options.tls_provider)
         self.run_dir = root / "run"
         self.audit_dir = root / "audit"
         self.metrics_dir = root / "metrics"
@@ -224,9 +226,7 @@ class Stack:
             for path in (self.server_cert.key, self.server_cert.cert, config, self.root / "log"):
                 os.chown(path, uid, gid)
             ids = {"user": uid, "group": gid, "extra_groups": []}
-        self.envoy = self._spawn(
-            "envoy", command, {"PATH": os.environ["PATH"], "HOME": str(self.root)}, **ids
-        )
+        self.envoy = self._spawn("envoy", command, {"PATH": os.environ["PATH"], "HOME": str(self.root)}, **ids)
         if self.options.wait:
             self.wait_ready()
         return self.envoy
@@ -278,6 +278,8 @@ class Stack:
     def client(self, key: str = "acme", **options: Any) -> RawClient:
         """A raw client with the named tenant's key ("" for none)."""
         headers = [("authorization", f"Bearer {self.bundle.keys[key]}")] if key else []
+        if self.client_pair is not None:
+            options.setdefault("cert", (self.client_pair.cert, self.client_pair.key))
         return RawClient(self.port, self.authority.pem, headers, **options)
 
     def audit(self) -> list[dict[str, Any]]:
@@ -338,9 +340,7 @@ class Stack:
         return {s["name"]: s["value"] for s in listed if "value" in s and s["name"].startswith(prefix)}
 
     def logs(self) -> str:
-        return "\n".join(
-            file.read_text(errors="replace") for file in sorted((self.root / "log").glob("*.log"))
-        )
+        return "\n".join(file.read_text(errors="replace") for file in sorted((self.root / "log").glob("*.log")))
 
 
 def _dechunk(body: bytes) -> bytes:

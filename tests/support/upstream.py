@@ -6,6 +6,7 @@ and how the call ended.
 """
 
 import asyncio
+import contextlib
 import re
 import secrets
 import socket
@@ -244,9 +245,7 @@ class Upstream:
         self._stop = asyncio.Event()
         tasks: set[asyncio.Task[None]] = set()
 
-        async def serve(
-            reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event
-        ) -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event) -> None:
             task = asyncio.current_task()
             assert task is not None
             tasks.add(task)
@@ -333,3 +332,58 @@ async def _read_request(reader: asyncio.StreamReader, port: int) -> Seen:
     elif "content-length" in named:
         body = await reader.readexactly(int(named["content-length"]))
     return Seen(method, target, headers, body, port, time.monotonic(), trailers)
+
+
+class Doorman:
+    """A TCP relay before an upstream, which slams the door on the next `refuse` connections (a failed handshake)."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self.refuse = 0
+        self.refused = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._open: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._serve, name="doorman", daemon=True)
+
+    def start(self) -> "Doorman":
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for conn in self._open:
+            with contextlib.suppress(OSError):
+                conn.shutdown(socket.SHUT_RDWR)
+        self._thread.join(20)
+
+    def _serve(self) -> None:
+        relays: list[threading.Thread] = []
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                break
+            if self.refuse > 0:
+                self.refuse -= 1
+                self.refused += 1
+                client.close()
+                continue
+            server = socket.create_connection(("127.0.0.1", self._upstream.port))
+            self._open += [client, server]
+            for source, sink in ((client, server), (server, client)):
+                relays.append(threading.Thread(target=_relay, args=(source, sink), daemon=True))
+                relays[-1].start()
+        for relay in relays:
+            relay.join(20)
+        for conn in self._open:
+            conn.close()
+
+
+def _relay(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
