@@ -5,7 +5,8 @@ This is the seam that the tamper-evident trail fills later. Callers rely on this
 - `offer(record)` never waits and tells at once whether the record was taken; what was taken is never dropped
   while the process lives.
 - `healthy` says whether a new exchange may begin. It turns False while the disk refuses, and already when the
-  queue is three quarters full: the rest is kept for exchanges under way, whose records come at their end.
+  queue is three quarters full: the rest is kept for exchanges under way, whose records come at their end
+  (records of the door, `writer` "authz", are not taken into that rest).
 - lines are on disk, in the order of offers, at most `fsync_ms` plus one fsync later.
 - after a disk error, writing goes on where it stopped; after a failed fsync the whole group is repeated:
   the kernel may have dropped it (so readers see a line at least once; `request_id` tells them apart).
@@ -38,6 +39,10 @@ RETRY_S: Final = 0.5
 CLOSE_S: Final = 5.0
 #: Then the thread has this long to let go of the file; one that hangs in a dead mount is left behind.
 GIVE_UP_S: Final = 1.0
+
+#: `Record.writer` of refusals at the door. They may not fill the room that is kept for exchanges under way: while the
+#: disk refuses, a flood of refused requests would otherwise push out the records of answers already given.
+DOOR: Final = "authz"
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -156,7 +161,8 @@ class Trail:
 
     def offer(self, record: Record) -> bool:
         """Take `record` for writing. False: not taken. Never waits; only for the event loop's thread."""
-        if self._closing.is_set() or self.pending >= self._limit:
+        limit = self._admit if record.writer == DOOR else self._limit
+        if self._closing.is_set() or self.pending >= limit:
             self._refused += 1
             return False
         self._queue.append(record)

@@ -205,8 +205,6 @@ class Meters:
         known = code if code in _CODES or code == OK else OTHER
         self._authz[(known, _name(tenant, self._tenants))].inc()
 
-    count = authz  # under this name `authz.service` asks for it
-
     def exchange(self, record: Record) -> None:
         """One finished exchange."""
         usage = record.usage

@@ -206,6 +206,19 @@ async def test_new_exchanges_are_refused_while_the_queue_has_room_for_those_unde
     await trail.close()
 
 
+async def test_a_flood_of_refusals_at_the_door_leaves_room_for_exchanges_under_way(tmp_path):
+    disk = Disk()
+    disk.hold = threading.Event()
+    trail = trail_on(disk, tmp_path, queue_records=16)
+    trail.start()
+    refusal = Record(writer="authz", request_id="refused", started_at=1.0, duration_s=0.0)
+    assert [trail.offer(refusal) for _ in range(20)] == [True] * 12 + [False] * 8
+    assert [trail.offer(record(number)) for number in range(5)] == [True] * 4 + [False]
+    disk.hold.set()
+    await trail.close()
+    assert ids(disk.durable) == ["refused"] * 12 + ["0", "1", "2", "3"]
+
+
 async def test_records_that_are_being_written_still_count_against_the_bound(tmp_path):
     disk = Disk()
     disk.hold = threading.Event()
