@@ -279,7 +279,10 @@ class Exchange:
     def _answer(self, rendered: Rendered, details: str, outcome: str) -> tuple[Command, ...]:
         self._journal.status = rendered.status
         self._journal.answer_bytes = len(rendered.body)
-        return (Answer(rendered, details), *self._finish(outcome))
+        # Envoy names the id only while the request still carries it, and `adapt` takes it off.
+        named = (contract.REQUEST_ID_HEADER, self._journal.caller.request_id)
+        told = Rendered(rendered.status, (*rendered.headers, named), rendered.body)
+        return (Answer(told, details), *self._finish(outcome))
 
     def _release_head(self) -> tuple[Command, ...]:
         head, self._head = self._head, None
