@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -72,9 +73,28 @@ def ostiary(state: Path, upstream_port: int, workers: int) -> Iterator[dict[str,
         assert child.stdout is not None
         for line in child.stdout:
             if line.startswith(b"{"):
-                yield json.loads(line) | {"pid": child.pid}
+                told = json.loads(line)
+                key = re.search(r"osk_\w+", Path(told["keys_file"]).read_text())
+                assert key is not None
+                _lift_rates(state, child.pid)
+                yield told | {
+                    "key": key[0],
+                    "envoy_config": str(state / "envoy.yaml"),
+                    "cert": str(state / "certs/server.pem"),
+                    "key_file": str(state / "certs/server.key"),
+                }
                 return
         raise RuntimeError((state.parent / "up.log").read_text()[-2000:])
+
+
+def _lift_rates(state: Path, pid: int) -> None:
+    """The demo tenants' request rates would turn the load away; take them out and have the workers read again."""
+    for path in (state / "policy").glob("**/tenants*.yaml"):
+        path.write_text(re.sub(r"(?m)^\s+rate:.*\n", "", path.read_text()))
+    for child, line in rig.children(pid).items():
+        if "ostiary.cli serve" in line:
+            os.kill(child, signal.SIGHUP)
+    time.sleep(2)
 
 
 @contextlib.contextmanager
@@ -238,7 +258,7 @@ def main() -> int:
         pids = {}
         for pid, line in rig.children(told["pid"]).items():
             if " worker " in line:
-                pids[f"worker{len(pids)}"] = pid
+                pids[f"worker{sum(role != 'envoy' for role in pids)}"] = pid
             if "/envoy " in line:
                 pids["envoy"] = pid
         governed = Target(

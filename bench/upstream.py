@@ -1,0 +1,80 @@
+"""An upstream that costs next to nothing: instant JSON, or 64 paced deltas stamped with this machine's clock.
+
+Usage: `python bench/upstream.py PORT PACE_MS`. Which of the two it answers depends on `"stream":true` in the body.
+Stamps (`t=<perf_counter>; `) end in a space, so that no word is held back: what is measured is the gateway's work.
+"""
+
+import asyncio
+import sys
+import time
+
+import uvloop
+
+_DELTAS = 64
+_JSON = (
+    b'{"id":"chatcmpl-bench","object":"chat.completion","created":1,"model":"gpt-4o-mini","choices":[{"index":0,'
+    b'"message":{"role":"assistant","content":"The capital of France is Paris, and the river is the Seine."},'
+    b'"finish_reason":"stop"}],"usage":{"prompt_tokens":40,"completion_tokens":14,"total_tokens":54}}'
+)
+_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (
+    len(_JSON),
+    _JSON,
+)
+_SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def _event(content: str, finish: str = "null") -> bytes:
+    return _chunk(
+        b'data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"gpt-4o-mini","choices":[{"index":0,'
+        b'"delta":{"content":"%s"},"finish_reason":%s}]}\n\n' % (content.encode(), finish.encode())
+    )
+
+
+async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
+    low = head.lower()
+    at = low.find(b"content-length:")
+    if at >= 0:
+        return await reader.readexactly(int(low[at + 15 : low.find(b"\r\n", at)]))
+    parts = []
+    while b"chunked" in low:
+        size = int((await reader.readline()).strip(), 16)
+        parts.append(await reader.readexactly(size))
+        await reader.readline()
+        if not size:
+            break
+    return b"".join(parts)
+
+
+async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pace_s: float) -> None:
+    try:
+        while True:
+            body = await _body(reader, await reader.readuntil(b"\r\n\r\n"))
+            if b'"stream":true' not in body:
+                writer.write(_ANSWER)
+                continue
+            writer.write(_SSE)
+            for number in range(_DELTAS):
+                writer.write(_event(f"word{number} t={time.perf_counter():.6f}; "))
+                await asyncio.sleep(pace_s)
+            usage = b'data: {"id":"c1","choices":[],"usage":{"prompt_tokens":40,"completion_tokens":128}}\n\n'
+            writer.write(_event("", '"stop"') + _chunk(usage) + _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+    except (asyncio.IncompleteReadError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+
+
+async def _main(port: int, pace_s: float) -> None:
+    server = await asyncio.start_server(
+        lambda r, w: _serve(r, w, pace_s), "127.0.0.1", port, limit=1 << 22, backlog=1024
+    )
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.install()
+    asyncio.run(_main(int(sys.argv[1]), float(sys.argv[2]) / 1000))
