@@ -76,6 +76,8 @@ VIA_UPSTREAM: Final = "via_upstream"
 
 # --- names of rendered Envoy parts ----------------------------------------------------------------------------
 SIDECAR_CLUSTER: Final = "ostiary_sidecar"
+#: The same sockets again for `adapt` alone: sharing connections with `inspect` crashes Envoy (envoy/README.md).
+ADAPT_CLUSTER: Final = "ostiary_sidecar_adapt"
 INSPECT_FILTER: Final = "ostiary.inspect"
 ADAPT_FILTER: Final = "ostiary.adapt"
 HEALTH_SERVICE: Final = "ostiary.worker"

@@ -30,8 +30,10 @@ _FIELDS: Final = {
     "protocol": "%PROTOCOL%",
     "tls": "%DOWNSTREAM_TLS_VERSION%",
     "method": "%REQ(:METHOD):16%",
-    "path": "%PATH(NQ:ORIG_OR_PATH):256%",
-    "authority": "%REQ(:AUTHORITY):256%",
+    # `adapt` has rewritten path and authority for the provider by the time the line is written.
+    "path": _inspect(contract.FRONT_PATH),
+    "last_path": "%PATH(NQ:PATH):256%",
+    "server_name": "%REQUESTED_SERVER_NAME%",
     "user_agent": "%REQ(USER-AGENT):128%",
     "status": "%RESPONSE_CODE%",
     "details": "%RESPONSE_CODE_DETAILS%",

@@ -1,6 +1,7 @@
 """The clusters: our workers' sockets, a composite per backend (where `adapt` runs), and the backends."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -72,9 +73,11 @@ SIDECAR_STREAM_WINDOW: Final = 64 * _KIB
 SIDECAR_STREAMS: Final = 64
 #: Bytes Envoy queues towards a worker before it stops reading from the provider.
 SIDECAR_BUFFER: Final = 64 * _KIB
-#: Streams of one exchange: `inspect`, `adapt`, and `adapt` of a retry while the first attempt's stream
-#: closes.
-SIDECAR_STREAMS_PER_EXCHANGE: Final = 3
+#: RFC 9113 section 6.5.2: the largest window there is.
+_MOST: Final = 2**31 - 1
+#: Streams of one exchange on either cluster: `inspect` and a Check, or `adapt` and `adapt` of the retry while the
+#: first attempt's stream closes.
+SIDECAR_STREAMS_PER_EXCHANGE: Final = 2
 
 #: Tokens arrive at some 10 KiB/s; 256 KiB in flight carries a large embeddings answer at 2.5 MiB/s over 100
 #: ms. Whatever is in flight when a stream is cut has been paid for, which is why it is not larger.
@@ -86,38 +89,65 @@ BACKEND_BUFFER: Final = 256 * _KIB
 
 def every(spec: EdgeSpec, policy: Policy) -> Iterator[Cluster]:
     """All clusters, in a fixed order."""
-    yield _sidecar(spec)
+    yield _sidecar(spec, contract.SIDECAR_CLUSTER, INSPECT_FLOW)
+    yield _sidecar(spec, contract.ADAPT_CLUSTER, ADAPT_FLOW)
     for name in sorted(policy.backends):
         yield _composite(spec, name)
         yield _backend(spec, policy.backends[name])
 
 
-def _sidecar(spec: EdgeSpec) -> Cluster:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """How many bytes may be under way between Envoy and a worker."""
+
+    streams: int  # per connection
+    stream_window: int
+    connection_window: int
+    buffer: int
+
+
+#: For authz and `inspect`. Answers flow through these streams, so they carry the back-pressure of slow
+#: readers.
+INSPECT_FLOW: Final = Flow(
+    streams=SIDECAR_STREAMS,
+    stream_window=SIDECAR_STREAM_WINDOW,
+    connection_window=SIDECAR_STREAMS * SIDECAR_STREAM_WINDOW,
+    buffer=SIDECAR_BUFFER,
+)
+
+#: For `adapt`: no watermark may ever fire. Envoy 1.40 dereferences null when the connection or stream of an
+#: ext_proc filter in an *upstream* chain passes its high watermark: forty slow readers, sharing connections
+#: between `inspect` and `adapt`, crash it within a second. Nothing grows without bound for it: `adapt`
+#: carries headers, at most one bounded request body, and answer chunks of which ext_proc itself holds no
+#: more than BACKEND_BUFFER.
+ADAPT_FLOW: Final = Flow(streams=SIDECAR_STREAMS, stream_window=_MOST, connection_window=_MOST, buffer=_MOST)
+
+
+def _sidecar(spec: EdgeSpec, name: str, flow: Flow) -> Cluster:
     streams = spec.bounds.exchanges * SIDECAR_STREAMS_PER_EXCHANGE
     return Cluster(
-        name=contract.SIDECAR_CLUSTER,
+        name=name,
         type=ClusterDiscoveryType.STATIC,
         # A UNIX socket that does not accept at once belongs to a worker that is starting or gone.
         connect_timeout=typed.seconds(1),
         # New exchanges go where fewer are open: a worker busy with a large body gets fewer.
         lb_policy=ClusterLbPolicy.LEAST_REQUEST,
-        per_connection_buffer_limit_bytes=SIDECAR_BUFFER,
+        per_connection_buffer_limit_bytes=flow.buffer,
         typed_extension_protocol_options={
             _OPTIONS: typed.packed(
                 HttpProtocolOptions(
                     explicit_http_config=HttpProtocolOptionsExplicitHttpConfig(
                         http2_protocol_options=Http2ProtocolOptions(
-                            max_concurrent_streams=SIDECAR_STREAMS,
-                            initial_stream_window_size=SIDECAR_STREAM_WINDOW,
-                            initial_connection_window_size=SIDECAR_STREAMS * SIDECAR_STREAM_WINDOW,
+                            max_concurrent_streams=flow.streams,
+                            initial_stream_window_size=flow.stream_window,
+                            initial_connection_window_size=flow.connection_window,
                         ),
                     ),
                 ),
             ),
         },
         load_assignment=_assignment(
-            contract.SIDECAR_CLUSTER,
-            [LbEndpoint(endpoint=Endpoint(address=_pipe(p))) for p in spec.worker_sockets],
+            name, [LbEndpoint(endpoint=Endpoint(address=_pipe(path))) for path in spec.worker_sockets]
         ),
         health_checks=[_worker_health()],
         # A hung worker (SIGSTOP, deadlock) answers nothing, and FULL_DUPLEX has no message timeout: closing
@@ -142,7 +172,7 @@ def _sidecar(spec: EdgeSpec) -> Cluster:
         circuit_breakers=CircuitBreakers(
             thresholds=[
                 CircuitBreakersThresholds(
-                    # An open stream holds one request; the default of 1,024 would be 340 exchanges.
+                    # An open stream holds one request; the default of 1,024 would be 512 exchanges.
                     max_requests=streams,
                     max_pending_requests=streams,
                     max_connections=max(64, streams // SIDECAR_STREAMS * 2),

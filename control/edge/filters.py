@@ -202,7 +202,7 @@ def _adapt(spec: EdgeSpec) -> ExternalProcessor:
     """Gives one attempt its path, authority and credential; translates bodies only where dialects differ."""
     return ExternalProcessor(
         stat_prefix="adapt",
-        grpc_service=typed.sidecar(told=((FILTER_HEADER, "adapt"),)),
+        grpc_service=typed.sidecar(cluster=contract.ADAPT_CLUSTER, told=((FILTER_HEADER, "adapt"),)),
         failure_mode_allow=False,
         processing_mode=ProcessingMode(
             request_header_mode=_SEND,

@@ -51,10 +51,15 @@ def always() -> RuntimeFractionalPercent:
     )
 
 
-def sidecar(*, timeout: timedelta | None = None, told: tuple[tuple[str, str], ...] = ()) -> GrpcService:
+def sidecar(
+    *,
+    cluster: str = contract.SIDECAR_CLUSTER,
+    timeout: timedelta | None = None,
+    told: tuple[tuple[str, str], ...] = (),
+) -> GrpcService:
     """The gRPC service of our workers; `told` is gRPC initial metadata."""
     return GrpcService(
-        envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=contract.SIDECAR_CLUSTER),
+        envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=cluster),
         timeout=timeout,
         initial_metadata=[HeaderValue(key=key, value=value) for key, value in told],
         retry_policy=RetryPolicy(retry_on=SIDECAR_RETRY_ON, num_retries=SIDECAR_RETRIES),
