@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from string import ascii_letters, ascii_uppercase, digits
 from typing import Final
 
-from extproc.guardrails.rule import Rule, Tail
+from extproc.guardrails.rule import Rule, Shape, Tail
 
 _PLACEHOLDER: Final = "[SECRET]"
 _ALNUM: Final = ascii_letters + digits
@@ -37,10 +37,8 @@ def _prefixed(
         placeholder=_PLACEHOLDER,
         triggers=tuple(_START_TRIGGER + head for head in heads.values()),
         find=find,
-        limit_chars=limit_chars,
         before_chars=_START_CHARS,
-        alphabet=alphabet,
-        opens=opens,
+        shapes=(Shape(limit_chars=limit_chars, alphabet=alphabet, opens=opens),),
         tail=Tail(alphabet=alphabet) if longer else None,
     )
 
@@ -117,11 +115,12 @@ JWT: Final = _prefixed(
 _PEM_LABEL: Final = r"[A-Z0-9 ]{0,32}PRIVATE KEY"
 _PEM_HEAD: Final = rf"(?:-----BEGIN {_PEM_LABEL}(?: BLOCK)?-----|---- BEGIN {_PEM_LABEL} ----)"
 _PEM_PATTERN: Final = re.compile(_PEM_HEAD)
+_PEM_HEAD_CHARS: Final = 65  # the longest header that the pattern allows
 _PEM_DASHES: Final = 5  # "-----" of RFC 7468, "---- " of RFC 4716
 
 
 def _find_private_key(text: str, end: int) -> Iterator[tuple[int, int]]:
-    start = text.rfind("BEGIN", max(0, end - PRIVATE_KEY.limit_chars), end) - _PEM_DASHES
+    start = text.rfind("BEGIN", max(0, end - _PEM_HEAD_CHARS), end) - _PEM_DASHES
     match = _PEM_PATTERN.match(text, start) if start >= 0 else None
     if match is not None:
         yield match.span()
@@ -132,11 +131,15 @@ PRIVATE_KEY: Final = Rule(
     placeholder=_PLACEHOLDER,
     triggers=(_PEM_HEAD.encode(),),
     find=_find_private_key,
-    limit_chars=65,  # the longest header that the pattern allows
     before_chars=1,
-    alphabet=ascii_uppercase + digits + " -",
-    opens="-",
-    opening=re.compile(r"-{1,4}\Z|-----(?:B|\Z)|---- (?:B|\Z)"),
+    shapes=(
+        Shape(
+            limit_chars=_PEM_HEAD_CHARS,
+            alphabet=ascii_uppercase + digits + " -",
+            opens="-",
+            opening=re.compile(r"-{1,4}\Z|-----(?:B|\Z)|---- (?:B|\Z)"),
+        ),
+    ),
     tail=Tail(
         # Base64, white space, RFC 1421 headers, and what surrounds the lines of a key in code, quotes and logs: escaped
         # newlines, string quotes, plus signs, "> " and comment marks. Anything else ends the key.
@@ -150,12 +153,13 @@ PRIVATE_KEY: Final = Rule(
 
 _USERINFO: Final = _ALNUM + "-._~%!$&()*+,;=:^"
 _USERINFO_CLASS: Final = r"[A-Za-z0-9._~%!$&()*+,;=:^@-]"
+_SCHEME_CHARS: Final = len("://")
 _USERINFO_CHARS: Final = 160
 _PASSWORD: Final = re.compile(r"[^:@]*:(?![*x]+\Z)[^@].*\Z")  # "****" and "xxxx" stand for a password
 
 
 def _find_url_password(text: str, end: int) -> Iterator[tuple[int, int]]:
-    start = text.rfind("://", max(0, end - _USERINFO_CHARS - 4), end) + 3
+    start = text.rfind("://", max(0, end - _USERINFO_CHARS - 4), end) + _SCHEME_CHARS
     if start < _SCHEME_CHARS:
         return
     stop = end - 1 if end - start <= _USERINFO_CHARS and text[end - 1] == "@" else start + _USERINFO_CHARS
@@ -163,7 +167,6 @@ def _find_url_password(text: str, end: int) -> Iterator[tuple[int, int]]:
         yield start, stop
 
 
-_SCHEME_CHARS: Final = 3
 #: The user and password of a URL (RFC 3986, 3.2.1), not its scheme and host: those tell the reader what was removed.
 URL_PASSWORD: Final = Rule(
     id="secrets.url_password",
@@ -173,11 +176,15 @@ URL_PASSWORD: Final = Rule(
         rf"://{_USERINFO_CLASS}{{{_USERINFO_CHARS}}}".encode(),
     ),
     find=_find_url_password,
-    limit_chars=_USERINFO_CHARS,
     before_chars=_SCHEME_CHARS,
-    alphabet=_USERINFO + "@",
-    opens=_USERINFO + "@",
-    opening=re.compile(r"(?<=://)"),
+    shapes=(
+        Shape(
+            limit_chars=_USERINFO_CHARS,
+            alphabet=_USERINFO + "@",
+            opens=_USERINFO + "@",
+            opening=re.compile(r"(?<=://)"),
+        ),
+    ),
     tail=Tail(alphabet=_USERINFO),  # a password that is longer than the window ends at its "@"
 )
 SECRETS: Final = (

@@ -1,8 +1,8 @@
 """What a detector is. Pure data and a pure function, so that one detector serves whole and streamed text alike.
 
-The streaming invariant rests on *locality*. Take a start s, and the run of `alphabet` characters that begins there,
-cut after `limit_chars`: what a rule reports at s may depend only on the characters from `s - before_chars` to the end
-of that run, and on the one character behind it. A rule that keeps to this gives the same findings however the text
+The streaming invariant rests on *locality*. Take a start s, and the run of a shape's `alphabet` that begins there,
+cut after its `limit_chars`: what a rule reports at s may depend only on the characters from `s - before_chars` to the
+end of that run, and on the one character behind it. A rule that keeps to this gives the same findings however the text
 was cut, as long as nothing is released from which such a run may still grow. Of several spans that one rule reports
 at one start, the longest counts.
 """
@@ -31,6 +31,18 @@ class Tail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """One way in which an entity is written, as far as it tells where an unfinished one may stand."""
+
+    limit_chars: int  # longest span of this shape, and longest run that is read to judge it
+    alphabet: str  # every character that a span, or what is read to judge it, may contain; never a quote or control
+    opens: str  # every character that a span may start with
+    #: Matches at every place where a span may start, also where the text ends before that can be told (`\\Z`). Only
+    #: sharpens `opens`: fewer characters are held. May look behind, at most the rule's `before_chars`.
+    opening: re.Pattern[str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One entity that can be found in text."""
 
@@ -40,11 +52,11 @@ class Rule:
     #: inside [s - before_chars, e + 1). Repeats are bounded and anchored so that hostile text cannot fire each byte.
     triggers: tuple[bytes, ...]
     find: Find
-    limit_chars: int  # longest span that it reports, and longest run that it reads
     before_chars: int  # left context that it reads beyond the span, at least 1
-    alphabet: str  # every character that a span, or what is read to judge it, may contain; never a quote or control
-    opens: str  # every character that a span may start with
-    #: Matches at every place where a span may start, also where the text ends before that can be told (`\\Z`). Only
-    #: sharpens `opens`: fewer characters are held. May look behind, at most `before_chars`.
-    opening: re.Pattern[str] | None = None
+    shapes: tuple[Shape, ...]  # every finding has one of them
     tail: Tail | None = None
+
+    @property
+    def limit_chars(self) -> int:
+        """Longest span that it reports."""
+        return max(shape.limit_chars for shape in self.shapes)

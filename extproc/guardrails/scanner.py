@@ -5,19 +5,22 @@ look closer. No start-of-match flag (it makes the automata too large): a trigger
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
 from typing import Final
 
 import hyperscan
 
 from extproc.guardrails.finding import Finding
-from extproc.guardrails.rule import Rule
+from extproc.guardrails.rule import Rule, Shape
+from gateway.errors import GatewayError, Kind
 
 #: Compiled scanners kept by a pool. Each is about 1 MiB; tenants share few distinct rule sets.
 POOL_SCANNERS: Final = 64
+#: Places of one text that are looked at closely, 5 to 20 microseconds each: more would stop a worker for a second.
+HITS_MAX: Final = 50_000
 
 _BY_START: Final[Callable[[Finding], tuple[int, int, str]]] = lambda f: (f.start, -f.end, f.rule)  # noqa: E731 - a key
-_Group = tuple[str, str, Callable[[str, int], object] | None, int]
+_BY_WIDTH: Final[Callable[[Shape], tuple[int, int]]] = lambda s: (s.limit_chars, len(s.alphabet))  # noqa: E731 - a key
+_Group = tuple[frozenset[str], str, str, Callable[[str, int], object] | None, int]
 
 
 class Scanner:
@@ -28,7 +31,7 @@ class Scanner:
         self._owners: Final = [rule for rule in rules for _ in rule.triggers]
         self._hits: list[tuple[int, int]] = []
         self._groups: Final = _groups(self._rules)
-        self._ends: Final = frozenset("".join(rule.alphabet for rule in rules))
+        self._ends: Final = frozenset("".join(shape.alphabet for rule in rules for shape in rule.shapes))
         self.rules: Final = {rule.id: rule for rule in rules}
         self.before_chars: Final = max((rule.before_chars for rule in rules), default=0)
         self.limit_chars: Final = max((rule.limit_chars for rule in rules), default=0)
@@ -51,7 +54,10 @@ class Scanner:
         size = first = len(text)
         if not size or text[-1] not in self._ends:
             return size
-        for alphabet, skips, opening, limit in self._groups:
+        last = text[-1]
+        for members, alphabet, skips, opening, limit in self._groups:
+            if last not in members:
+                continue
             tail = text[-limit:]
             kept = len(tail.rstrip(alphabet))
             start = size - len(tail) + kept
@@ -74,6 +80,11 @@ class Scanner:
 
     def _judge(self, text: str, data: bytes) -> list[Finding]:
         hits, self._hits = self._hits, []
+        if len(hits) > HITS_MAX:
+            raise GatewayError(
+                Kind.JSON_TOO_COMPLEX,
+                f"One text has more than {HITS_MAX} places that may be personal data or keys. Split the text.",
+            )
         if len(data) != len(text):
             hits = _in_characters(hits, data)
         longest: dict[tuple[str, int], int] = {}
@@ -133,26 +144,25 @@ def _in_characters(hits: list[tuple[int, int]], data: bytes) -> list[tuple[int, 
 
 
 def _groups(rules: Sequence[Rule]) -> list[_Group]:
-    """Rules by what can leave them open; a group that another one always covers is dropped."""
-    widest: dict[tuple[str, str, object], Rule] = {}
-    for rule in rules:
-        key = rule.alphabet, rule.opens, rule.opening
-        if key not in widest or widest[key].limit_chars < rule.limit_chars:
-            widest[key] = rule
-    kept: list[Rule] = []
-    for rule in sorted(widest.values(), key=attrgetter("limit_chars"), reverse=True):
-        if not any(_covers(other, rule) for other in kept):
-            kept.append(rule)
+    """What can leave rules open, widest first; a shape that another one always covers is dropped."""
+    shapes = {shape for rule in rules for shape in rule.shapes}
+    kept: list[Shape] = []
+    for shape in sorted(shapes, key=_BY_WIDTH, reverse=True):
+        if not any(_covers(wide, shape) for wide in kept):
+            kept.append(shape)
     return [
         (
-            rule.alphabet,
-            "".join(sorted(set(rule.alphabet) - set(rule.opens))),
-            rule.opening.search if rule.opening else None,
-            rule.limit_chars,
+            frozenset(shape.alphabet),
+            shape.alphabet,
+            "".join(sorted(set(shape.alphabet) - set(shape.opens))),
+            shape.opening.search if shape.opening else None,
+            shape.limit_chars,
         )
-        for rule in kept
+        for shape in kept
     ]
 
 
-def _covers(wide: Rule, rule: Rule) -> bool:
-    return wide.opening is None and set(rule.alphabet) <= set(wide.alphabet) and set(rule.opens) <= set(wide.opens)
+def _covers(wide: Shape, shape: Shape) -> bool:
+    """Whether `wide`, which is no shorter, leaves open whatever `shape` does."""
+    same = wide.opening is None or wide.opening is shape.opening
+    return same and set(shape.alphabet) <= set(wide.alphabet) and set(shape.opens) <= set(wide.opens)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from string import ascii_letters, digits
 from typing import Final
 
-from extproc.guardrails.rule import Rule
+from extproc.guardrails.rule import Rule, Shape
 
 _LATIN: Final = "".join(chr(code) for code in range(0xC0, 0x100) if code not in {0xD7, 0xF7})
 _WORD: Final = ascii_letters + digits + _LATIN
@@ -36,8 +36,6 @@ EMAIL: Final = Rule(
     placeholder="[EMAIL]",
     triggers=(rb"[A-Za-z0-9_\x80-\xff.%+-]@[A-Za-z0-9\x80-\xff-]{1,126}\.",),  # a label of 63, two bytes a letter
     find=_find,
-    limit_chars=_LOCAL_CHARS + 1 + _DOMAIN_CHARS,
     before_chars=_LOCAL_CHARS,  # whether an address starts here depends on the whole local part
-    alphabet=_LOCAL + "@",
-    opens=_WORD + "_",
+    shapes=(Shape(limit_chars=_LOCAL_CHARS + 1 + _DOMAIN_CHARS, alphabet=_LOCAL + "@", opens=_WORD + "_"),),
 )

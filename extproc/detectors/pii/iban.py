@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from string import ascii_letters, digits
+from string import ascii_letters, ascii_uppercase, digits
 from types import MappingProxyType
 from typing import Final
 
-from extproc.guardrails.rule import Rule
+from extproc.guardrails.rule import Rule, Shape
 
 #: Length by country, from the SWIFT IBAN registry (release 99) and the French overseas codes that banks use.
 LENGTHS: Final = MappingProxyType(
@@ -22,6 +22,7 @@ LENGTHS: Final = MappingProxyType(
         "SV": 28, "TL": 23, "TN": 24, "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20, "YE": 30,
     },
 )  # fmt: skip
+_LONGEST: Final = max(LENGTHS.values())
 _HEAD_CHARS: Final = 15  # the shortest IBAN (Norway); the trigger sees as many characters
 _GAPS: Final = " \u00a0"
 _START: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}")
@@ -29,12 +30,13 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9]+")
 #: Lower case only when compact: words and numbers of prose are lower case with spaces.
 _PRINTED: Final = re.compile(rf"[A-Z]{{2}}[0-9]{{2}}(?:[{_GAPS}][A-Z0-9]{{4}})*(?:[{_GAPS}][A-Z0-9]{{1,3}})?")
 _GAP: Final = re.compile(rf"[{_GAPS}]")
+_NUMBERS: Final = {ord(letter): str(int(letter, 36)) for letter in ascii_letters}
 _COUNTRIES: Final = "|".join(LENGTHS)
 
 
 def checks(iban: str) -> bool:
     """Whether the check digits of a compact IBAN are right; letters count as 10 to 35."""
-    return int("".join(str(int(c, 36)) for c in iban[4:] + iban[:4])) % 97 == 1
+    return int((iban[4:] + iban[:4]).translate(_NUMBERS)) % 97 == 1
 
 
 def _find(text: str, end: int) -> Iterator[tuple[int, int]]:
@@ -72,9 +74,15 @@ IBAN: Final = Rule(
         % _COUNTRIES.encode(),
     ),
     find=_find,
-    limit_chars=33 + 8,  # the longest of the table, printed in groups of four
     before_chars=1,
-    alphabet=ascii_letters + digits + _GAPS,
-    opens=ascii_letters,
-    opening=re.compile(r"(?<![A-Za-z0-9])[A-Za-z](?:\Z|[A-Za-z](?:\Z|[0-9](?:\Z|[0-9])))"),
+    shapes=(
+        # One more than the longest, so that a longer word is told from it.
+        Shape(limit_chars=_LONGEST + 1, alphabet=ascii_letters + digits, opens=ascii_letters),
+        Shape(
+            limit_chars=_LONGEST + _LONGEST // 4,
+            alphabet=ascii_uppercase + digits + _GAPS,
+            opens=ascii_uppercase,
+            opening=re.compile(r"(?<![A-Za-z0-9])[A-Z](?:\Z|[A-Z](?:\Z|[0-9](?:\Z|[0-9])))"),
+        ),
+    ),
 )
