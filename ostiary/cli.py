@@ -192,6 +192,9 @@ def _add_serving(commands: "_Commands") -> None:
 
 
 def _serve(_: argparse.Namespace) -> int:
+    # The supervisor forks while gRPC's threads ask for health. The child executes another program at once, and
+    # gRPC's fork handlers, read from this variable at import, could only hang or crash it before that.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # noqa: TID251 -- written for a library, not read
     from ostiary.serve import run
 
     return run(_settings())
@@ -255,7 +258,12 @@ def _envoy_render(arguments: argparse.Namespace) -> int:
 
 
 def _envoy_lint(arguments: argparse.Namespace) -> int:
-    raise Problem("envoy lint is not built in yet")
+    from control.edge.lint import engine
+
+    source = str(arguments.file)
+    problems = engine.lint(arguments.file.read_text(encoding="utf-8", errors="replace"), source=source)
+    print(engine.format_json(problems) if arguments.json else engine.format_text(problems, source), end="")
+    return 1 if engine.has_errors(problems) else 0
 
 
 # --- policy, keys ----------------------------------------------------------------------------------

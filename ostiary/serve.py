@@ -108,7 +108,7 @@ async def _ready(settings: Settings, supervisor: Supervisor) -> Page:
         if slot.looping:
             problems[f"worker-{slot.index}"] = f"crashed {slot.streak} times in a row"
     if not problems:
-        return Page(200, f"{len(sockets)} workers ready\n".encode())
+        return Page(200, f"{len(sockets)} {'worker' if len(sockets) == 1 else 'workers'} ready\n".encode())
     return Page(503, "".join(f"{name}: {problem}\n" for name, problem in sorted(problems.items())).encode())
 
 

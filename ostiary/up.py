@@ -27,7 +27,12 @@ from ostiary.state import Edge, State
 _PATIENCE_S: Final = 60.0  # for one part; a loaded two-core machine needs some seconds to import and compile
 _POLL_S: Final = 0.05
 _DRAIN_S: Final = 2.0  # Ctrl-C is typed by somebody who waits
+_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 _END_S: Final = _DRAIN_S + 10.0  # the supervisor's own margin, then SIGKILL
+
+
+class Interrupted(Exception):  # noqa: N818 -- somebody's wish, not an error
+    """Stopped before everything was up. KeyboardInterrupt itself would tear the event loop down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +84,7 @@ class Up:
                         last = str(not_yet)
                     await asyncio.sleep(_POLL_S)
         if self.stop.is_set():
-            raise KeyboardInterrupt
+            raise Interrupted
         raise Problem(f"{part.launch.name} is not ready after {_PATIENCE_S:.0f} s: {last}", hint=_log_hint(part))
 
     async def watch(self) -> None:
@@ -118,6 +123,7 @@ def _tick() -> str:
 
 def run(wishes: Wishes) -> int:
     """Bring everything up; return when it has been stopped, or checked."""
+    os.umask(0o077)  # keys, certificates and sockets are its owner's alone
     return uvloop.run(_run(wishes))
 
 
@@ -137,6 +143,8 @@ async def _run(wishes: Wishes) -> int:
             else:
                 print(tour.banner(plan), flush=True)
             await up.watch()
+        except Interrupted:
+            return _INTERRUPTED
         finally:
             if up.parts:
                 up.say("stopping ...")
@@ -162,7 +170,7 @@ def _alone(here: State) -> Iterator[None]:
 async def _start(up: Up, here: State) -> tour.Plan:
     """Valkey, the demo model, the policy that names its port, the workers, and Envoy in front."""
     wishes = up.wishes
-    port = _reserve(wishes.port)
+    port = reserve(wishes.port)
     await _valkey(up, here)
     url, credential = wishes.backend, wishes.credential_file
     if url is None:
@@ -171,7 +179,7 @@ async def _start(up: Up, here: State) -> tour.Plan:
     edge = Edge(address="127.0.0.1", port=port, workers=wishes.workers, access_log=str(here.logs / "access.jsonl"))
     policy = await asyncio.to_thread(state.write_envoy, here, edge)
     up.say(f"{_tick()} Policy {policy.version} checked, Envoy's configuration written")
-    admin_port = _reserve(0)
+    admin_port = reserve(0)
     settings = Settings(
         policy_dir=here.policy,
         peppers_file=here.peppers,
@@ -189,7 +197,7 @@ async def _start(up: Up, here: State) -> tour.Plan:
     return plan
 
 
-def _reserve(port: int) -> int:
+def reserve(port: int) -> int:
     """A port that is free now. Another process may take it before Envoy does; then Envoy says so."""
     with socket.socket() as probing:
         probing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -136,6 +136,8 @@ def chat(body: bytes, deltas: int) -> Reply:
     if not isinstance(messages, list) or not messages:
         raise RefusedError(400, "Missing required parameter: 'messages'.", param="messages")
     known = [message for message in messages if isinstance(message, dict)]
+    if len(known) != len(messages):
+        raise RefusedError(400, "Invalid type for 'messages': expected objects.", param="messages")
     user = next((_text_of(m.get("content")) for m in reversed(known) if m.get("role") == "user"), "")
     choice = _choice(request, known, user, body)
     count = _count(request)
@@ -180,7 +182,7 @@ def _choice(request: dict[str, Any], messages: list[dict[str, Any]], user: str, 
 def _tool(request: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The function to call: the one that is demanded, else the first; none once a tool has answered."""
     chosen = request.get("tool_choice", "auto")
-    tools = [t.get("function") for t in request.get("tools") or () if isinstance(t, dict)]
+    tools = [t.get("function") for t in _list(request.get("tools")) if isinstance(t, dict)]
     functions = [function for function in tools if isinstance(function, dict)]
     if not functions or chosen == "none" or messages[-1].get("role") == "tool":
         return None
@@ -188,6 +190,10 @@ def _tool(request: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, 
         demanded = chosen["function"].get("name")
         return next((function for function in functions if function.get("name") == demanded), functions[0])
     return functions[0]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _call(index: int, name: str, arguments: str) -> dict[str, Any]:

@@ -36,13 +36,19 @@ def _fill(schema: Any, text: str, definitions: dict[str, Any], depth: int) -> An
     if isinstance(kind, list):
         kind = kind[0] if kind else "null"
     if kind == "object":
-        properties = schema.get("properties", {})
-        named = schema.get("required", properties) or ()
+        properties = _of(schema, "properties", dict, {})
+        named = [name for name in _of(schema, "required", list, list(properties)) if isinstance(name, str)]
         return {name: _fill(properties.get(name, {}), text, definitions, depth + 1) for name in named}
     if kind == "array":
-        count = min(schema.get("minItems", 0), 8)  # a hostile minItems must not become a large answer
+        count = min(_of(schema, "minItems", int, 0), 8)  # a hostile minItems must not become a large answer
         return [_fill(schema.get("items", {}), text, definitions, depth + 1) for _ in range(count)]
     return _scalar(kind, schema, text)
+
+
+def _of(schema: dict[str, Any], name: str, kind: type, default: Any) -> Any:
+    """A keyword's value if it is of the kind that the standard wants, else as if it were not there."""
+    value = schema.get(name)
+    return value if isinstance(value, kind) else default
 
 
 def _scalar(kind: Any, schema: dict[str, Any], text: str) -> Any:
@@ -50,9 +56,7 @@ def _scalar(kind: Any, schema: dict[str, Any], text: str) -> Any:
         value = _FORMATS.get(str(schema.get("format")), text)
         longest = schema.get("maxLength")
         return value[:longest] if isinstance(longest, int) and longest >= 0 else value
-    if kind in {"integer", "number"}:
-        least = schema.get("minimum", 0)
-        if "exclusiveMinimum" in schema:
-            least = schema["exclusiveMinimum"] + 1
-        return least
+    if kind in ("integer", "number"):
+        above = _of(schema, "exclusiveMinimum", int, None)
+        return _of(schema, "minimum", int, 0) if above is None else above + 1
     return False if kind == "boolean" else None

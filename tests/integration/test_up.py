@@ -1,0 +1,297 @@
+"""`ostiary up` as a newcomer runs it: every part real, in a directory of its own, ended by pid."""
+
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+
+pytestmark = pytest.mark.integration
+ROOT = Path(__file__).resolve().parents[2]
+START_S = 120.0
+END_S = 30.0
+
+
+def command(state: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "ostiary.cli", "up", "--state", str(state), "--port", "0", "--workers", "1", *options]
+
+
+def environ() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent", "PYTHONIOENCODING": "utf-8"}
+
+
+class Running:
+    """A started `up`, its facts, and the pids of its parts."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.clients: dict[str, openai.OpenAI] = {}
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.stderr.read() if process.stderr else ""
+        self.facts = json.loads(line)
+        self.parts = descendants(process.pid)
+        self.keys = dict(text.split() for text in Path(self.facts["keys_file"]).read_text().splitlines())
+
+    def client(self, tenant: str = "acme") -> openai.OpenAI:
+        if tenant not in self.clients:
+            trusted = ssl.create_default_context(cafile=self.facts["ca"])
+            self.clients[tenant] = openai.OpenAI(
+                base_url=self.facts["url"],
+                api_key=self.keys[tenant],
+                max_retries=0,
+                http_client=httpx.Client(verify=trusted),
+            )
+        return self.clients[tenant]
+
+    def part(self, name: str) -> int:
+        return next(pid for pid, line in self.parts.items() if name in line)
+
+
+@contextmanager
+def up(state: Path, *options: str) -> Iterator[Running]:
+    process = subprocess.Popen(
+        command(state, "--json", *options),
+        cwd=state.parent,
+        env=environ(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    running = None
+    try:
+        running = Running(process)
+        yield running
+    finally:
+        for client in running.clients.values() if running else ():
+            client.close()
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=END_S)
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Every process below `pid`, with its command line."""
+    parents, lines = {}, {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                lines[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    found: dict[int, str] = {}
+    wanted = [pid]
+    while wanted:
+        parent = wanted.pop()
+        for child, its_parent in parents.items():
+            if its_parent == parent and child not in found:
+                found[child] = lines[child]
+                wanted.append(child)
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until_gone(pids: dict[int, str]) -> None:
+    deadline = time.monotonic() + END_S
+    while left := {pid: line for pid, line in pids.items() if alive(pid)}:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def test_check_sends_a_governed_request_and_leaves_nothing_running(tmp_path):
+    done = subprocess.run(
+        command(tmp_path / "state", "--check"),
+        env=environ(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "answered  My card is [CARD] and my mail is [EMAIL]" in done.stdout
+    assert "without a valid key: 401" in done.stdout
+    assert "everything has stopped" in done.stdout
+    assert "✓ Valkey" in done.stdout
+
+
+def test_an_unmodified_sdk_talks_to_it_and_the_key_survives_a_restart(tmp_path):
+    state = tmp_path / "state"
+    with up(state) as first:
+        client = first.client()
+        said = client.chat.completions.create(
+            model="demo-echo", messages=[{"role": "user", "content": "mail ada@example.com"}]
+        )
+        assert said.choices[0].message.content == "mail [EMAIL]"
+        stream = client.chat.completions.create(
+            model="demo-pii", messages=[{"role": "user", "content": "tell me"}], stream=True
+        )
+        text = "".join(event.choices[0].delta.content or "" for event in stream if event.choices)
+        assert "[EMAIL]" in text
+        assert "4111" not in text
+        key, parts = first.keys["acme"], first.parts
+    wait_until_gone(parts)
+    with up(state) as second:
+        assert second.keys["acme"] == key
+        assert "demo-pii" in [model.id for model in second.client().models.list()]
+
+
+def test_secrets_are_the_owners_alone(tmp_path):
+    state = tmp_path / "state"
+    with up(state) as running:
+        lines = "\n".join(running.parts.values())
+        for name in ("demo-keys", "demo-credential", "peppers", "certs/server.key"):
+            assert (state / name).stat().st_mode & 0o077 == 0, name
+        for secret in (*running.keys.values(), (state / "demo-credential").read_text().strip()):
+            assert secret not in lines
+            assert all(secret not in file.read_text() for file in (state / "log").iterdir())
+        assert state.stat().st_mode & 0o777 == 0o700
+        for listening in Path(running.facts["run"]).glob("*.sock"):
+            assert listening.stat().st_mode & 0o077 == 0, listening
+
+
+@pytest.mark.parametrize("part", ["valkey-server", "demo-upstream", "ostiary.cli serve", "envoy.yaml"])
+def test_a_part_that_dies_ends_everything_with_its_log(tmp_path, part):
+    with up(tmp_path / "state") as running:
+        os.kill(running.part(part), signal.SIGKILL)
+        _, told = running.process.communicate(timeout=END_S)
+    assert running.process.returncode == 1
+    assert "ended (exit -9)" in told
+    assert "The whole log: " in told
+    wait_until_gone(running.parts)
+
+
+def test_sigkill_of_up_leaves_no_orphan(tmp_path):
+    with up(tmp_path / "state") as running:
+        running.process.kill()
+        running.process.wait(END_S)
+        wait_until_gone(running.parts)
+
+
+def test_a_killed_worker_comes_back(tmp_path):
+    with up(tmp_path / "state") as running:
+        worker = running.part("ostiary.cli worker")
+        os.kill(worker, signal.SIGKILL)
+        deadline = time.monotonic() + START_S
+        while True:
+            ready = httpx.get(f"{running.facts['admin']}/readyz", timeout=10)
+            fresh = descendants(running.process.pid).keys() - running.parts.keys()
+            if ready.status_code == 200 and fresh:
+                break
+            assert time.monotonic() < deadline, ready.text
+            time.sleep(0.05)
+        assert alive(worker) is False
+        metrics = httpx.get(f"{running.facts['admin']}/metrics", timeout=10).text
+        assert 'ostiary_worker_restarts_total{worker="0"} 1.0' in metrics
+        running.parts |= descendants(running.process.pid)
+    wait_until_gone(running.parts)
+
+
+def test_a_policy_is_reloaded_on_hup_and_a_broken_one_is_refused(tmp_path):
+    with up(tmp_path / "state") as running:
+        models = Path(running.facts["policy"]) / "models.yaml"
+        good = models.read_text()
+        models.write_text(good + "fresh-model: demo\n")
+        os.kill(running.part("ostiary.cli serve"), signal.SIGHUP)
+        listed = until_listed(running, "fresh-model")
+        models.write_text(good + "worse-model: no-such-backend\n")
+        os.kill(running.part("ostiary.cli serve"), signal.SIGHUP)
+        log = Path(running.facts["logs"]) / "workers.log"
+        deadline = time.monotonic() + END_S
+        while "policy_refused" not in log.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert [model.id for model in running.client().models.list()] == listed
+
+
+def until_listed(running: Running, name: str) -> list[str]:
+    deadline = time.monotonic() + END_S
+    while name not in (listed := [model.id for model in running.client().models.list()]):
+        assert time.monotonic() < deadline, listed
+        time.sleep(0.05)
+    return listed
+
+
+def test_a_taken_port_is_told_before_anything_starts(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        asked = [word if word != "0" else port for word in command(tmp_path / "state")]
+        done = subprocess.run(
+            asked, env=environ(), cwd=tmp_path, capture_output=True, text=True, timeout=START_S, check=False
+        )
+    assert done.returncode == 1
+    assert f"port {port}: address already in use" in done.stderr
+    assert "--port 0" in done.stderr
+    assert "Valkey" not in done.stdout
+
+
+def test_two_cannot_share_a_state_directory(tmp_path):
+    with up(tmp_path / "state"):
+        done = subprocess.run(
+            command(tmp_path / "state"),
+            env=environ(),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=START_S,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "another `ostiary up` uses" in done.stderr
+
+
+def test_a_provider_of_ones_own_takes_the_demos_place(tmp_path):
+    (tmp_path / "key").touch(0o600)
+    (tmp_path / "key").write_text("sk-mine\n")
+    record = tmp_path / "seen.jsonl"
+    port_file = tmp_path / "port"
+    asked = ["demo-upstream", "--port", "0", "--port-file", str(port_file), "--quiet", "--record", str(record)]
+    provider = subprocess.Popen(
+        [sys.executable, "-m", "ostiary.cli", *asked, "--require-key", str(tmp_path / "key")],
+        env=environ(),
+        cwd=tmp_path,
+    )
+    try:
+        deadline = time.monotonic() + END_S
+        while not port_file.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        options = [
+            "--backend",
+            f"http://127.0.0.1:{port_file.read_text().strip()}",
+            "--credential-file",
+            str(tmp_path / "key"),
+        ]
+        with up(tmp_path / "state", *options) as running:
+            assert not [line for line in running.parts.values() if "demo-upstream" in line]
+            running.client().chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "hi"}])
+        assert json.loads(record.read_text())["credential"] == "right"
+    finally:
+        provider.terminate()
+        provider.wait(END_S)
+
+
+def test_a_state_directory_with_a_long_path_works(tmp_path):
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    with up(deep / "state") as running:
+        assert running.client().models.list().data
+        assert len(running.facts["run"]) < 100

@@ -1,0 +1,104 @@
+"""The state directory: made once, kept where a person may edit, rewritten where it follows from something else."""
+
+import re
+import warnings
+from pathlib import Path
+
+import pytest
+import yaml
+
+from authz import apikey
+from gateway.secrets import reference
+from ostiary import bundle
+from ostiary.problem import Problem
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # envoy-data-plane's models, once, when first imported
+    from ostiary import state
+    from ostiary.state import Edge
+
+URL = "http://127.0.0.1:9"
+EDGE = Edge(address="127.0.0.1", port=8443, workers=2, access_log="stdout")
+
+
+@pytest.fixture
+def here(tmp_path):
+    return state.create(tmp_path / "state")
+
+
+def test_secrets_are_private_and_survive_a_second_start(here):
+    secrets = (here.peppers, here.credential)
+    before = [path.read_bytes() for path in secrets]
+    keys = state.write_policy(here, URL, here.credential)
+    again = state.create(here.root)
+    assert [path.read_bytes() for path in secrets] == before
+    assert state.write_policy(again, URL, again.credential) == keys
+    for path in (*secrets, here.keys):
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert here.root.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_policy_admits_the_demo_keys_and_holds_none_of_them(here):
+    keys = state.write_policy(here, URL, here.credential)
+    policy = bundle.load(here.policy)
+    peppers = apikey.Peppers.of(reference.peppers(here.peppers))
+    for tenant, text in keys.items():
+        found = apikey.check(text, policy.keys, peppers)
+        assert found.tenant == tenant
+        assert all(text not in file.read_text() for file in here.policy.rglob("*.yaml"))
+    assert set(keys) == {"acme", "globex"}
+
+
+def test_edits_of_the_policy_are_kept_and_the_backend_is_not(here):
+    state.write_policy(here, URL, here.credential)
+    models = here.policy / "models.yaml"
+    models.write_text(models.read_text() + "mine: demo\n")
+    state.write_policy(here, "http://127.0.0.1:10", None)
+    policy = bundle.load(here.policy)
+    assert "mine" in policy.models
+    assert (policy.backends["demo"].port, policy.backends["demo"].credential) == (10, None)
+
+
+def test_lost_demo_keys_are_made_anew(here):
+    keys = state.write_policy(here, URL, here.credential)
+    here.keys.write_text("torn\n")
+    assert state.write_policy(here, URL, here.credential).keys() == keys.keys()
+
+
+def test_mangled_peppers_are_told_without_their_text(here):
+    here.peppers.write_text("v1: 00secret\n")
+    with pytest.raises(Problem) as failure:
+        state.write_policy(here, URL, here.credential)
+    assert "secret" not in str(failure.value)
+
+
+def test_envoys_configuration_names_every_socket_and_no_secret(here):
+    keys = state.write_policy(here, URL, here.credential)
+    policy = state.write_envoy(here, EDGE)
+    text = here.envoy.read_text()
+    assert policy.version in text
+    assert set(re.findall(r"worker-\d+\.sock", text)) == {"worker-0.sock", "worker-1.sock"}
+    assert yaml.safe_load(text)["static_resources"]
+    assert not any(secret in text for secret in (*keys.values(), here.credential.read_text().strip()))
+
+
+def test_plaintext_to_another_host_is_refused_with_the_line(here):
+    state.write_policy(here, "http://provider.example.com", None)
+    with pytest.raises(Problem, match=r"backends\.yaml:3:"):
+        state.write_envoy(here, EDGE)
+
+
+def test_sockets_move_to_a_short_path_when_the_directory_is_deep(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "t"))
+    (tmp_path / "t").mkdir()
+    deep = state.create(tmp_path / ("d" * 100))
+    assert deep.run.parent == tmp_path / "t"
+    deep.run.rmdir()
+    assert state.create(deep.root).run.is_dir()  # cleaned away, for example by a reboot
+
+
+def test_without_the_demo_policy_the_advice_is_to_reinstall(here, monkeypatch, tmp_path):
+    monkeypatch.setattr(state, "__file__", str(tmp_path / "a" / "b.py"))
+    with pytest.raises(Problem, match="demo policy"):
+        state.write_policy(here, URL, None)
+    assert Path(bundle.__file__).exists()
