@@ -41,9 +41,7 @@ def _constants(route: str, authority: str) -> dict[str, bytes]:
         option.append_action = 2
         option.header.key, option.header.raw_value = name, value.encode()
     out["attempt"] = attempt.SerializeToString()
-    out["health"] = wire_pb2.HealthCheckResponse(
-        status=wire_pb2.HealthCheckResponse.SERVING
-    ).SerializeToString()
+    out["health"] = wire_pb2.HealthCheckResponse(status=wire_pb2.HealthCheckResponse.SERVING).SerializeToString()
     return out
 
 

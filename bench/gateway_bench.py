@@ -25,8 +25,8 @@ from typing import Any
 import rig
 
 _PROMPT = (
-    "What is the capital of France? Explain in two sentences and mention the river. Write to bob@example.com when you "
-    "are done, and keep the tone friendly; the reader is a traveller who has an afternoon and likes to walk. "
+    "What is the capital of France? Explain in two sentences and mention the river. Keep the tone friendly; the reader "
+    "is a traveller who has an afternoon, 40 euros and a camera, and likes to walk. "
 )
 
 
@@ -43,8 +43,8 @@ class Target:
 
 
 def body(kib: int, *, stream: bool) -> str:
-    """A chat request of about `kib` KiB with one e-mail address in each paragraph."""
-    text = _PROMPT * max(1, (kib * 1024 - 160) // len(_PROMPT))
+    """A chat request of about `kib` KiB of prose with one e-mail address at its end, which is redacted."""
+    text = _PROMPT * max(1, (kib * 1024 - 220) // len(_PROMPT)) + "Write to bob@example.com when you are done."
     return json.dumps(
         {
             "model": "gpt-4o-mini",
@@ -116,9 +116,7 @@ def floor(work: Path, told: dict[str, Any], upstream_port: int, workers: int) ->
         for index in range(workers):
             command = [sys.executable, str(rig.HERE / "floor.py"), f"{sockets}/worker-{index}.sock", route,
                        f"127.0.0.1:{upstream_port}"]  # fmt: skip
-            child = stack.enter_context(
-                rig.process(command, work / "floor.log", env={"PYTHONPATH": str(rig.ROOT)})
-            )
+            child = stack.enter_context(rig.process(command, work / "floor.log", env={"PYTHONPATH": str(rig.ROOT)}))
             pids[f"worker{index}"] = child.pid
         pids["envoy"] = stack.enter_context(_envoy(path, work)).pid
         rig.wait_port(port)
@@ -224,8 +222,7 @@ def report(results: dict[str, dict[str, list[dict[str, Any]]]], head: dict[str, 
         for target, rounds in targets.items():
             roles = rounds[0]["cpu_us_per_request"]
             cpu = ", ".join(
-                f"{role} {statistics.median(r['cpu_us_per_request'][role] for r in rounds):.0f}"
-                for role in roles
+                f"{role} {statistics.median(r['cpu_us_per_request'][role] for r in rounds):.0f}" for role in roles
             )
             lines.append(
                 f"| {target} | {middle(rounds, 'per_s'):.0f} | {middle(rounds, 'latency_p50_ms'):.2f} "
@@ -277,9 +274,7 @@ def main() -> int:
                 targets.append(peer)
                 notes.append(f"{peer.name}: {configuration}")
         wanted = {k: v for k, v in scenarios().items() if options.only in k}
-        results: dict[str, dict[str, list[dict[str, Any]]]] = {
-            k: {t.name: [] for t in targets} for k in wanted
-        }
+        results: dict[str, dict[str, list[dict[str, Any]]]] = {k: {t.name: [] for t in targets} for k in wanted}
         for target in targets:
             measure(target, scenarios()["JSON 1 KB, c=10"], told["ca"], 1)  # warm up
         for number in range(options.rounds):

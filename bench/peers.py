@@ -32,12 +32,12 @@ def install() -> None:
         subprocess.run([str(python), "-m", "pip", "-q", "install", "--only-binary", ":all:", LITELLM], check=True)
     if shutil.which("npm") and not (HOME / "node_modules/@portkey-ai").exists():
         print(f"installing {PORTKEY}", file=sys.stderr)
-        subprocess.run(["npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(HOME), PORTKEY], check=True)
+        subprocess.run(
+            ["npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(HOME), PORTKEY], check=True
+        )
 
 
-def start(
-    stack: contextlib.ExitStack, work: Path, upstream_port: int, workers: int
-) -> Iterator[tuple[Target, str]]:
+def start(stack: contextlib.ExitStack, work: Path, upstream_port: int, workers: int) -> Iterator[tuple[Target, str]]:
     """Start each peer; yields it with one line about its configuration."""
     install()
     yield _litellm(stack, work, upstream_port, workers)

@@ -11,14 +11,15 @@ from extproc.core.commands import HeaderChange
 from extproc.core.events import Headers
 from gateway import contract
 from gateway.errors import GatewayError, Kind
-from gateway.policy.model import Backend, Policy
+from gateway.policy.model import Policy
 
 #: Says who is behind the gateway; no provider needs to know.
 _PRIVATE_HEADERS: Final = frozenset(
     {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-client-cert", "x-forwarded-host", "forwarded", "via",
-     "x-request-id", "traceparent", "tracestate", "baggage"},
+     "traceparent", "tracestate", "baggage"},
 )  # fmt: skip
-_DEFAULT_PORTS: Final = {True: 443, False: 80}
+#: Envoy finds no route for a request without it; the route takes it off.
+_SCHEME_HEADER: Final = "x-forwarded-proto"
 
 
 class Keys(Protocol):
@@ -30,9 +31,18 @@ class Keys(Protocol):
 
 
 def prepare(
-    headers: Headers, backend_name: str, told: Mapping[str, str], policy: Policy | None, keys: Keys
+    headers: Headers,
+    backend_name: str,
+    told: Mapping[str, str],
+    policy: Policy | None,
+    keys: Keys,
+    *,
+    rewrite_host: bool = True,
 ) -> HeaderChange:
-    """The header change for one attempt. Raises GatewayError when the attempt must not happen."""
+    """The header change for one attempt. Raises GatewayError when the attempt must not happen.
+
+    `rewrite_host` False leaves authority and scheme to the route, which is chosen by them.
+    """
     if policy is None:
         raise _refused(f"policy {told.get(contract.POLICY, 'none')} is not held here")
     allowed = told.get(contract.BACKENDS, "").split(",")
@@ -45,18 +55,16 @@ def prepare(
     front = told.get(contract.FRONT_PATH, "")
     if not front.startswith("/"):
         raise _refused("inspect pinned no path")
-    put = [(":path", backend.base_path + front), (":authority", authority(backend))]
+    put = [(":path", backend.base_path + front)]
+    if rewrite_host:
+        put.append((":authority", backend.authority))
     if backend.credential is not None and secret:
         put.append((backend.credential.header.lower(), secret))
     written = {name for name, _ in put}
+    if not rewrite_host:
+        written.add(_SCHEME_HEADER)
     remove = tuple(sorted({name for name, _ in headers if _foreign(name) and name not in written}))
     return HeaderChange(put=tuple(put), remove=remove)
-
-
-def authority(backend: Backend) -> str:
-    """Host and, where it is not the scheme's own, port (RFC 9110 section 7.2)."""
-    host = f"[{backend.host}]" if ":" in backend.host else backend.host
-    return host if backend.port == _DEFAULT_PORTS[backend.tls] else f"{host}:{backend.port}"
 
 
 def _foreign(name: str) -> bool:

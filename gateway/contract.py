@@ -28,7 +28,7 @@ FRONT_PATH: Final = (
     "front_path"  # the client's path without query: the original, never read from the request again
 )
 DECISION: Final = "decision"
-# POLICY, REQUEST_ID and TENANT are repeated in this namespace so that adapt needs only one.
+# POLICY is repeated in this namespace so that adapt needs only one.
 
 # --- metadata on Envoy endpoints (rendered by `ostiary envoy render`) -------------------------------------------
 HOST_NAMESPACE: Final = "ostiary"
@@ -84,5 +84,10 @@ HEALTH_SERVICE: Final = "ostiary.worker"
 
 
 def route_of(backend: str) -> str:
-    """The name of the composite cluster, and so of the route header's value, that serves a backend."""
+    """The composite cluster, and the route header's value, that reaches a backend through `adapt`."""
     return f"oc-{backend}"
+
+
+def direct_route_of(backend: str) -> str:
+    """The route header's value that reaches a backend without `adapt`: `inspect` has prepared the only attempt."""
+    return f"od-{backend}"

@@ -192,9 +192,9 @@ def _inspect(spec: EdgeSpec) -> ExternalProcessor:
         route_cache_action=ExternalProcessorRouteCacheAction.DEFAULT,
         response_attributes=[contract.ATTR_CODE_DETAILS],
         metadata_options=_metadata(forwarding=(contract.AUTHZ_NAMESPACE,), receiving=(contract.OSTIARY_NAMESPACE,)),
-        # It sets plain headers and removes those of providers, x-envoy-* among them; never the authority or
-        # path.
-        mutation_rules=_rules(routing=False, system=False),
+        # It removes headers of providers, x-envoy-* among them, and where no `adapt` follows it sets the
+        # provider's path and credential (ADR 0009). The authority stays the client's: routes are chosen by it.
+        mutation_rules=_rules(routing=False, system=True),
     )
 
 

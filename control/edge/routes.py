@@ -18,9 +18,10 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from control.edge import filters, typed
 from control.edge.spec import EdgeSpec
 from gateway import contract
-from gateway.policy.model import Limits, Policy
+from gateway.policy.model import Backend, Limits, Policy
 
-#: The clusters below them, one per backend; no route names one, so nothing reaches a backend without `adapt`.
+#: The clusters of the backends themselves: below the composites, and behind the routes whose only attempt
+#: `inspect` has prepared itself (ADR 0009).
 BACKEND_PREFIX: Final = "be-"
 
 #: Only failures in which the provider cannot have seen the request, because a second generation costs money
@@ -32,10 +33,15 @@ SECOND_LOCK_S: Final = 10
 
 
 def table(spec: EdgeSpec, policy: Policy, body_bytes: int) -> RouteConfiguration:
-    """The whole table. Until `inspect` has chosen, only the last route matches."""
+    """The whole table. Until `inspect` has chosen, only the last route matches.
+
+    Both ways to a backend are always there, so that a policy may change `adapt` without touching Envoy.
+    """
+    names = sorted(policy.backends)
     return RouteConfiguration(
         name="ostiary",
-        # A refusal after the answer's head was held back skips the filters, and with them their header mutation.
+        # A refusal after the answer's head was held back skips the filters, and with them their header
+        # mutation.
         response_headers_to_add=filters.security_headers(),
         virtual_hosts=[
             VirtualHost(
@@ -45,7 +51,11 @@ def table(spec: EdgeSpec, policy: Policy, body_bytes: int) -> RouteConfiguration
                 # digits). Set here and not on the connection, whose limit also bounds what a slow reader
                 # can pin.
                 request_body_buffer_limit=2 * body_bytes,
-                routes=[*(_backend(name, policy.limits) for name in sorted(policy.backends)), _refusal()],
+                routes=[
+                    *(_backend(contract.route_of(b), contract.route_of(b), policy.limits) for b in names),
+                    *(_direct(policy.backends[b], policy.limits) for b in names),
+                    _refusal(),
+                ],
             ),
         ],
         # An unknown cluster name must stop the start, not answer 503 later.
@@ -53,13 +63,12 @@ def table(spec: EdgeSpec, policy: Policy, body_bytes: int) -> RouteConfiguration
     )
 
 
-def _backend(name: str, limits: Limits) -> Route:
-    cluster = contract.route_of(name)
+def _backend(name: str, cluster: str, limits: Limits) -> Route:
     return Route(
-        name=cluster,
+        name=name,
         match=RouteMatch(
             prefix="/",
-            headers=[HeaderMatcher(name=contract.ROUTE_HEADER, string_match=StringMatcher(exact=cluster))],
+            headers=[HeaderMatcher(name=contract.ROUTE_HEADER, string_match=StringMatcher(exact=name))],
         ),
         # `adapt` removes it too; a provider must not learn our names even if `adapt` has a defect.
         request_headers_to_remove=[contract.ROUTE_HEADER],
@@ -78,6 +87,16 @@ def _backend(name: str, limits: Limits) -> Route:
             ),
         ),
     )
+
+
+def _direct(backend: Backend, limits: Limits) -> Route:
+    """The route without `adapt`. It sets the authority itself: routes are chosen by the client's."""
+    route = _backend(contract.direct_route_of(backend.name), f"{BACKEND_PREFIX}{backend.name}", limits)
+    if route.route is not None:
+        route.route.host_rewrite_literal = backend.authority
+        # `inspect` takes off everything else that is private, but a request without it finds no route.
+        route.request_headers_to_remove.append("x-forwarded-proto")
+    return route
 
 
 def _refusal() -> Route:

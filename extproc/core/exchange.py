@@ -5,8 +5,10 @@ before the first byte, an error event after it) and, once in the life of an exch
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
+from extproc.adapt import Keys, prepare
 from extproc.core import admission
 from extproc.core.commands import (
     Answer,
@@ -23,6 +25,7 @@ from extproc.core.events import (
     Event,
     Expired,
     Gone,
+    Headers,
     RequestBody,
     RequestHead,
     RequestTrailers,
@@ -38,13 +41,13 @@ from extproc.providers.door import Door, Opened, Seen
 from gateway import contract
 from gateway.clock import Clock
 from gateway.errors import Dialect, GatewayError, Kind, Rendered, render, unexpected
-from gateway.policy.model import Policy, Tenant
+from gateway.policy.model import Backend, Policy, Tenant
 
 _JSON: Final = "application/json"
 _SSE: Final = "text/event-stream"
 
 
-class World(Protocol):
+class World(Keys, Protocol):
     """What an exchange may look up. Everything in it is in memory."""
 
     def policy(self, version: str) -> Policy | None:
@@ -77,6 +80,7 @@ class Exchange:
         self._policy: Policy
         self._tenant: Tenant
         self._door: Door
+        self._names: Headers
         self._opened: Opened
         self._reply: Reply
 
@@ -111,9 +115,7 @@ class Exchange:
         self._dialect = Dialect.of_path(journal.path)
         caller = event.caller
         if caller is None:
-            raise GatewayError(
-                Kind.INTERNAL, "The request was not authorised.", cause="no metadata from authz"
-            )
+            raise GatewayError(Kind.INTERNAL, "The request was not authorised.", cause="no metadata from authz")
         journal.caller = caller
         policy = self._world.policy(caller.policy)
         tenant = policy.tenants.get(caller.tenant) if policy is not None else None
@@ -123,7 +125,7 @@ class Exchange:
                 "The gateway is changing its policy. Try again in a moment.",
                 cause=f"policy {caller.policy} with tenant {caller.tenant} is not held here",
             )
-        self._policy, self._tenant = policy, tenant
+        self._policy, self._tenant, self._names = policy, tenant, event.headers
         if journal.path == admission.MODELS_PATH or journal.path.startswith(f"{admission.MODELS_PATH}/"):
             return self._answer(admission.models_page(journal.path, policy, tenant), "models", "completed")
         self._door = admission.door_of(journal.path)
@@ -153,16 +155,23 @@ class Exchange:
         self.state = State.UPSTREAM
         caller = journal.caller
         metadata = {
-            contract.TENANT: caller.tenant,
             contract.POLICY: caller.policy,
-            contract.REQUEST_ID: caller.request_id,
             contract.MODEL: model.name,
             contract.BACKENDS: model.backend,
             contract.FRONT_PATH: journal.path,
             contract.DECISION: "redact" if admitted.redacted else "allow",
         }
-        change = HeaderChange(put=((contract.ROUTE_HEADER, contract.route_of(model.backend)),))
+        change = self._route(policy.backends[model.backend], metadata)
         return (PassRequestBody(change, admitted.raw, metadata),)
+
+    def _route(self, backend: Backend, told: dict[str, str]) -> HeaderChange:
+        """Choose the route; where nothing else will, prepare the attempt itself (ADR 0009)."""
+        if backend.adapt:
+            return HeaderChange(put=((contract.ROUTE_HEADER, contract.route_of(backend.name)),))
+        change = prepare(self._names, backend.name, told, self._policy, self._world, rewrite_host=False)
+        return HeaderChange(
+            (*change.put, (contract.ROUTE_HEADER, contract.direct_route_of(backend.name))), change.remove
+        )
 
     def _request_trailers(self, event: RequestTrailers) -> tuple[Command, ...]:
         del event
@@ -183,7 +192,7 @@ class Exchange:
             self._journal.seen = seen  # an answer bills from its first byte, an error does not
         if event.end_of_stream:
             outcome = "completed" if status < 400 else "failed"
-            return (_pass(event, self._journal.caller.request_id), *self._finish(outcome))
+            return (_pass(tuple(name for name, _ in event.headers)), *self._finish(outcome))
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         streams = kind == _SSE and self._opened.stream and status < 300
         _check_answer(status, kind, headers.get("content-encoding", ""), streams=streams)
@@ -241,9 +250,7 @@ class Exchange:
             return ()  # before the answer's head only Envoy may speak; its own timers are set (envoy/README.md)
         if event.which == "idle":
             raise GatewayError(Kind.BACKEND_TIMEOUT, "The model stopped answering.", cause="idle")
-        raise GatewayError(
-            Kind.DEADLINE_EXCEEDED, "The exchange took longer than policy allows.", cause="exchange"
-        )
+        raise GatewayError(Kind.DEADLINE_EXCEEDED, "The exchange took longer than policy allows.", cause="exchange")
 
     def _gone(self, event: Gone) -> tuple[Command, ...]:
         del event
@@ -260,9 +267,7 @@ class Exchange:
             # Its head is out and no upstream text can follow: the stream is just ended.
             return (SendBody(b"", end_of_stream=True), *self._finish("failed"))
         outcome = "failed" if self.state is State.UPSTREAM else "refused"
-        return self._answer(
-            render(error, self._dialect, self._journal.caller.request_id), error.kind.value, outcome
-        )
+        return self._answer(render(error, self._dialect, self._journal.caller.request_id), error.kind.value, outcome)
 
     def _cut(self, error: GatewayError, released: bytes) -> tuple[Command, ...]:
         """End an answer: by a JSON refusal before its first byte, by the dialect's error event after it."""
@@ -279,14 +284,11 @@ class Exchange:
     def _answer(self, rendered: Rendered, details: str, outcome: str) -> tuple[Command, ...]:
         self._journal.status = rendered.status
         self._journal.answer_bytes = len(rendered.body)
-        # Envoy names the id only while the request still carries it, and `adapt` takes it off.
-        named = (contract.REQUEST_ID_HEADER, self._journal.caller.request_id)
-        told = Rendered(rendered.status, (*rendered.headers, named), rendered.body)
-        return (Answer(told, details), *self._finish(outcome))
+        return (Answer(rendered, details), *self._finish(outcome))
 
     def _release_head(self) -> tuple[Command, ...]:
         head, self._head = self._head, None
-        return (_pass(head, self._journal.caller.request_id),) if head is not None else ()
+        return (_pass(tuple(name for name, _ in head.headers)),) if head is not None else ()
 
     def _finish(self, outcome: str) -> tuple[Command, ...]:
         self.state = State.DONE
@@ -352,15 +354,11 @@ def _check_answer(status: int, kind: str, encoding: str, *, streams: bool) -> No
         )
 
 
-def _pass(head: ResponseHead, request_id: str) -> PassResponseHead:
-    # Named even if the provider sent one of its own: the client quotes the id that is on record here.
-    kept = contract.UPSTREAM_RESPONSE_HEADERS | {contract.REQUEST_ID_HEADER}
-    return PassResponseHead(
-        HeaderChange(
-            put=((contract.REQUEST_ID_HEADER, request_id),),
-            remove=tuple(sorted({n for n, _ in head.headers if n not in kept})),
-        )
-    )
+@lru_cache(maxsize=512)  # one entry for each set of header names that backends send: a handful in practice
+def _pass(names: tuple[str, ...]) -> PassResponseHead:
+    # Envoy puts its own x-request-id on every answer after us; a provider's own would name nothing on record here.
+    allowed = contract.UPSTREAM_RESPONSE_HEADERS
+    return PassResponseHead(HeaderChange(remove=tuple(sorted({name for name in names if name not in allowed}))))
 
 
 def _answer_blocked(rule: str) -> GatewayError:

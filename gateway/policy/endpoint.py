@@ -12,6 +12,7 @@ from gateway.policy.tree import Scalar
 
 #: Dialects that `adapt` can speak to a provider.
 DIALECTS: Final = ("openai",)
+_ADAPT: Final = ("auto", "always")
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}  # RFC 9110, sections 4.2.1 and 4.2.2
 _MAX_PORT: Final = 65_535
 
@@ -44,6 +45,7 @@ def read_backend(name: Scalar, table: Table, problems: Problems) -> Backend:
         base_path=base_path,
         ca_file=table.maybe("ca_file", _FILE),
         sni=table.maybe("sni", _SNI),
+        adapt=table.choice("adapt", _ADAPT, default="auto") == "always",
         credential=_credential(table.table("credential"), problems),
     )
     if table.node("allow_plaintext") is not None:

@@ -98,7 +98,16 @@ class Backend:
     base_path: str = ""  # put before the front path, for example "/openai"
     ca_file: str | None = None  # None: the system's roots
     sni: str | None = None  # None: `host`
+    #: Whether the per-attempt filter runs although this backend needs no translation and stands alone on its route.
+    #: False is cheaper by a gRPC stream; True binds the credential at the last moment (ADR 0009).
+    adapt: bool = False
     credential: Credential | None = None
+
+    @property
+    def authority(self) -> str:
+        """Host and, where it is not the scheme's own, port (RFC 9110 section 7.2)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,8 @@
 import pytest
 from worlds import FakeWorld, policy
 
-from extproc.adapt import authority, prepare
+from extproc.adapt import prepare
 from gateway.errors import GatewayError, Kind
-from gateway.policy.model import Backend
 
 TOLD = {"backends": "demo", "policy": "p-test", "front_path": "/v1/chat/completions"}
 CLIENT = (
@@ -61,16 +60,3 @@ def test_an_attempt_that_must_not_happen_is_refused(backend, told, held, secret)
     with pytest.raises(GatewayError) as caught:
         prepare(CLIENT, backend, told, held, FakeWorld(policy(), secret))
     assert caught.value.kind is Kind.BACKEND_UNAVAILABLE
-
-
-@pytest.mark.parametrize(
-    ("host", "port", "tls", "expected"),
-    [
-        ("api.example", 443, True, "api.example"),
-        ("api.example", 8443, True, "api.example:8443"),
-        ("::1", 80, False, "[::1]"),
-        ("10.0.0.1", 443, False, "10.0.0.1:443"),
-    ],
-)
-def test_authority_names_the_port_only_where_it_is_not_the_schemes_own(host, port, tls, expected):
-    assert authority(Backend(name="b", host=host, port=port, tls=tls)) == expected

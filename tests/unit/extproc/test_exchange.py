@@ -1,6 +1,7 @@
 """The exchange, played event by event: what each rule of the design asks for, without any I/O."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from worlds import CALLER, FakeClock, FakeWorld, policy, settings
 
 from extproc.core.commands import (
     Answer,
+    HeaderChange,
     PassRequestBody,
     PassRequestHead,
     PassResponseHead,
@@ -43,9 +45,7 @@ def head(path=CHAT, *, caller=CALLER, end=False, method="POST", **headers):
 
 
 def chat(text="hello", **more):
-    return json.dumps(
-        {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}], **more}
-    ).encode()
+    return json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}], **more}).encode()
 
 
 def answer_head(status="200", kind="application/json", details=VIA, end=False, **more):
@@ -127,10 +127,30 @@ def test_a_clean_request_passes_byte_for_byte_and_is_routed_to_its_backend():
     assert first == PassRequestHead()
     assert isinstance(second, PassRequestBody)
     assert second.body is None
-    assert second.change.put == ((contract.ROUTE_HEADER, "oc-demo"),)
+    assert dict(second.change.put) == {
+        ":path": f"/base{CHAT}",
+        "authorization": "Bearer provider-secret",
+        contract.ROUTE_HEADER: "od-demo",
+    }
     assert second.metadata[contract.BACKENDS] == "demo"
     assert second.metadata[contract.FRONT_PATH] == CHAT
     assert second.metadata[contract.POLICY] == "p-test"
+
+
+def test_a_backend_that_wants_adapt_is_given_no_credential_yet():
+    held = policy()
+    held = replace(held, backends={"demo": replace(held.backends["demo"], adapt=True)})
+    play = Play(held)
+    _, second = play.asked()
+    assert second.change == HeaderChange(put=((contract.ROUTE_HEADER, "oc-demo"),))
+
+
+def test_the_only_attempt_loses_the_clients_private_headers_and_query():
+    play = Play()
+    play.give(head(f"{CHAT}?debug=1", x_forwarded_for="10.1.2.3", traceparent="00-1", user_agent="openai"))
+    (sent,) = play.give(RequestBody(chat(), end_of_stream=True))
+    assert set(sent.change.remove) == {"x-forwarded-for", "traceparent"}
+    assert dict(sent.change.put)[":path"] == f"/base{CHAT}"
 
 
 def test_personal_data_in_a_request_is_redacted_in_every_position():
@@ -294,9 +314,7 @@ def test_the_head_of_a_json_answer_is_held_until_its_body_was_judged():
     assert json.loads(body.body)["choices"][0]["message"]["content"] == "write to [EMAIL] now"
     record = play.record
     assert (record.usage.input_tokens, record.usage.output_tokens, record.usage.source) == (5, 2, "provider")
-    assert [(f.rule, f.direction, f.action, f.count) for f in record.found] == [
-        ("pii.email", "response", "redact", 1)
-    ]
+    assert [(f.rule, f.direction, f.action, f.count) for f in record.found] == [("pii.email", "response", "redact", 1)]
 
 
 def test_a_clean_json_answer_keeps_its_bytes():
@@ -412,9 +430,7 @@ def test_a_client_that_asked_for_usage_sees_it_and_its_body_stays_untouched():
     _, sent = play.asked(chat(stream=True, stream_options={"include_usage": True}))
     assert sent.body is None
     usage = b'data: {"id":"c1","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4}}\n\n'
-    play.give(
-        answer_head(kind="text/event-stream"), ResponseChunk(delta("hi ") + usage + DONE, end_of_stream=True)
-    )
+    play.give(answer_head(kind="text/event-stream"), ResponseChunk(delta("hi ") + usage + DONE, end_of_stream=True))
     assert b'"prompt_tokens":9' in play.sent()
     assert play.record.usage.output_tokens == 4
 
@@ -460,9 +476,7 @@ def test_held_words_come_out_with_the_finish_reason():
     play = streaming()
     last = {"id": "c1", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     play.give(
-        ResponseChunk(
-            delta("the end") + b"data: " + json.dumps(last).encode() + b"\n\n" + DONE, end_of_stream=True
-        )
+        ResponseChunk(delta("the end") + b"data: " + json.dumps(last).encode() + b"\n\n" + DONE, end_of_stream=True)
     )
     assert texts(play.sent()) == "the end"
     assert play.sent().index(b"end") < play.sent().index(b"[DONE]")
@@ -478,9 +492,7 @@ def test_streamed_tool_arguments_are_guarded_through_their_escapes_and_stay_json
     play = streaming()
     pieces = ['{"to":"bob\\u00', "40exam", 'ple.com","n":1}']
     for number, piece in enumerate(pieces):
-        call = {"index": 0, "function": {"arguments": piece}} | (
-            {"id": "t", "type": "function"} if number == 0 else {}
-        )
+        call = {"index": 0, "function": {"arguments": piece}} | ({"id": "t", "type": "function"} if number == 0 else {})
         event = {
             "id": "c1",
             "choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}],
@@ -613,9 +625,7 @@ def test_in_any_order_of_events_nothing_raises_and_exactly_one_record_is_made(ev
     play.give(*events, Gone())
     assert play.exchange.finished
     assert len(play.records) == 1
-    ends = [
-        c for c in play.commands if isinstance(c, Answer) or (isinstance(c, SendBody) and c.end_of_stream)
-    ]
+    ends = [c for c in play.commands if isinstance(c, Answer) or (isinstance(c, SendBody) and c.end_of_stream)]
     assert len(ends) <= 1
 
 

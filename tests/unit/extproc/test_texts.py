@@ -22,8 +22,7 @@ def guard(**kw):
 TREES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text("abc xyz", max_size=6) | st.just(f"see {MAIL}."),
     lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["k", "content", "z", MAIL]), inner, max_size=4)
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["k", "content", "z", MAIL]), inner, max_size=4)
     ),
     max_leaves=20,
 )

@@ -73,12 +73,8 @@ def _read(command):
 
 
 def test_a_changed_body_always_comes_with_its_length():
-    reply = _read(
-        PassRequestBody(HeaderChange(put=(("x-ostiary-route", "oc-a"),)), b"12345", {"policy": "p"})
-    )
-    headers = {
-        h.header.key: h.header.raw_value for h in reply.request_body.response.header_mutation.set_headers
-    }
+    reply = _read(PassRequestBody(HeaderChange(put=(("x-ostiary-route", "oc-a"),)), b"12345", {"policy": "p"}))
+    headers = {h.header.key: h.header.raw_value for h in reply.request_body.response.header_mutation.set_headers}
     assert headers == {"x-ostiary-route": b"oc-a", "content-length": b"5"}
     assert reply.request_body.response.clear_route_cache
     assert reply.dynamic_metadata["ostiary"]["policy"] == "p"
@@ -92,9 +88,7 @@ def test_an_untouched_body_is_not_sent_back():
 def test_every_header_that_we_put_overwrites():
     reply = _read(PassResponseHead(HeaderChange(put=(("a", "b"),), remove=("set-cookie",))))
     mutation = reply.response_headers.response.header_mutation
-    assert [o.append_action for o in mutation.set_headers] == [
-        core_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
-    ]
+    assert [o.append_action for o in mutation.set_headers] == [core_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD]
     assert list(mutation.remove_headers) == ["set-cookie"]
 
 
@@ -103,9 +97,7 @@ def test_the_other_commands_are_their_messages():
     body = _read(SendBody(b"x", end_of_stream=True)).response_body.response.body_mutation.streamed_response
     assert (body.body, body.end_of_stream) == (b"x", True)
     assert list(_read(PassResponseTrailers(("a",))).response_trailers.header_mutation.remove_headers) == ["a"]
-    answer = _read(
-        Answer(Rendered(403, (("content-type", "application/json"),), b"{}"), "why")
-    ).immediate_response
+    answer = _read(Answer(Rendered(403, (("content-type", "application/json"),), b"{}"), "why")).immediate_response
     assert (answer.status.code, answer.body, answer.details) == (403, b"{}", "why")
 
 
