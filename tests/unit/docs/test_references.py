@@ -55,7 +55,8 @@ def test_every_test_that_is_named_is_there():
         name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)\(", text_of(path))
     }
     named = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", text_of(page))}
-    assert not named - written
+    missing = sorted(named - written)
+    assert not missing
 
 
 def test_every_metric_that_is_named_is_there():
