@@ -30,10 +30,30 @@ def _adapted(survey: Survey) -> Iterator[Cluster]:
     remedy=("Give the routed cluster upstream http_filters: ostiary.adapt, then envoy.filters.http.upstream_codec."),
 )
 def _missing(survey: Survey) -> Iterator[Hit]:
-    for cluster in survey.routed:
-        if cluster.adapt is None:
-            place = cluster.options.get("http_filters") if cluster.options else cluster.node
-            yield Hit(place, "a governed route leads to a cluster without adapt")
+    bare = {each.name: each for each in survey.routed if each.adapt is None}
+    for route in survey.routes:
+        for cluster in (bare[target.text] for target in route.targets if target.text in bare):
+            # A direct route has one attempt, at one backend; a composite may walk on to another.
+            if cluster.members or not route.direct:
+                place = cluster.options.get("http_filters") if cluster.options else cluster.node
+                yield Hit(place, "a governed route leads to a cluster without adapt")
+
+
+@rule(
+    "adapt.direct-route",
+    ERROR,
+    why="Without adapt nothing else does: the provider would get the client's authority, or our internal header.",
+    remedy=f"On a direct route set host_rewrite_literal, and {contract.ROUTE_HEADER} in request_headers_to_remove.",
+)
+def _direct_route(survey: Survey) -> Iterator[Hit]:
+    for route in survey.routes:
+        if not route.direct or not route.action:
+            continue
+        if not route.action.get("host_rewrite_literal"):
+            yield Hit(route.action.get("host_rewrite_literal"), "a direct route does not set the authority")
+        removed = route.node.get("request_headers_to_remove")
+        if contract.ROUTE_HEADER not in {name.text.lower() for name in removed.elements}:
+            yield Hit(removed, f"a direct route does not remove {contract.ROUTE_HEADER}")
 
 
 @rule(

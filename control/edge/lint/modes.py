@@ -132,6 +132,22 @@ def _route_cache(survey: Survey) -> Iterator[Hit]:
 
 
 @rule(
+    "inspect.mutation-rules",
+    ERROR,
+    why="Envoy drops or refuses the changes that these rules forbid: internal headers, credentials and paths stay.",
+    remedy="In mutation_rules set allow_envoy: true and no disallow_all, disallow_system or disallow_expression.",
+)
+def _mutation_rules(survey: Survey) -> Iterator[Hit]:
+    for each in survey.inspects:
+        rules = each.config.get("mutation_rules")
+        if not rules.get("allow_envoy").flag:
+            yield Hit(rules.get("allow_envoy"), "inspect may not remove x-envoy-* headers")
+        for name in ("disallow_all", "disallow_system", "disallow_expression"):
+            if rules.get(name).flag or rules.get(name).entries:
+                yield Hit(rules.get(name), f"{name} keeps inspect from changing headers")
+
+
+@rule(
     "inspect.grpc-timeout",
     WARNING,
     why="It reads like the longest answer allowed, but Envoy 1.40 does not end a longer stream by it.",

@@ -148,6 +148,19 @@ class Route:
         yield self.table
 
     @property
+    def chosen(self) -> str:
+        """The one value that it asks for in the header that `inspect` sets, or nothing."""
+        for header in self.node.get("match", "headers").elements:
+            if header.get("name").text.lower() == contract.ROUTE_HEADER and not header.get("invert_match").flag:
+                return header.get("string_match", "exact").text or header.get("exact_match").text
+        return ""
+
+    @property
+    def direct(self) -> bool:
+        """Whether `inspect` has prepared its only attempt, so that no `adapt` is needed."""
+        return self.chosen.startswith(contract.direct_route_of(""))
+
+    @property
     def catch_all(self) -> bool:
         """Matches every path and asks for nothing else."""
         match = self.node.get("match")

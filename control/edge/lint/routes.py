@@ -31,14 +31,6 @@ def copied_credentials(text: str) -> bool:
     return bool(asked & contract.CREDENTIAL_HEADERS)
 
 
-def _chosen(route: Route) -> bool:
-    """The route asks for one exact value of the header that `inspect` sets."""
-    for header in route.node.get("match", "headers").elements:
-        if header.get("name").text.lower() == contract.ROUTE_HEADER and not header.get("invert_match").flag:
-            return bool(header.get("string_match", "exact").text or header.get("exact_match").text)
-    return False
-
-
 def _forwards(route: Route) -> bool:
     return bool(route.action)
 
@@ -63,7 +55,7 @@ def _default_forwards(survey: Survey) -> Iterator[Hit]:
 )
 def _no_route_header(survey: Survey) -> Iterator[Hit]:
     for route in survey.routes:
-        if _forwards(route) and not route.catch_all and not _chosen(route):
+        if _forwards(route) and not route.catch_all and not route.chosen:
             yield Hit(route.node.get("match"), f"the route does not ask for one exact {contract.ROUTE_HEADER}")
 
 

@@ -4,6 +4,7 @@ from weakened import (
     ADAPT_FILTERS,
     ADAPT_SIDECAR,
     COMPOSITE,
+    DIRECT_ROUTE,
     HCM,
     HOST,
     OPTIONS,
@@ -39,8 +40,20 @@ SAME_CREDENTIAL = filter_entry(
     },
 )
 
+
+def _composite_without(changed):
+    """A second composite without upstream filters, behind a direct route."""
+    twin = dict(at(changed, COMPOSITE), name="bare", typed_extension_protocol_options={})
+    at(changed, COMPOSITE[:-1]).append(twin)
+    at(changed, (*DIRECT_ROUTE, "route"))["cluster"] = "bare"
+    return (*COMPOSITE[:-1], len(at(changed, COMPOSITE[:-1])) - 1)
+
+
 CASES = [
     Case("adapt.missing", pointing(ADAPT_FILTERS, drop((*ADAPT_FILTERS, 0)))),
+    Case("adapt.missing", _composite_without, "on a direct route to a composite"),
+    Case("adapt.direct-route", drop((*DIRECT_ROUTE, "route", "host_rewrite_literal")), "the client's authority"),
+    Case("adapt.direct-route", drop((*DIRECT_ROUTE, "request_headers_to_remove")), "our header"),
     Case("adapt.request-headers", put((*ADAPT, "processing_mode", "request_header_mode"), "SKIP")),
     Case("adapt.request-body", put((*ADAPT, "processing_mode", "request_body_mode"), "STREAMED")),
     Case("adapt.mutation-rules", drop((*ADAPT, "mutation_rules", "allow_all_routing"))),

@@ -19,6 +19,9 @@ CASES = [
     Case("inspect.mode-override", put((*INSPECT, "allow_mode_override"), True)),
     Case("inspect.route-cache", put((*INSPECT, "disable_clear_route_cache"), True)),
     Case("inspect.route-cache", put((*INSPECT, "route_cache_action"), "RETAIN"), "retained"),
+    Case("inspect.mutation-rules", drop((*INSPECT, "mutation_rules", "allow_envoy")), "without x-envoy-*"),
+    Case("inspect.mutation-rules", drop((*INSPECT, "mutation_rules")), "by default"),
+    Case("inspect.mutation-rules", put((*INSPECT, "mutation_rules", "disallow_all"), True), "nothing allowed"),
     Case("inspect.grpc-timeout", put((*INSPECT, "grpc_service", "timeout"), "300s")),
     Case("inspect.attributes", drop((*INSPECT, "response_attributes"))),
 ]

@@ -16,7 +16,7 @@ def test_the_reference_is_understood():
     assert manager.authz is not None
     assert manager.inspect is not None
     assert [each.name for each in seen.sidecars] == ["ostiary_sidecar", "ostiary_sidecar_adapt"]
-    assert {each.name for each in seen.routed} == {"oc-local", "oc-provider"}
+    assert {each.name for each in seen.routed} == {"oc-local", "oc-provider", "be-local", "be-provider"}
     assert {each.name for each in seen.backends} == {"be-local", "be-provider"}
     assert len(seen.adapts) == 2
     assert seen.governed == seen.managers
