@@ -65,14 +65,17 @@ def audit_is_exact(running: Stack) -> None:
 
     until("the last audit records", settled)
     recorded = Counter(record["request_id"] for record in running.audit())
-    twice = {request_id: count for request_id, count in recorded.items() if count > 1}
+    # What Envoy refused before authz gave it an id is recorded without one.
+    twice = {request_id: count for request_id, count in recorded.items() if request_id and count > 1}
     assert not twice, f"more than one record: {twice}"
     missing = logged(running) - set(recorded)
     assert not missing, f"exchanges without a record: {sorted(missing)[:10]} ({len(missing)})"
 
 
 def logged(running: Stack) -> set[str]:
-    return {line["request_id"] for line in running.access_log() if line.get("request_id")}
+    # Status 0 without a tenant: the client left while Envoy still gathered its body, so authz was never asked.
+    lines = (line for line in running.access_log() if line["status"] or line["tenant"])
+    return {line["request_id"] for line in lines if line["request_id"]}
 
 
 @pytest.fixture(scope="session")

@@ -214,8 +214,8 @@ def test_text_is_told_as_it_comes(client, upstream):
     """The first words are with the client before the provider has said the last ones."""
 
     async def stepwise(call: Call) -> None:
-        data = provider.stream([LONG, "the end"])
-        cut = data.find(b"the end")
+        data = provider.stream([LONG, "finally"])
+        cut = data.find(b"finally")
         cut = data.rfind(b"data:", 0, cut)
         await call.head(200, SSE)
         await call.chunk(data[:cut])
@@ -229,7 +229,7 @@ def test_text_is_told_as_it_comes(client, upstream):
         answer = conn.rest(conn.head(), until=b"harmless")
         heard.open()
         answer = conn.rest(answer)
-    assert told(answer.body) == LONG + "the end"
+    assert told(answer.body) == LONG + "finally"
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -30,9 +30,7 @@ def chat(text: str = REPLY, *, finish: str = "stop", choices: int = 1, **message
     }
 
 
-def delta(
-    content: str | None = None, *, index: int = 0, finish: str | None = None, **fields: Any
-) -> dict[str, Any]:
+def delta(content: str | None = None, *, index: int = 0, finish: str | None = None, **fields: Any) -> dict[str, Any]:
     """One chat.completion.chunk."""
     body: dict[str, Any] = dict(fields)
     if content is not None:
@@ -75,9 +73,7 @@ def tool_stream(name: str, arguments: Iterable[str]) -> bytes:
     """A stream that calls one tool, its arguments in pieces."""
     head = {"index": 0, "id": "call_1", "type": "function", "function": {"name": name, "arguments": ""}}
     events = [event(delta(role="assistant", tool_calls=[head]))]
-    events += [
-        event(delta(tool_calls=[{"index": 0, "function": {"arguments": piece}}])) for piece in arguments
-    ]
+    events += [event(delta(tool_calls=[{"index": 0, "function": {"arguments": piece}}])) for piece in arguments]
     return b"".join([*events, event(delta(finish="tool_calls")), event(usage_chunk()), b"data: [DONE]\n\n"])
 
 
@@ -114,8 +110,7 @@ async def default(call: Call) -> None:
                 "object": "list",
                 "model": MODEL,
                 "data": [
-                    {"object": "embedding", "index": i, "embedding": [0.25, -0.5, 1.0]}
-                    for i in range(len(texts))
+                    {"object": "embedding", "index": i, "embedding": [0.25, -0.5, 1.0]} for i in range(len(texts))
                 ],
                 "usage": {"prompt_tokens": 3, "total_tokens": 3},
             }

@@ -111,16 +111,12 @@ class FakeSidecar:
     async def _check(self, request: bytes, context: Any) -> bytes:
         self.noted.checks.append(ext_authz_pb2.CheckRequest.FromString(request))
         if self.plan.check is not None:
-            answer = await _misbehave(
-                self.plan.check, context, ext_authz_pb2.CheckResponse().SerializeToString()
-            )
+            answer = await _misbehave(self.plan.check, context, ext_authz_pb2.CheckResponse().SerializeToString())
             return answer or b""
         answer = ext_authz_pb2.CheckResponse()
         answer.ok_response.SetInParent()
         answer.ok_response.headers_to_remove.append("authorization")
-        answer.dynamic_metadata.update(
-            {contract.TENANT: "fake", contract.REQUEST_ID: "fake", contract.POLICY: "fake"}
-        )
+        answer.dynamic_metadata.update({contract.TENANT: "fake", contract.REQUEST_ID: "fake", contract.POLICY: "fake"})
         return answer.SerializeToString()
 
     async def _process(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:

@@ -305,12 +305,12 @@ class Stack:
     @contextlib.contextmanager
     def recorded(self, count: int = 1, timeout_s: float = 10) -> Iterator[list[dict[str, Any]]]:
         """The records that the block causes; waits for `count`, fails on more."""
-        known = {record["request_id"] for record in self.audit()}
+        since = time.time()
         found: list[dict[str, Any]] = []
         yield found
 
         def new() -> list[dict[str, Any]] | None:
-            records = [record for record in self.audit() if record["request_id"] not in known]
+            records = [record for record in self.audit() if record["started_at"] >= since]
             return records if len(records) >= count else None
 
         found += until(f"{count} audit records", new, timeout_s) or []

@@ -13,9 +13,7 @@ PACKAGES = ("authz", "control", "extproc", "gateway", "ostiary", "protos", "tool
 
 #: Text that belongs to one machine or one company. Written in pieces, so that this file keeps the rule itself.
 FOREIGN = {
-    "a path of somebody's machine": re.compile(
-        r"(?<![\w.<>{}-])/" + r"(?:work|root|home|Users|mnt|workspace)/\w"
-    ),
+    "a path of somebody's machine": re.compile(r"(?<![\w.<>{}-])/" + r"(?:work|root|home|Users|mnt|workspace)/\w"),
     "a package index option": re.compile(r"--(?:extra-)?" + r"index-url|--trusted" + r"-host"),
     "a private host": re.compile(r"https?://[\w.-]+\." + r"(?:corp|lan|intra|intranet)\b"),
     "a private address": re.compile(
@@ -97,9 +95,7 @@ def test_files_are_short_enough_to_read():
 def modules() -> list[str]:
     names = (path.relative_to(ROOT).as_posix() for path in files() if path.suffix == ".py")
     return sorted(
-        name
-        for name in names
-        if name.split("/")[0] in PACKAGES and not name.endswith(("__init__.py", "_pb2.py"))
+        name for name in names if name.split("/")[0] in PACKAGES and not name.endswith(("__init__.py", "_pb2.py"))
     )
 
 
@@ -122,9 +118,7 @@ def test_every_module_says_what_it_is():
     bare = [
         name
         for name, text in texts()
-        if name.endswith(".py")
-        and not name.endswith("_pb2.py")
-        and not text.lstrip().startswith(('"""', "#!", 'r"""'))
+        if name.endswith(".py") and not name.endswith("_pb2.py") and not text.lstrip().startswith(('"""', "#!", 'r"""'))
     ]
     assert not bare
 
@@ -164,9 +158,7 @@ def test_make_has_the_promised_targets_each_with_a_sentence(makefile):
 def test_every_target_is_phony(makefile):
     """A file called `test` or `docs` would silently switch the target off."""
     phony = set(
-        " ".join(re.findall(r"^\.PHONY:\s*((?:.*\\\n)*.*)$", makefile, re.MULTILINE))
-        .replace("\\", " ")
-        .split()
+        " ".join(re.findall(r"^\.PHONY:\s*((?:.*\\\n)*.*)$", makefile, re.MULTILINE)).replace("\\", " ").split()
     )
     described = set(re.findall(r"^([a-z-]+):[^#\n]*## \S", makefile, re.MULTILINE))
     assert described <= phony
@@ -176,9 +168,7 @@ def test_every_target_is_phony(makefile):
 @pytest.mark.parametrize("arguments", [[], ["help"]])
 def test_make_help_lists_every_target(makefile, arguments):
     """Also plain `make` shows the help: it must never start something."""
-    shown = subprocess.run(
-        ["make", "-s", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
+    shown = subprocess.run(["make", "-s", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
     for target in re.findall(r"^([a-z-]+):[^#\n]*## \S", makefile, re.MULTILINE):
         assert re.search(rf"^\s*(?:make )?{re.escape(target)}\s", plain, re.MULTILINE), target

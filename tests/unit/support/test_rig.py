@@ -79,9 +79,7 @@ def test_a_reset_and_a_hang_up_are_told_from_a_complete_answer(client, upstream)
 
     go = Gate()
     with client.open() as conn:
-        conn.send(
-            b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 19\r\n\r\n" + upstream.script(reset).encode()[:19]
-        )
+        conn.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 19\r\n\r\n" + upstream.script(reset).encode()[:19])
         answer = conn.rest(conn.head(), until=b"half")
         go.open()
         assert conn.rest(answer).broken
