@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_up(commands)
+    _add_init(commands)
     _add_serving(commands)
     _add_demo(commands)
     _add_envoy(commands)
@@ -170,6 +171,47 @@ def _up(arguments: argparse.Namespace) -> int:
             as_json=arguments.json,
         ),
     )
+
+
+_ABOUT_INIT: Final = """\
+Writes what a trial needs into one directory and starts nothing: a CA and a certificate for localhost, peppers, two
+demo keys, a policy, ostiary.yaml and envoy.yaml. docker-compose.yml starts from it.
+"""
+
+
+def _add_init(commands: "_Commands") -> None:
+    parser = _add(commands, "init", "write certificates, keys, policy and envoy.yaml for a trial", _init, _ABOUT_INIT)
+    parser.add_argument("--state", type=Path, default=Path(".ostiary"), metavar="DIR", help="where (%(default)s)")
+    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="where worker sockets will be (default: in DIR)")
+    parser.add_argument("--admin-socket", type=Path, metavar="FILE", help="Envoy's admin (default: beside them)")
+    parser.add_argument("--address", default="127.0.0.1", help="where Envoy will listen (%(default)s)")
+    parser.add_argument("--port", type=_port, default=8443, help="HTTPS port (%(default)s)")
+    parser.add_argument("--workers", type=_count, default=2, metavar="N", help="worker processes (%(default)s)")
+    parser.add_argument("--backend", default="http://127.0.0.1:8091", metavar="URL", help="provider (%(default)s)")
+    parser.add_argument("--credential-file", type=Path, metavar="FILE", help="holds the provider's key")
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from ostiary import state
+
+    os.umask(0o077)
+    here = state.create(arguments.state)
+    keys = state.write_policy(here, arguments.backend, arguments.credential_file or here.credential)
+    policy = state.write_envoy(
+        here,
+        state.Edge(
+            address=arguments.address,
+            port=arguments.port,
+            workers=arguments.workers,
+            run=arguments.run_dir or here.run,
+            admin=arguments.admin_socket or here.run / "envoy-admin.sock",
+            access_log="stdout",
+        ),
+    )
+    print(f"{here.root} is ready: policy {policy.version}, Envoy's configuration in {here.envoy}")
+    for tenant, key in keys.items():
+        print(f"  key of tenant {tenant}: {key}")
+    return 0
 
 
 _ABOUT_SERVE: Final = """\

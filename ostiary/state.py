@@ -52,7 +52,7 @@ class State:
     @property
     def peppers(self) -> Path:
         """Peppers of the key digests."""
-        return self.root / "peppers"
+        return self.root / "secrets" / "peppers"
 
     @property
     def keys(self) -> Path:
@@ -62,7 +62,7 @@ class State:
     @property
     def credential(self) -> Path:
         """What the demo model demands as its provider key."""
-        return self.root / "demo-credential"
+        return self.root / "provider" / "credential"
 
     @property
     def ca(self) -> Path:
@@ -72,7 +72,7 @@ class State:
     @property
     def envoy(self) -> Path:
         """Envoy's configuration."""
-        return self.root / "envoy.yaml"
+        return self.root / "edge" / "envoy.yaml"
 
     @property
     def audit(self) -> Path:
@@ -92,6 +92,8 @@ class Edge:
     address: str
     port: int
     workers: int
+    run: Path  # where the workers' sockets are, as Envoy sees them
+    admin: Path  # Envoy's admin socket
     access_log: str
 
 
@@ -102,7 +104,9 @@ def create(root: Path) -> State:
     root.chmod(0o700)  # also of a directory that was there before: it holds keys
     state = State(root)
     _make_run(root / "run")
-    for directory in (state.audit, state.logs, state.policy, root / "valkey"):
+    # A directory per reader, so that a container can be given its own and no other's.
+    owned = (state.policy, state.peppers.parent, state.credential.parent, state.envoy.parent)
+    for directory in (*owned, state.audit, state.logs, root / "valkey"):
         directory.mkdir(mode=0o700, exist_ok=True)
     certificate.ensure(root / "certs", dt.datetime.now(dt.UTC))
     _once(state.peppers, f"{_PEPPER}: {secrets.token_hex(reference.PEPPER_BYTES)}\n")
@@ -179,13 +183,13 @@ def write_envoy(state: State, edge: Edge) -> Policy:
     """Check the policy and write ostiary.yaml and envoy.yaml from it."""
     wanted = {
         "listener": {"address": edge.address, "port": edge.port},
-        "tls": {"cert": "certs/server.pem", "key": "certs/server.key"},
-        "workers": {"run_dir": str(state.run), "count": edge.workers},
-        "admin": {"socket": str(state.run / "envoy-admin.sock")},
+        "tls": {"cert": "../certs/server.pem", "key": "../certs/server.key"},
+        "workers": {"run_dir": str(edge.run), "count": edge.workers},
+        "admin": {"socket": str(edge.admin)},
         "access_log": {"path": edge.access_log},
-        "policy_dir": "policy",
+        "policy_dir": "../policy",
     }
-    source = state.root / "ostiary.yaml"
+    source = state.envoy.with_name("ostiary.yaml")
     _write_yaml(source, wanted)
     try:
         policy = bundle.load(state.policy)

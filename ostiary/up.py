@@ -176,7 +176,14 @@ async def _start(up: Up, here: State) -> tour.Plan:
     if url is None:
         url, credential = f"http://127.0.0.1:{await _demo(up, here)}", here.credential
     keys = state.write_policy(here, url, credential)
-    edge = Edge(address="127.0.0.1", port=port, workers=wishes.workers, access_log=str(here.logs / "access.jsonl"))
+    edge = Edge(
+        address="127.0.0.1",
+        port=port,
+        workers=wishes.workers,
+        run=here.run,
+        admin=here.run / "envoy-admin.sock",
+        access_log=str(here.logs / "access.jsonl"),
+    )
     policy = await asyncio.to_thread(state.write_envoy, here, edge)
     up.say(f"{_tick()} Policy {policy.version} checked, Envoy's configuration written")
     admin_port = reserve(0)

@@ -158,9 +158,9 @@ def test_secrets_are_the_owners_alone(tmp_path):
     state = tmp_path / "state"
     with up(state) as running:
         lines = "\n".join(running.parts.values())
-        for name in ("demo-keys", "demo-credential", "peppers", "certs/server.key"):
+        for name in ("demo-keys", "provider/credential", "secrets/peppers", "certs/server.key"):
             assert (state / name).stat().st_mode & 0o077 == 0, name
-        for secret in (*running.keys.values(), (state / "demo-credential").read_text().strip()):
+        for secret in (*running.keys.values(), (state / "provider" / "credential").read_text().strip()):
             assert secret not in lines
             assert all(secret not in file.read_text() for file in (state / "log").iterdir())
         assert state.stat().st_mode & 0o777 == 0o700
@@ -168,6 +168,7 @@ def test_secrets_are_the_owners_alone(tmp_path):
             assert listening.stat().st_mode & 0o077 == 0, listening
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["valkey-server", "demo-upstream", "ostiary.cli serve", "envoy.yaml"])
 def test_a_part_that_dies_ends_everything_with_its_log(tmp_path, part):
     with up(tmp_path / "state") as running:
@@ -179,6 +180,7 @@ def test_a_part_that_dies_ends_everything_with_its_log(tmp_path, part):
     wait_until_gone(running.parts)
 
 
+@pytest.mark.slow
 def test_sigkill_of_up_leaves_no_orphan(tmp_path):
     with up(tmp_path / "state") as running:
         running.process.kill()
@@ -186,6 +188,7 @@ def test_sigkill_of_up_leaves_no_orphan(tmp_path):
         wait_until_gone(running.parts)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_comes_back(tmp_path):
     with up(tmp_path / "state") as running:
         worker = running.part("ostiary.cli worker")
@@ -205,6 +208,7 @@ def test_a_killed_worker_comes_back(tmp_path):
     wait_until_gone(running.parts)
 
 
+@pytest.mark.slow
 def test_a_policy_is_reloaded_on_hup_and_a_broken_one_is_refused(tmp_path):
     with up(tmp_path / "state") as running:
         models = Path(running.facts["policy"]) / "models.yaml"
@@ -243,6 +247,7 @@ def test_a_taken_port_is_told_before_anything_starts(tmp_path):
     assert "Valkey" not in done.stdout
 
 
+@pytest.mark.slow
 def test_two_cannot_share_a_state_directory(tmp_path):
     with up(tmp_path / "state"):
         done = subprocess.run(
@@ -258,6 +263,7 @@ def test_two_cannot_share_a_state_directory(tmp_path):
     assert "another `ostiary up` uses" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_provider_of_ones_own_takes_the_demos_place(tmp_path):
     (tmp_path / "key").touch(0o600)
     (tmp_path / "key").write_text("sk-mine\n")
@@ -289,6 +295,7 @@ def test_a_provider_of_ones_own_takes_the_demos_place(tmp_path):
         provider.wait(END_S)
 
 
+@pytest.mark.slow
 def test_a_state_directory_with_a_long_path_works(tmp_path):
     deep = tmp_path / ("d" * 60) / ("e" * 60)
     deep.mkdir(parents=True)

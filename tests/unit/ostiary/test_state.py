@@ -18,7 +18,8 @@ with warnings.catch_warnings():
     from ostiary.state import Edge
 
 URL = "http://127.0.0.1:9"
-EDGE = Edge(address="127.0.0.1", port=8443, workers=2, access_log="stdout")
+RUN = Path("/run/ostiary")
+EDGE = Edge(address="127.0.0.1", port=8443, workers=2, run=RUN, admin=RUN / "a.sock", access_log="stdout")
 
 
 @pytest.fixture
@@ -66,10 +67,10 @@ def test_lost_demo_keys_are_made_anew(here):
 
 
 def test_mangled_peppers_are_told_without_their_text(here):
-    here.peppers.write_text("v1: 00secret\n")
+    here.peppers.write_text("v1: 00hidden\n")
     with pytest.raises(Problem) as failure:
         state.write_policy(here, URL, here.credential)
-    assert "secret" not in str(failure.value)
+    assert "hidden" not in str(failure.value)
 
 
 def test_envoys_configuration_names_every_socket_and_no_secret(here):
