@@ -33,7 +33,6 @@ _FIELDS: Final = {
     # `adapt` has rewritten path and authority for the provider by the time the line is written.
     "path": _inspect(contract.FRONT_PATH),
     "last_path": "%PATH(NQ:PATH):256%",
-    "server_name": "%REQUESTED_SERVER_NAME%",
     "user_agent": "%REQ(USER-AGENT):128%",
     "status": "%RESPONSE_CODE%",
     "details": "%RESPONSE_CODE_DETAILS%",

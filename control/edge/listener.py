@@ -42,7 +42,7 @@ _KIB: Final = 1024
 #: What one connection may hold in each direction before it is paused. Bodies are larger: the `buffer`
 #: filter and the route's request_body_buffer_limit raise the limit for requests only, so that a slow reader
 #: cannot pin 20 MiB.
-CONNECTION_BUFFER: Final = 1024 * _KIB
+CONNECTION_BUFFER: Final = 256 * _KIB
 #: A client's window per stream and per connection: Envoy's own advice for edges ("best practices, edge").
 STREAM_WINDOW: Final = 64 * _KIB
 CONNECTION_WINDOW: Final = 1024 * _KIB

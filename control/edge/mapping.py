@@ -134,24 +134,15 @@ class Fields:
             return None
         written = self._scalar(name, node).replace("_", "")
         # isascii: int() would take other scripts' digits, which nobody reads as the number they are.
-        if (
-            written.isascii()
-            and written.isdigit()
-            and len(written) <= _DIGITS_MAX
-            and least <= int(written) <= most
-        ):
+        if written.isascii() and written.isdigit() and len(written) <= _DIGITS_MAX and least <= int(written) <= most:
             return int(written)
-        self._reader.check(
-            self.where(name), False, f"{self._named(name)} must be a whole number, {least} to {most}"
-        )
+        self._reader.check(self.where(name), False, f"{self._named(name)} must be a whole number, {least} to {most}")
         return None
 
     def refuse_unknown(self) -> None:
         """Note every key that was never asked for."""
         for name in self._nodes:
-            self._reader.check(
-                self.where(name), name in self._asked, f"{self._named(name)} is not a known key"
-            )
+            self._reader.check(self.where(name), name in self._asked, f"{self._named(name)} is not a known key")
 
     def _take(self, name: str, *, required: bool) -> yaml.Node | None:
         self._asked.add(name)

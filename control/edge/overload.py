@@ -30,9 +30,7 @@ def manager(spec: EdgeSpec) -> OverloadManager:
     return OverloadManager(
         # Allocation at full load is some 100 MiB/s: a quarter second is 25 MiB of overshoot.
         refresh_interval=typed.milliseconds(250),
-        buffer_factory_config=BufferFactoryConfig(
-            minimum_account_to_track_power_of_two=_HEAVY_STREAM_POWER_OF_TWO
-        ),
+        buffer_factory_config=BufferFactoryConfig(minimum_account_to_track_power_of_two=_HEAVY_STREAM_POWER_OF_TWO),
         resource_monitors=[
             ResourceMonitor(
                 name=_HEAP,

@@ -72,12 +72,8 @@ _TABLE: Final = (
     ),
     Mapping("response.code == 404", Kind.ROUTE_UNKNOWN, "This host or path is not served here."),
     Mapping("response.code == 408", Kind.REQUEST_TIMEOUT, "The request did not arrive in time."),
-    Mapping(
-        "response.code == 413", Kind.BODY_TOO_LARGE, "The request body is larger than the gateway accepts."
-    ),
-    Mapping(
-        "response.code == 429", Kind.RATE_LIMITED, "Too many requests are at the gateway's door. Slow down."
-    ),
+    Mapping("response.code == 413", Kind.BODY_TOO_LARGE, "The request body is larger than the gateway accepts."),
+    Mapping("response.code == 429", Kind.RATE_LIMITED, "Too many requests are at the gateway's door. Slow down."),
     Mapping(
         "response.code in [403, 426]",
         Kind.UPGRADE_REFUSED,
@@ -89,13 +85,9 @@ _TABLE: Final = (
         "The request line or a header is malformed, too large or not allowed.",
     ),
     Mapping("response.code == 502", Kind.BACKEND_ANSWER_INVALID, "The backend broke the HTTP protocol."),
-    Mapping(
-        "response.code == 503", Kind.BACKEND_UNAVAILABLE, "The backend cannot be reached. Try again shortly."
-    ),
+    Mapping("response.code == 503", Kind.BACKEND_UNAVAILABLE, "The backend cannot be reached. Try again shortly."),
     Mapping("response.code == 504", Kind.BACKEND_TIMEOUT, "The backend did not answer in time."),
-    Mapping(
-        "response.code >= 500", Kind.INTERNAL, "The gateway met an internal error and refused the exchange."
-    ),
+    Mapping("response.code >= 500", Kind.INTERNAL, "The gateway met an internal error and refused the exchange."),
 )
 
 

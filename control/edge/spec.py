@@ -41,13 +41,9 @@ class Tls:
 class Door:
     """Requests per second that reach authz at all, per Envoy process. The tenants' own rates are policy."""
 
-    requests_per_s: int = (
-        4000  # a Check costs a worker about 0.3 ms: what one core could answer, with room to spare
-    )
+    requests_per_s: int = 4000  # a Check costs a worker about 0.3 ms: what one core could answer, with room to spare
     burst: int = 4000  # one second's worth: a reconnecting fleet is not an attack
-    address_requests_per_s: int = (
-        2000  # one client address may use half of the door, so it cannot close it alone
-    )
+    address_requests_per_s: int = 2000  # one client address may use half of the door, so it cannot close it alone
     address_burst: int = 2000
 
 
@@ -86,9 +82,7 @@ class EdgeSpec:
     workers: int = 1
     access_log: str = "stdout"  # or a file path
     hosts: tuple[str, ...] = ("*",)  # authorities that are served; anything else is 404
-    xff_trusted_hops: int = (
-        0  # proxies in front whose x-forwarded-for is believed; 0: none, the peer is the client
-    )
+    xff_trusted_hops: int = 0  # proxies in front whose x-forwarded-for is believed; 0: none, the peer is the client
     body_bytes: int | None = None  # smaller than the policy's limit if set; None: the policy's
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"  # roots for backends that name none (Debian's bundle)
     door: Door = field(default_factory=Door)
@@ -100,10 +94,7 @@ class EdgeSpec:
             raise ValueError("tls.client_certificates needs tls.client_ca")
         if not 1 <= self.workers <= WORKERS_MAX:
             raise ValueError(f"workers.count must be 1 to {WORKERS_MAX}")
-        if (
-            self.door.burst < self.door.requests_per_s
-            or self.door.address_burst < self.door.address_requests_per_s
-        ):
+        if self.door.burst < self.door.requests_per_s or self.door.address_burst < self.door.address_requests_per_s:
             raise ValueError("a burst of the door must be at least one second's requests")
         for path in (*self.worker_sockets, self.admin_socket):
             if len(path.encode()) > SOCKET_PATH_BYTES:
@@ -176,9 +167,7 @@ def _tls(reader: MappingReader, top: Fields, located: Callable[[str], str]) -> T
     tls = top.mapping("tls")
     wanted = tls.text("client_certificates", ClientCertificates.OFF.value)
     known = wanted in set(ClientCertificates)
-    reader.check(
-        tls.where("client_certificates"), known, "client_certificates must be off, optional or required"
-    )
+    reader.check(tls.where("client_certificates"), known, "client_certificates must be off, optional or required")
     client_ca = tls.text("client_ca", "")
     mode = ClientCertificates(wanted) if known else ClientCertificates.OFF
     reader.check(
@@ -199,9 +188,7 @@ def _door(fields: Fields) -> Door:
     return Door(
         requests_per_s=fields.integer("requests_per_s", default.requests_per_s, 1, 1_000_000),
         burst=fields.integer("burst", default.burst, 1, 1_000_000),
-        address_requests_per_s=fields.integer(
-            "address_requests_per_s", default.address_requests_per_s, 1, 1_000_000
-        ),
+        address_requests_per_s=fields.integer("address_requests_per_s", default.address_requests_per_s, 1, 1_000_000),
         address_burst=fields.integer("address_burst", default.address_burst, 1, 1_000_000),
     )
 
