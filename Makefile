@@ -67,11 +67,11 @@ fuzz: setup ## Fuzz targets, a while each (ARGS="--seconds 600")
 
 .PHONY: bench
 bench: setup ## Bare Envoy, the floor and Ostiary, in one run
-	$(BIN)/python -m bench.gateway_bench $(ARGS)
+	$(BIN)/python bench/gateway_bench.py $(ARGS)
 
 .PHONY: bench-peers
 bench-peers: setup ## The same with LiteLLM and Portkey
-	$(BIN)/python -m bench.gateway_bench --peers $(ARGS)
+	$(BIN)/python bench/gateway_bench.py --peers $(ARGS)
 
 .PHONY: fmt-check
 fmt-check: setup ## Is the code formatted?

@@ -39,7 +39,9 @@ def run(settings: Settings) -> int:
 def prepare(settings: Settings) -> None:
     """Make the directories that workers share, and clear metric files of processes that are long gone."""
     for directory, mode in ((settings.run_dir, 0o750), (settings.metrics_dir, 0o700), (settings.audit_dir, 0o700)):
-        directory.mkdir(mode=mode, parents=True, exist_ok=True)
+        if not directory.exists():
+            directory.mkdir(parents=True)
+            directory.chmod(mode)  # the umask would take the group's right to enter, which another Envoy user needs
     for stale in settings.metrics_dir.glob("*.db"):
         stale.unlink(missing_ok=True)
 

@@ -187,7 +187,6 @@ async def _run(settings: Settings) -> int:
 async def _listen(worker: Worker) -> int:
     """Start the server and show its socket under the final name, complete. Returns the socket's inode."""
     path = worker.settings.socket
-    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     socketfile.clear(path)
     # gRPC removes the name that it bound when the server goes away: a name of its own, so that a successor's stays.
     bound = path.with_name(f"w{worker.settings.worker_index}.new")

@@ -62,6 +62,15 @@ async def status(client, path, wanted):
     return answer.text
 
 
+def test_the_run_directory_lets_the_group_in_whatever_the_umask(settings):
+    before = os.umask(0o077)
+    try:
+        serve.prepare(settings)
+    finally:
+        os.umask(before)
+    assert settings.run_dir.stat().st_mode & 0o777 == 0o750
+
+
 def test_directories_are_private_and_old_metric_files_go(settings):
     settings.metrics_dir.mkdir(parents=True)
     (settings.metrics_dir / "counter_1.db").touch()

@@ -73,7 +73,8 @@ def settings(tmp_path):
     peppers = tmp_path / "peppers"
     peppers.touch(0o600)
     peppers.write_text("v1: " + "ab" * 32 + "\n")
-    (tmp_path / "metrics").mkdir()
+    for name in ("metrics", "run"):
+        (tmp_path / name).mkdir()
     return Settings(
         policy_dir=policy,
         peppers_file=peppers,
@@ -110,7 +111,6 @@ async def served(settings, process):
 
 
 async def test_it_serves_on_its_socket_and_ends_when_asked(settings):
-    settings.run_dir.mkdir()
     with socket.socket(socket.AF_UNIX) as crashed:  # what a killed predecessor leaves behind
         crashed.bind(str(settings.socket))
     async with worker(settings) as process:
@@ -147,7 +147,6 @@ async def test_it_does_not_start_on_a_broken_base(settings, damage, told):
     elif damage == "peppers":
         settings.peppers_file.write_text("v1: 0\n")
     else:
-        settings.run_dir.mkdir()
         settings.socket.write_text("")
     async with worker(settings) as process:
         _, log = await asyncio.wait_for(process.communicate(), 60)
