@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from extproc.detectors.catalogue import RULES
-from extproc.guardrails.scanner import Scanner
+from extproc.guardrails.scanner import HITS_MAX, Scanner
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "detectors.md").read_text(encoding="utf-8")
 SCANNER = Scanner(RULES)
@@ -41,3 +41,7 @@ def test_every_pii_rule_has_examples_of_both_kinds():
 
 def test_every_rule_has_a_section_and_no_section_is_left_over():
     assert re.findall(r"^### `([a-z_.0-9]+)`$", PAGE, re.MULTILINE) == [rule.id for rule in RULES]
+
+
+def test_the_bound_on_places_is_the_one_that_is_told():
+    assert f"more than {HITS_MAX:,} places" in PAGE
