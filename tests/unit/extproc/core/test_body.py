@@ -1,3 +1,5 @@
+"""Request JSON comes back as it was sent, or is refused with a kind, a place and no quote."""
+
 import json
 import traceback
 

@@ -1,3 +1,5 @@
+"""JSON source is judged as its decoded text and released as it was written, however it is cut."""
+
 import json
 
 import guarded

@@ -1,3 +1,5 @@
+"""The streaming invariant, what regions and blocks do to a text, and how far a tail swallows."""
+
 import guarded
 import pytest
 from hypothesis import given, settings

@@ -1,3 +1,5 @@
+"""Events are those of the standard for every cut of the stream, and no byte of it is lost."""
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

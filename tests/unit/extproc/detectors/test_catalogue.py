@@ -1,3 +1,5 @@
+"""The rules as a set: ids, placeholders, the stated window, and everyday text that passes."""
+
 import re
 
 import guarded

@@ -1,3 +1,5 @@
+"""Tokens of each issuer go whole and look-alikes stay."""
+
 import guarded
 import pytest
 

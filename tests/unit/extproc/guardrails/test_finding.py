@@ -1,3 +1,5 @@
+"""A finding is a span and a rule; it cannot carry text into a log."""
+
 import dataclasses
 
 import pytest

@@ -1,3 +1,5 @@
+"""What each action and mode does to a text, and what the audit is told about it."""
+
 import guarded
 import pytest
 

@@ -1,3 +1,5 @@
+"""What a rule must promise so that hold-back and JSON source can rely on it."""
+
 import re
 
 import guarded

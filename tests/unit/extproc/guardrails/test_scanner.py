@@ -1,3 +1,5 @@
+"""Findings are local and decided ones stay: the two properties on which streaming rests."""
+
 import guarded
 import pytest
 from hypothesis import given, settings
@@ -46,6 +48,17 @@ def test_findings_keep_to_the_shapes_of_their_rules(text, scanner):
             set(span) <= set(shape.alphabet) and span[0] in shape.opens and len(span) <= shape.limit_chars
             for shape in shapes
         )
+
+
+@EXAMPLES
+@given(st.lists(guarded.texts, min_size=1, max_size=4))
+def test_texts_joined_by_a_control_character_hide_nothing_from_each_other(parts):
+    joined = SCANNER.scan("\x1f".join(parts))
+    offset, apart = 0, []
+    for part in parts:
+        apart += [Finding(f.rule, f.start + offset, f.end + offset) for f in SCANNER.scan(part)]
+        offset += len(part) + 1
+    assert list(joined) == apart
 
 
 @EXAMPLES

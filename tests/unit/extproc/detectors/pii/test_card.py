@@ -1,3 +1,5 @@
+"""Card numbers of every issuer in every print, and the numbers that are none."""
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Addresses as people write them, and what only has an at sign."""
+
 import pytest
 
 from extproc.detectors.pii.email import EMAIL

@@ -1,3 +1,5 @@
+"""Accounts of every country, compact and printed, and the codes that are none."""
+
 import pytest
 
 from extproc.detectors.pii.iban import IBAN, LENGTHS, checks

@@ -1,3 +1,5 @@
+"""Addresses that tell something about somebody, and versions, times and code that do not."""
+
 from ipaddress import AddressValueError, IPv4Address
 
 import pytest
