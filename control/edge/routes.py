@@ -47,9 +47,10 @@ def table(spec: EdgeSpec, policy: Policy, body_bytes: int) -> RouteConfiguration
             VirtualHost(
                 name="ostiary",
                 domains=list(spec.hosts),
-                # Replay buffer of a retry: a larger body is not retried. Set here and not on the connection, whose
-                # limit also bounds what a slow reader can pin.
-                request_body_buffer_limit=body_bytes,
+                # Replay buffer of a retry: a larger body is not retried. Twice the limit, because the body that
+                # arrived and the one that `inspect` put in its place lie side by side for a moment. Set here
+                # and not on the connection, whose limit also bounds what a slow reader can pin.
+                request_body_buffer_limit=2 * body_bytes,
                 routes=[
                     *(_backend(contract.route_of(b), contract.route_of(b), policy.limits) for b in names),
                     *(_direct(policy.backends[b], policy.limits) for b in names),
