@@ -38,6 +38,14 @@ class Meters(Protocol):
         """Count one finished exchange."""
         ...
 
+    def local_reply(self, details: str) -> None:
+        """Count an answer that Envoy gave itself, before any exchange began."""
+        ...
+
+    def inflight(self, change: int) -> None:
+        """An exchange began (+1) or ended (-1)."""
+        ...
+
 
 class Processor:
     """Serves `envoy.service.ext_proc.v3.ExternalProcessor/Process` for both filters."""
@@ -63,13 +71,12 @@ class Processor:
                 case "adapt":
                     await self._adapt(context)
                 case _:
-                    await context.abort(
-                        grpc.StatusCode.INVALID_ARGUMENT, f"{FILTER_KEY} must be inspect or adapt"
-                    )
+                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{FILTER_KEY} must be inspect or adapt")
         finally:
             self.open_streams -= 1
 
     async def _inspect(self, context: Any) -> None:
+        self._meters.inflight(1)
         exchange = Exchange(self._book, self._clock)
         outbox = _Outbox(context, self._put)
         watch = _Watch(exchange, outbox, self._clock, self._limits)
@@ -84,6 +91,7 @@ class Processor:
         finally:
             # Runs on every way out, also CancelledError: the record never depends on how the RPC ended.
             watch.stop()
+            self._meters.inflight(-1)
             finished = exchange.finished
             for command in exchange.receive(Gone()):
                 if isinstance(command, Put):
@@ -105,9 +113,7 @@ class Processor:
         try:
             attempt = wire.decode_attempt(raw)
             policy = self._book.policy(attempt.told.get(contract.POLICY, ""))
-            return wire.encode_attempt(
-                prepare(attempt.headers, attempt.backend, attempt.told, policy, self._book)
-            )
+            return wire.encode_attempt(prepare(attempt.headers, attempt.backend, attempt.told, policy, self._book))
         except GatewayError as error:
             refusal = error
         except Exception as error:  # noqa: BLE001 - nobody knows what it is, so it must refuse
@@ -118,7 +124,10 @@ class Processor:
 
     def _put(self, record: Record) -> None:
         """Hand over the record. A full queue is not silent: authz refuses new exchanges until it drains."""
-        self._meters.exchange(record)
+        if record.path:  # a local reply met no request head
+            self._meters.exchange(record)
+        else:
+            self._meters.local_reply(record.reason)
         if not self._offer(record):
             _log.error("audit_record_refused", request_id=record.request_id)
 

@@ -209,7 +209,8 @@ def immediate(rendered: Rendered, details: str) -> bytes:
     message = pb.ProcessingResponse()
     answer = message.immediate_response
     answer.status.code = cast("Any", rendered.status)
-    for name, value in rendered.headers:
+    # An answer of ours to a reply that Envoy was already making meets no other filter that would add these.
+    for name, value in (*rendered.headers, *contract.SECURITY_HEADERS, contract.NO_STORE):
         _put(answer.headers, name, value)
     answer.body = rendered.body
     answer.details = details

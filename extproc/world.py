@@ -60,13 +60,17 @@ class Book:
         return None if secret is None else described.credential.prefix + secret.reveal()
 
     def warm(self, policy: Policy) -> None:
-        """Compile guards and read credentials before the first request needs them, and forget what failed before."""
-        self._secrets = {key: secret for key, secret in self._secrets.items() if secret is not None}
+        """Compile guards and read credentials before the first request needs them.
+
+        Called for every policy that is activated, also for the same one again: that is how a rotated credential
+        is taken up. One that cannot be read any more keeps its last value, so that a slip costs no traffic.
+        """
         for tenant in policy.tenants.values():
             self.guard(policy, tenant, "request")
             self.guard(policy, tenant, "response")
         for backend in policy.backends:
-            self.value(policy, backend)
+            key = (policy.version, backend)
+            self._secrets[key] = _read(policy, backend) or self._secrets.get(key)
 
 
 def _read(policy: Policy, backend: str) -> Secret | None:
@@ -76,5 +80,5 @@ def _read(policy: Policy, backend: str) -> Secret | None:
     try:
         return read_secret(Path(credential.file), Path(policy.credential_dir))
     except SecretError as error:
-        _log.error("credential_unreadable", backend=backend, reason=type(error).__name__)
+        _log.error("credential_unreadable", backend=backend, reason=str(error))  # names file and remedy only
         return None

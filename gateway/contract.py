@@ -68,6 +68,17 @@ UPSTREAM_RESPONSE_HEADERS: Final = frozenset(
     },
 )
 
+#: What every response carries, whoever made it: (name, value). One year of HSTS is the least that preload lists
+#: accept; answers hold prompts, so no shared cache may keep them; nothing that we answer is a page, so no script,
+#: frame or form may come of it.
+SECURITY_HEADERS: Final = (
+    ("strict-transport-security", "max-age=31536000; includeSubDomains"),
+    ("x-content-type-options", "nosniff"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("referrer-policy", "no-referrer"),
+)
+NO_STORE: Final = ("cache-control", "no-store")  # unless an answer already says otherwise
+
 #: Envoy sends host metadata to `adapt` under this attribute, as a text-format protobuf string (design: Routing).
 ATTR_HOST_METADATA: Final = "xds.upstream_host_metadata"
 ATTR_CODE_DETAILS: Final = "response.code_details"

@@ -43,8 +43,6 @@ from gateway import contract
 #: gRPC initial metadata by which a worker knows which of the two ext_proc filters opened the stream.
 FILTER_HEADER: Final = "x-ostiary-filter"
 
-#: One year, the least that browsers' preload lists accept; API clients ignore it, consoles do not.
-_HSTS: Final = "max-age=31536000; includeSubDomains"
 #: Client addresses whose buckets are remembered (LRU). 10,000 addresses cost about 1 MiB.
 _ADDRESSES: Final = 10_000
 #: The largest JSON body authz sends with a denial is below 1 KiB; more than this is not ours.
@@ -97,15 +95,8 @@ def _filter(name: str, config: Any) -> HttpFilter:
 
 def security_headers() -> list[HeaderValueOption]:
     """What every response carries, whoever made it."""
-    return [
-        header("strict-transport-security", _HSTS),
-        header("x-content-type-options", "nosniff"),
-        # Answers hold prompts and completions; no shared cache may keep them unless we said so.
-        header("cache-control", "no-store", Append.ADD_IF_ABSENT),
-        # Nothing we answer is a page: no script, frame or form may come of it.
-        header("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
-        header("referrer-policy", "no-referrer"),
-    ]
+    always = [header(name, value) for name, value in contract.SECURITY_HEADERS]
+    return [*always, header(*contract.NO_STORE, Append.ADD_IF_ABSENT)]
 
 
 def _response_headers() -> HeaderMutationFilter:

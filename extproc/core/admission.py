@@ -76,9 +76,7 @@ def unknown_model() -> GatewayError:
     )
 
 
-def admit(
-    raw: bytes, tree: dict[str, Any], opened: Opened, door: Door, guard: Guard, tally: Tally
-) -> Admitted:
+def admit(raw: bytes, tree: dict[str, Any], opened: Opened, door: Door, guard: Guard, tally: Tally) -> Admitted:
     """Lay the guard over the request and write the bytes that go upstream."""
     laid = lay(tree, guard, tally)
     if laid.blocked is not None:

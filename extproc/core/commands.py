@@ -66,6 +66,4 @@ class Put:
     record: Record
 
 
-Command = (
-    PassRequestHead | PassRequestBody | PassResponseHead | SendBody | PassResponseTrailers | Answer | Put
-)
+Command = PassRequestHead | PassRequestBody | PassResponseHead | SendBody | PassResponseTrailers | Answer | Put

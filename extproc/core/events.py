@@ -67,13 +67,4 @@ class Gone:
     """The RPC ended: the client left, Envoy gave up, or all is said. Only the exchange knows which."""
 
 
-Event = (
-    RequestHead
-    | RequestBody
-    | RequestTrailers
-    | ResponseHead
-    | ResponseChunk
-    | ResponseTrailers
-    | Expired
-    | Gone
-)
+Event = RequestHead | RequestBody | RequestTrailers | ResponseHead | ResponseChunk | ResponseTrailers | Expired | Gone

@@ -261,6 +261,12 @@ class Exchange:
 
     def _refuse(self, error: GatewayError) -> tuple[Command, ...]:
         if self.state in {State.COLLECT, State.STREAM}:
+            if error.kind is Kind.JSON_TOO_COMPLEX:  # a 400 would blame the caller for the model's answer
+                error = GatewayError(
+                    Kind.BACKEND_ANSWER_INVALID,
+                    "The model's answer was too complex to be inspected and was withheld.",
+                    cause="too complex",
+                )
             return self._cut(error, b"")
         self._journal.code, self._journal.reason = error.kind.value, error.cause[:_REASON_CHARS]
         if self.state is State.LOCAL:
@@ -320,6 +326,7 @@ _ROUTER_WORDS: Final = {
     Kind.BACKEND_UNAVAILABLE: "The model is not reachable at the moment.",
     Kind.BACKEND_TIMEOUT: "The model did not answer in time.",
     Kind.INTERNAL: "The gateway could not finish the exchange.",
+    Kind.POLICY_UNAVAILABLE: "The gateway is changing its policy. Try again in a moment.",
 }
 
 

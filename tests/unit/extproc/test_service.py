@@ -73,8 +73,16 @@ class Counted:
     def __init__(self):
         self.records = []
 
+        self.open, self.replies = 0, []
+
     def exchange(self, record):
         self.records.append(record)
+
+    def local_reply(self, details):
+        self.replies.append(details)
+
+    def inflight(self, change):
+        self.open += change
 
 
 def processor(offer=None, limits=None, world=None):
@@ -180,3 +188,14 @@ async def test_a_full_audit_queue_does_not_break_the_exchange_that_is_running():
     context = FakeContext([*PHASES[-1], reply_message(b"data: [DONE]\n\n", end=True)])
     await made.process(None, context)
     assert context.aborted is None
+
+
+async def test_the_gauge_of_open_exchanges_returns_to_zero_and_local_replies_are_counted_apart():
+    meters = Counted()
+    made = Processor(book=FakeWorld(), offer=lambda record: True, clock=FakeClock(), meters=meters, limits=Limits())
+    local = reply_head(kind="application/json", status="429", details="request_rate_limited")
+    await made.process(None, FakeContext([local, reply_message(b"{}", end=True)]))
+    await made.process(None, FakeContext([*PHASES[-1], reply_message(b"data: [DONE]\n\n", end=True)]))
+    assert meters.open == 0
+    assert meters.replies == ["request_rate_limited"]
+    assert len(meters.records) == 1

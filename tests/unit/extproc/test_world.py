@@ -1,0 +1,59 @@
+"""What exchanges look up: credentials by reference, taken up anew on reload, never lost by a slip."""
+
+from dataclasses import replace
+
+import pytest
+from worlds import policy
+
+from extproc.world import Book
+from gateway.policy.store import PolicyStore
+
+
+@pytest.fixture
+def held(tmp_path):
+    key = tmp_path / "demo.key"
+    key.write_text("first-key\n")
+    key.chmod(0o600)
+    return replace(policy(), credential_dir=str(tmp_path))
+
+
+def test_a_credential_is_read_with_its_prefix_and_a_rotated_one_is_taken_up_on_reload(held, tmp_path):
+    book = Book(PolicyStore(held))
+    book.warm(held)
+    assert book.value(held, "demo") == "Bearer first-key"
+    (tmp_path / "demo.key").write_text("second-key\n")
+    assert book.value(held, "demo") == "Bearer first-key"
+    book.warm(held)
+    assert book.value(held, "demo") == "Bearer second-key"
+
+
+def test_a_credential_that_cannot_be_read_any_more_keeps_its_last_value(held, tmp_path):
+    book = Book(PolicyStore(held))
+    book.warm(held)
+    (tmp_path / "demo.key").unlink()
+    book.warm(held)
+    assert book.value(held, "demo") == "Bearer first-key"
+
+
+def test_a_backend_without_readable_credential_is_not_ready(held, tmp_path):
+    (tmp_path / "demo.key").chmod(0o644)
+    book = Book(PolicyStore(held))
+    book.warm(held)
+    assert not book.ready(held, "demo")
+    assert not book.ready(held, "unknown")
+    open_backend = replace(held.backends["demo"], credential=None)
+    free = replace(held, backends={"demo": open_backend})
+    assert book.ready(free, "demo")
+
+
+def test_a_policy_is_found_by_its_version_only(held):
+    book = Book(PolicyStore(held))
+    assert book.policy("p-test") is held
+    assert book.policy("p-other") is None
+
+
+def test_guards_are_compiled_once_for_each_tenant_and_direction(held):
+    book = Book(PolicyStore(held))
+    tenant = held.tenants["acme"]
+    assert book.guard(held, tenant, "request") is book.guard(held, tenant, "request")
+    assert book.guard(held, tenant, "request") is not book.guard(held, tenant, "response")
