@@ -60,7 +60,7 @@ class Node:
 
     def get(self, *path: str | int) -> "Node":
         """The node at `path`, or a false one at the position of the deepest ancestor that exists."""
-        here = self
+        here: Node = self
         for step in path:
             found = here._child(step)
             if found is None:
@@ -77,7 +77,7 @@ class Node:
 
     def walk(self) -> Iterator["Node"]:
         """This node and all below it, parents first."""
-        todo = [self]
+        todo: list[Node] = [self]
         while todo:
             here = todo.pop()
             yield here

@@ -1,3 +1,5 @@
+"""Rules about the identity guard, each against one edit of the reference."""
+
 import pytest
 from weakened import (
     AUTHZ,

@@ -1,3 +1,5 @@
+"""Rules about filter chains and ways around them, each against one edit of the reference."""
+
 import pytest
 from weakened import (
     AUTHZ_FILTER,

@@ -1,3 +1,5 @@
+"""Rules about clusters, each against one edit of the reference."""
+
 import pytest
 from weakened import OPTIONS, PROVIDER, SIDECAR, Case, at, check, cluster, drop, pointing, problems_after, put, rules_of
 

@@ -1,3 +1,5 @@
+"""Rules about the HTTP manager, each against one edit of the reference."""
+
 import pytest
 from weakened import HCM, LISTENER, Case, append, check, drop, pointing, problems_after, put, rules_of, typed
 

@@ -1,4 +1,7 @@
+"""The linter as a whole: silent on what we render, one clear problem for bad input, never an exception."""
+
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,10 +14,16 @@ from control.edge.lint.rule import Severity
 from control.edge.render import render
 from control.edge.spec import ClientCertificates
 
+COMMITTED = Path(__file__).resolve().parents[5] / "envoy" / "envoy.yaml"
+
 
 @pytest.mark.parametrize("asked", ClientCertificates)
 def test_nothing_is_said_of_what_we_render(asked):
     assert lint(render(spec(client_certificates=asked), policy())) == []
+
+
+def test_nothing_is_said_of_the_committed_reference():
+    assert lint(COMMITTED.read_text(encoding="utf-8")) == []
 
 
 def test_json_is_judged_like_yaml():

@@ -1,3 +1,5 @@
+"""Rules about limits before authz, each against one edit of the reference."""
+
 import pytest
 from weakened import (
     FILTERS,

@@ -1,3 +1,5 @@
+"""Rules about the modes of inspect, each against one edit of the reference."""
+
 import pytest
 from weakened import FILTERS, INSPECT, INSPECT_FILTER, Case, check, drop, pointing, problems_after, put, rules_of
 

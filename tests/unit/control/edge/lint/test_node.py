@@ -1,3 +1,5 @@
+"""The reader: positions, spellings, aliases, and every kind of text that it must refuse."""
+
 import contextlib
 import json
 

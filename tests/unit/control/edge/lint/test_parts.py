@@ -1,3 +1,5 @@
+"""Wrappers, chains and filters of a bootstrap."""
+
 from weakened import dump, tree
 
 from control.edge.lint.node import read

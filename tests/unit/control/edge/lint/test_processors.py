@@ -1,3 +1,5 @@
+"""Rules about both processors and all guards, each against one edit of the reference."""
+
 import pytest
 from weakened import (
     ADAPT,

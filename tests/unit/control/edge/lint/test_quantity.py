@@ -1,3 +1,5 @@
+"""Durations, numbers, fractions and enum values in every spelling that Envoy takes."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Rules about route tables, each against one edit of the reference."""
+
 import pytest
 from weakened import (
     CLUSTERS,

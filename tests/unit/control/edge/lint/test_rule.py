@@ -1,3 +1,5 @@
+"""What every rule must have."""
+
 import re
 
 from control.edge.lint.rule import ERROR, Rule, rule

@@ -1,3 +1,5 @@
+"""Which parts of a bootstrap are ours, and which are governed."""
+
 from weakened import dump, text, tree
 
 from control.edge.lint.node import read

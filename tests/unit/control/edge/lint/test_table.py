@@ -1,3 +1,5 @@
+"""The table of rules, and the page that is generated from it."""
+
 from pathlib import Path
 
 from control.edge.lint.table import INPUT, RULES, as_markdown

@@ -1,3 +1,5 @@
+"""Rules about TLS, each against one edit of the reference."""
+
 import pytest
 from weakened import (
     CHAIN,
