@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
-from grpc import aio
+import grpc.aio
 
 from gateway import contract
 from protos import wire_pb2
@@ -31,7 +31,7 @@ class Health:
     def __init__(self) -> None:
         self.serving = False
 
-    async def check(self, request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
+    async def check(self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         """grpc.health.v1.Health/Check."""
         if wire_pb2.HealthCheckRequest.FromString(request).service not in _KNOWN:
             await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
@@ -44,9 +44,9 @@ async def ask(socket: Path, within_s: float) -> str:
     # A channel of its own per question: a kept one would wait in its own backoff after a worker's restart.
     options: list[tuple[str, Any]] = [("grpc.use_local_subchannel_pool", 1)]
     try:
-        async with aio.insecure_channel(f"unix:{socket}", options=options) as channel:
+        async with grpc.aio.insecure_channel(f"unix:{socket}", options=options) as channel:
             answer = await channel.unary_unary(METHOD, None, None)(request, timeout=within_s)
-    except aio.AioRpcError as failure:
+    except grpc.aio.AioRpcError as failure:
         return failure.code().name
     status = wire_pb2.HealthCheckResponse.FromString(answer).status
     return "" if status == wire_pb2.HealthCheckResponse.SERVING else "NOT_SERVING"

@@ -49,8 +49,12 @@ async def valkey_version(socket: Path) -> str:
         info = (await reader.readexactly(int(size[1:]))).decode()
     finally:
         writer.close()
-    fields = dict(line.partition(":")[::2] for line in info.splitlines())
-    return fields.get("valkey_version") or fields.get("redis_version", "")
+    version = ""
+    for line in info.splitlines():
+        name, _, value = line.partition(":")
+        if name == "valkey_version" or (name == "redis_version" and not version):
+            version = value
+    return version
 
 
 async def http_status(host: str, port: int, path: str) -> tuple[int, str]:

@@ -16,8 +16,6 @@ from typing import Final
 import yaml
 
 from authz import apikey
-from control.edge import render, spec
-from control.edge.mapping import SpecError
 from gateway.policy.model import Policy
 from gateway.policy.problem import PolicyError
 from gateway.secrets import reference
@@ -181,6 +179,9 @@ def _keys(state: State, peppers: apikey.Peppers) -> dict[str, str]:
 
 def write_envoy(state: State, edge: Edge) -> Policy:
     """Check the policy and write ostiary.yaml and envoy.yaml from it."""
+    from control.edge import render, spec  # noqa: PLC0415 -- Envoy's types take half a second, and not all need them
+    from control.edge.mapping import SpecError  # noqa: PLC0415
+
     wanted = {
         "listener": {"address": edge.address, "port": edge.port},
         "tls": {"cert": "../certs/server.pem", "key": "../certs/server.key"},

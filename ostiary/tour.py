@@ -21,6 +21,7 @@ class Plan:
     port: int
     admin_port: int
     workers: int
+    serve_pid: int
     keys: dict[str, str] = field(repr=False)
     demo: bool = True
 
@@ -43,6 +44,7 @@ class Plan:
             "run": str(self.state.run),
             "workers": self.workers,
             "pid": os.getpid(),
+            "serve_pid": self.serve_pid,
         }
 
 
@@ -72,7 +74,7 @@ or with the official SDK (pip install openai):
 
   audit     {plan.state.audit}/worker-*.jsonl
   logs      {plan.state.logs}
-  policy    {plan.state.policy}   (after an edit: kill -HUP the `ostiary serve` process)
+  policy    {plan.state.policy}   (after an edit: kill -HUP {plan.serve_pid})
   metrics   http://127.0.0.1:{plan.admin_port}/metrics
 
 Ctrl-C stops everything."""

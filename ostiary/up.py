@@ -198,8 +198,8 @@ async def _start(up: Up, here: State) -> tour.Plan:
         drain_s=_DRAIN_S,
         valkey_url=f"unix://{here.run / 'valkey.sock'}",
     )
-    await _workers(up, here, settings)
-    plan = tour.Plan(here, port, admin_port, wishes.workers, keys, demo=wishes.backend is None)
+    serving = await _workers(up, here, settings)
+    plan = tour.Plan(here, port, admin_port, wishes.workers, serving.pid, keys, demo=wishes.backend is None)
     await _envoy(up, here, plan)
     return plan
 
@@ -269,7 +269,7 @@ async def _demo(up: Up, here: State) -> int:
     return int(port_file.read_text())
 
 
-async def _workers(up: Up, here: State, settings: Settings) -> None:
+async def _workers(up: Up, here: State, settings: Settings) -> Child:
     environ = _environ() | reader.for_worker(settings, 0)
     del environ[reader.METRICS_DIR_VARIABLE]  # the supervisor counts in memory; it tells its workers itself
     command = [sys.executable, "-m", "ostiary.cli", "serve"]
@@ -281,7 +281,7 @@ async def _workers(up: Up, here: State, settings: Settings) -> None:
             raise ConnectionError(body.strip())
         return body.strip().capitalize()
 
-    await up.part(launch, ready)
+    return await up.part(launch, ready)
 
 
 async def _envoy(up: Up, here: State, plan: tour.Plan) -> None:

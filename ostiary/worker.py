@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+import grpc.aio
 import structlog
 import uvloop
-from grpc import aio
 
 from authz.apikey import Peppers
 from authz.rate import Limiter
@@ -93,7 +93,7 @@ class Worker:
     meters: Meters
     trail: Trail
     health: Health
-    server: aio.Server
+    server: grpc.aio.Server
 
 
 def compose(settings: Settings) -> Worker:
@@ -155,10 +155,10 @@ def _limiter(settings: Settings, clock: Clock) -> Limiter:
     return LeasedLimiter(ValkeyLedger(connect(settings.valkey_url)), local, clock)
 
 
-def _server(message_bytes: int, services: dict[str, dict[str, Any]]) -> aio.Server:
+def _server(message_bytes: int, services: dict[str, dict[str, Any]]) -> grpc.aio.Server:
     """Generic handlers without serialisers, bytes in and bytes out: a fifth faster than generated servicers."""
     options = [("grpc.max_receive_message_length", message_bytes), ("grpc.max_send_message_length", message_bytes)]
-    server = aio.server(options=options)
+    server = grpc.aio.server(options=options)
     handlers = [grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()]
     server.add_generic_rpc_handlers(tuple(handlers))
     return server

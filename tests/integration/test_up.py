@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -302,3 +303,34 @@ def test_a_state_directory_with_a_long_path_works(tmp_path):
     with up(deep / "state") as running:
         assert running.client().models.list().data
         assert len(running.facts["run"]) < 100
+
+
+@pytest.mark.slow
+def test_what_it_prints_can_be_pasted(tmp_path):
+    process = subprocess.Popen(
+        command(tmp_path / "state"),
+        cwd=tmp_path,
+        env=environ(),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        printed = ""
+        while "Ctrl-C stops everything." not in printed:
+            line = process.stdout.readline()
+            assert line, printed
+            printed += line
+        curl = re.search(r"^  (curl .*?\}')$", printed, re.MULTILINE | re.DOTALL)[1]
+        snippet = re.search(r"^  (SSL_CERT_FILE=.*?  print\(\)')$", printed, re.MULTILINE | re.DOTALL)[1]
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        for pasted in (curl, re.sub(r"\n  ", "\n", snippet)):
+            done = subprocess.run(
+                ["bash", "-c", pasted], env={"PATH": path}, capture_output=True, text=True, timeout=START_S, check=False
+            )
+            assert "My card is [CARD] and my mail is [EMAIL]" in done.stdout, done.stderr
+    finally:
+        process.send_signal(signal.SIGINT)  # Ctrl-C
+        told, _ = process.communicate(timeout=END_S)
+    assert process.returncode == 0
+    assert "everything has stopped" in told

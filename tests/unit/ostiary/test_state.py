@@ -1,7 +1,6 @@
 """The state directory: made once, kept where a person may edit, rewritten where it follows from something else."""
 
 import re
-import warnings
 from pathlib import Path
 
 import pytest
@@ -9,14 +8,12 @@ import yaml
 
 from authz import apikey
 from gateway.secrets import reference
-from ostiary import bundle
+from ostiary import bundle, state
 from ostiary.problem import Problem
+from ostiary.state import Edge
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # envoy-data-plane's models, once, when first imported
-    from ostiary import state
-    from ostiary.state import Edge
-
+# Envoy's types are imported when first rendered, and their models use an old spelling of pydantic's.
+pytestmark = pytest.mark.filterwarnings("ignore:Using `@model_validator`:DeprecationWarning")
 URL = "http://127.0.0.1:9"
 RUN = Path("/run/ostiary")
 EDGE = Edge(address="127.0.0.1", port=8443, workers=2, run=RUN, admin=RUN / "a.sock", access_log="stdout")

@@ -3,16 +3,12 @@
 import asyncio
 import socket
 import sys
-import warnings
 
 import pytest
 
+from ostiary import up
 from ostiary.child import Launch
 from ostiary.problem import Problem
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # envoy-data-plane's models, once, when first imported
-    from ostiary import up
 
 
 class Clock:
