@@ -37,7 +37,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode, TokenBucket
 
 from control.edge import typed
-from control.edge.spec import EdgeSpec
+from control.edge.spec import ClientCertificates, EdgeSpec
 from gateway import contract
 
 #: gRPC initial metadata by which a worker knows which of the two ext_proc filters opened the stream.
@@ -148,7 +148,7 @@ def _authz(spec: EdgeSpec) -> ExtAuthz:
         encode_raw_headers=True,
         # A mutation that HTTP forbids is a defect of ours: refuse the request (500), do not repair it.
         validate_mutations=True,
-        include_peer_certificate=spec.tls.client_ca is not None,
+        include_peer_certificate=spec.tls.client_certificates is not ClientCertificates.OFF,
         # authz removes credentials and x-envoy-*; it has no business with pseudo headers or the authority.
         decoder_header_mutation_rules=_rules(routing=False, system=False),
         max_denied_response_body_bytes=_DENIAL_BYTES,

@@ -34,6 +34,8 @@ _SPELLED_OUT: Final = {
     ),
 }
 _NUMBERS: Final = frozenset({"xff_num_trusted_hops"})
+#: The same for a field whose message would be empty.
+_PANIC: Final = "healthy_panic_threshold"
 
 
 def render(spec: EdgeSpec, policy: Policy) -> str:
@@ -66,5 +68,7 @@ def _spell_out(node: Any) -> None:
         return
     for name in _SPELLED_OUT.get(str(node.get("@type", "")).rpartition("/")[2], ()):
         node.setdefault(name, 0 if name in _NUMBERS else False)
+    if _PANIC in node:
+        node[_PANIC].setdefault("value", 0)
     for value in node.values():
         _spell_out(value)

@@ -1,0 +1,67 @@
+"""Envoy's own answers: the codes, statuses and shapes of the error table, and out of the way of ours."""
+
+import pytest
+
+from control.edge import replies, typed
+from gateway import contract
+from gateway.errors import PLAN, Dialect, Kind, Retry
+
+MAPPERS = typed.plain(replies.config())["mappers"]
+
+
+def expression(mapper):
+    return mapper["filter"]["extension_filter"]["typed_config"]["expression"]
+
+
+def body(mapper):
+    return mapper["body_format_override"]["json_format"]
+
+
+def headers(mapper):
+    return {option["header"]["key"]: option["header"]["value"] for option in mapper["headers_to_add"]}
+
+
+def kind(mapper):
+    return Kind(headers(mapper)[contract.ERROR_CODE_HEADER])
+
+
+@pytest.mark.parametrize("mapper", MAPPERS)
+def test_every_mapping_steps_aside_for_a_body_of_ours(mapper):
+    assert expression(mapper).startswith(f"!('{contract.ERROR_CODE_HEADER}' in response.headers) && ")
+
+
+@pytest.mark.parametrize("mapper", MAPPERS)
+def test_status_and_retry_advice_are_those_of_the_error_table(mapper):
+    plan = PLAN[kind(mapper)]
+    assert mapper["status_code"] == plan.http
+    if plan.retry is Retry.NEVER:
+        assert headers(mapper)[contract.SHOULD_RETRY_HEADER] == "false"
+    else:
+        assert int(headers(mapper)["retry-after"]) > 0
+
+
+def test_each_row_is_told_in_both_shapes_anthropic_first():
+    for row, first, second in zip(replies.rows(), MAPPERS[::2], MAPPERS[1::2], strict=True):
+        assert "/v1/messages" in expression(first)
+        assert "/v1/messages" not in expression(second)
+        assert body(first)["type"] == "error"
+        assert body(first)["error"]["type"] == PLAN[row.kind].anthropic
+        assert body(second)["error"]["code"] == row.kind.value
+        assert body(second)["error"]["type"] == PLAN[row.kind].openai
+
+
+def test_the_path_rule_is_the_one_of_the_error_table():
+    assert Dialect.of_path("/v1/messages") is Dialect.ANTHROPIC
+    assert Dialect.of_path("/v1/message") is Dialect.OPENAI
+    assert "request.path.startsWith('/v1/messages')" in expression(MAPPERS[0])
+
+
+def test_the_last_rows_leave_no_error_status_without_a_body():
+    conditions = [row.when for row in replies.rows()]
+    assert "response.code >= 400 && response.code < 500" in conditions
+    assert conditions[-1] == "response.code >= 500"
+
+
+def test_texts_hold_no_operator_of_envoys_format():
+    # A stray % would be read as a command operator and stop Envoy's start.
+    assert not any("%" in row.public for row in replies.rows())
