@@ -350,12 +350,16 @@ class Doorman:
         self._thread.start()
         return self
 
-    def stop(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+    def hang_up(self) -> None:
+        """End every connection, so that the next request needs a new one."""
         for conn in self._open:
             with contextlib.suppress(OSError):
                 conn.shutdown(socket.SHUT_RDWR)
+
+    def stop(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.hang_up()
         self._thread.join(20)
 
     def _serve(self) -> None:
