@@ -69,7 +69,7 @@ def _split(url: Scalar, table: Table, problems: Problems) -> tuple[str, str, int
     port = int(parts["port"]) if parts["port"] else _DEFAULT_PORTS[scheme]
     if not 1 <= port <= _MAX_PORT:
         problems.add(url.mark, path, f"expected a port from 1 to {_MAX_PORT}, found {port}")
-    reason = _bad_host(host, v6=parts["v6"] is not None)
+    reason = bad_host(host, v6=parts["v6"] is not None)
     if reason:
         problems.add(url.mark, path, f"{reason}: {shown(host)}")
     elif scheme == "http" and not is_loopback(host):
@@ -89,8 +89,8 @@ def _base_path(text: str, url: Scalar, path: tuple[str, ...], problems: Problems
     return base
 
 
-def _bad_host(host: str, *, v6: bool) -> str:
-    """Why `host` cannot be a backend, or ""."""
+def bad_host(host: str, *, v6: bool) -> str:
+    """Why nothing can be reached at `host`, or ""."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -102,7 +102,7 @@ def _bad_host(host: str, *, v6: bool) -> str:
         return ""
     # Link-local holds the credential services of clouds (169.254.169.254).
     if address.is_link_local or address.is_multicast or address.is_unspecified:
-        return "not an address of a backend"
+        return "not an address of a server"
     return ""
 
 

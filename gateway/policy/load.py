@@ -11,11 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from gateway.policy import guard
+from gateway.policy import guard, issuer
 from gateway.policy.endpoint import BACKEND_NAME, read_backend
 from gateway.policy.field import Shape, Table, read_scalar, shape
 from gateway.policy.files import ROOT, Section, read_directory
-from gateway.policy.model import Key, Limits, Model, Policy, RateLimit, Tenant
+from gateway.policy.model import Issuer, Key, Limits, Model, Policy, RateLimit, Tenant
 from gateway.policy.problem import Mark, Problems, nearest, shown
 from gateway.policy.tree import Broken, Mapping, Node, Scalar
 from gateway.policy.version import named
@@ -37,6 +37,7 @@ LIMIT_BOUNDS: Final = MappingProxyType(
 )
 MAX_REQUESTS_PER_S: Final = 10_000  # GCRA counts whole microseconds: at this rate rounding costs at most 1 %
 _MAX_WINDOW_S: Final = 86_400
+_OPTIONAL: Final = frozenset({"keys", "issuers"})  # callers may come by either, and before there are any
 _LAST_SECOND: Final = 253_402_300_799  # 9999-12-31, the last date that Python can print
 
 _NAME: Final = shape(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", "a name of up to 64 letters, digits, spaces, . _ -")
@@ -71,7 +72,7 @@ def load(directory: Path, *, rules: Collection[str], routes: Collection[str] = R
 
 @dataclass(frozen=True, slots=True)
 class _Loader:
-    """Reads sections in the order of their references: backends, models, tenants, keys."""
+    """Reads sections in the order of their references: backends, models, tenants, keys and issuers."""
 
     sections: dict[str, Section]
     rules: frozenset[str]
@@ -88,6 +89,8 @@ class _Loader:
         models = {key.text: self._model(key, node) for key, node in self._entries("models", _MODEL)}
         tenants = {key.text: self._tenant(key, table, defaults) for key, table in self._tables("tenants")}
         keys = {key.text: self._key(key, table) for key, table in self._tables("keys")}
+        issuers = {key: self._issuer(key, table) for key, table in self._tables("issuers")}
+        issuer.refuse_overlaps(issuers, self.problems)
         return Policy(
             version="",
             name=name,
@@ -96,6 +99,7 @@ class _Loader:
             models=MappingProxyType(models),
             backends=MappingProxyType(backends),
             limits=limits,
+            issuers=MappingProxyType({key.text: one for key, one in issuers.items()}),
             credential_dir=credential_dir,
         )
 
@@ -110,7 +114,7 @@ class _Loader:
     def _entries(self, kind: str, what: Shape) -> Iterator[tuple[Scalar, Node]]:
         """The entries of one kind whose names are sound."""
         section = self.sections[kind]
-        if section.whole and not section.entries and kind != "keys":  # keys may come later, or be JWTs only
+        if section.whole and not section.entries and kind not in _OPTIONAL:
             file = section.files[0] if section.files else f"{kind}.yaml"
             self.problems.add(Mark(file, 1, 1), (), "no entries", f"a policy names at least one of its {kind}")
         for key, node in section.entries.values():
@@ -118,7 +122,7 @@ class _Loader:
                 yield key, node
 
     def _tables(self, kind: str) -> Iterator[tuple[Scalar, Table]]:
-        what = {"tenants": _TENANT, "keys": _KEY, "backends": BACKEND_NAME}[kind]
+        what = {"tenants": _TENANT, "keys": _KEY, "issuers": issuer.NAME, "backends": BACKEND_NAME}[kind]
         for key, node in self._entries(kind, what):
             yield key, Table(node, (key.text,), self.problems)
 
@@ -201,6 +205,10 @@ class _Loader:
         )
         table.close()
         return read
+
+    def _issuer(self, key: Scalar, table: Table) -> Issuer:
+        tenant = self._refer(table.scalar("tenant", _TENANT), (*table.path, "tenant"), "tenants")
+        return issuer.read_issuer(key, tenant, table, self.problems)
 
     def _expiry(self, table: Table) -> int | None:
         word = table.scalar("expires_at", _EXPIRY, optional=True)

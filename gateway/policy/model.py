@@ -1,10 +1,10 @@
-"""The policy as one immutable value: tenants, keys, models, backends, guards, limits. Pure: no files, no time.
+"""The policy as one immutable value: tenants, keys, issuers, models, backends, guards, limits. Pure: no files, no time.
 
 A `Policy` is named by a hash of its content, so the same directory gives the same version on every replica.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 
@@ -78,6 +78,30 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Issuer:
+    """An identity provider whose access tokens open one tenant. A token never chooses the tenant itself."""
+
+    name: str
+    tenant: str
+    issuer: str  # compared with `iss` character by character (RFC 8725 section 3.8)
+    audiences: frozenset[str]  # `aud` must name one of them
+    algorithms: frozenset[str]  # pinned; the token's header only picks among them (RFC 8725 section 3.1)
+    jwks_uri: str | None = None  # None: from the issuer's discovery document
+    ca_file: str | None = None  # None: the system's roots
+    typ: str = "at+jwt"  # the header's `typ`; "any" also lets ID tokens in where their audience fits
+    clock_skew_s: int = 30
+    max_age_s: int | None = None  # oldest `iat`; None: as `exp` says
+    clients: frozenset[str] = frozenset()  # allowed `client_id` and `azp`; empty: every client of the issuer
+    required_claims: frozenset[str] = frozenset()
+    principal_claim: str = "sub"
+    principal_prefix: str = ""  # tells the subjects of several issuers apart
+    scope_claims: tuple[str, ...] = ("scope", "scp")  # the first one that is there
+    group_claim: str = "groups"
+    keys_refresh_s: int = 300
+    keys_max_age_s: int = 3600  # after this without a successful fetch, its tokens are refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
     """How a backend wants its key: header, prefix and where the secret lies. The secret itself is never in policy."""
 
@@ -144,4 +168,5 @@ class Policy:
     models: Mapping[str, Model]
     backends: Mapping[str, Backend]
     limits: Limits
-    credential_dir: str = ""  # base of relative `Credential.file` paths; not part of the version
+    issuers: Mapping[str, Issuer] = field(default_factory=dict)  # none in most policies of tests
+    credential_dir: str = ""  # base of relative paths (`Credential.file`, `Issuer.ca_file`); not part of the version

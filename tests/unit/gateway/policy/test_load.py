@@ -162,7 +162,7 @@ MISTAKES = [
     ("backends", "demo: {url: 'https://a.example:65536'}", "expected a port from 1 to 65535"),
     ("backends", "demo: {url: 'https://a.example/v1'}", "the base path ends in /v1; leave /v1 away"),
     ("backends", "demo: {url: 'https://a.example/x/../y'}", "the base path holds an empty, `.` or `..` segment"),
-    ("backends", "demo: {url: 'https://169.254.169.254'}", "not an address of a backend"),
+    ("backends", "demo: {url: 'https://169.254.169.254'}", "not an address of a server"),
     ("backends", "demo: {url: 'https://2130706433'}", "not a host name or address"),
     ("backends", "demo: {url: 'https://a..example'}", "not a host name or address"),
     ("backends", "demo: {url: 'https://a.example', dialect: openia}", 'demo.dialect: unknown value "openia"; did you mean "openai"?'),
