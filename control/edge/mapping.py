@@ -109,7 +109,8 @@ class Fields:
         if node is None:
             return default or ""
         value = self._scalar(name, node)
-        self._reader.check(self.where(name), bool(value), f"{self._named(name)} must not be empty")
+        empty = isinstance(node, yaml.ScalarNode) and not value  # another kind of node has been told already
+        self._reader.check(self.where(name), not empty, f"{self._named(name)} must not be empty")
         return value
 
     def texts(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,0 +1,36 @@
+"""The listener: TLS 1.3, client certificates, and whom it takes for internal."""
+
+from dataclasses import replace
+
+import pytest
+from edge_rendered import SPEC, http_filter, manager, rendered, tls
+
+from control.edge.spec import ClientCertificates, Tls
+from gateway import contract
+
+
+def test_no_client_address_counts_as_internal():
+    internal = manager(rendered())["internal_address_config"]["cidr_ranges"]
+    assert internal == [{"address_prefix": "255.255.255.255", "prefix_len": 32}]
+
+
+def test_listener_speaks_tls_1_3_only():
+    parameters = tls(rendered())["common_tls_context"]["tls_params"]
+    assert parameters["tls_minimum_protocol_version"] == parameters["tls_maximum_protocol_version"] == "TLSv1_3"
+
+
+@pytest.mark.parametrize(
+    ("asked", "required", "verified", "forwarded"),
+    [
+        (ClientCertificates.OFF, False, False, "SANITIZE"),
+        (ClientCertificates.OPTIONAL, False, True, "SANITIZE_SET"),
+        (ClientCertificates.REQUIRED, True, True, "SANITIZE_SET"),
+    ],
+)
+def test_client_certificates(asked, required, verified, forwarded):
+    data = rendered(replace(SPEC, tls=Tls(cert="/c", key="/k", client_ca="/ca", client_certificates=asked)))
+    assert tls(data)["require_client_certificate"] is required
+    assert ("validation_context" in tls(data)["common_tls_context"]) is verified
+    # SANITIZE is the default of the enum and therefore left out.
+    assert manager(data).get("forward_client_cert_details", "SANITIZE") == forwarded
+    assert http_filter(data, contract.AUTHZ_NAMESPACE).get("include_peer_certificate", False) is verified

@@ -1,0 +1,36 @@
+"""From typed messages to Envoy's YAML: names, `@type` and durations."""
+
+import pytest
+from edge_rendered import render  # noqa: F401 - defines envoy-data-plane's classes without their warning
+from envoy_data_plane.envoy.extensions.filters.http.buffer.v3 import Buffer
+
+from control.edge import typed
+
+
+def test_an_extension_carries_its_type_and_proto_field_names():
+    assert typed.plain(typed.extension("b", Buffer(max_request_bytes=7))) == {
+        "name": "b",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer",
+            "max_request_bytes": 7,
+        },
+    }
+
+
+def test_a_misspelt_field_fails_at_once():
+    with pytest.raises(ValueError, match="max_request_byte"):
+        Buffer(max_request_byte=7)
+
+
+def test_sidecar_calls_are_retried_and_told_who_asks():
+    service = typed.plain(typed.sidecar(timeout=typed.milliseconds(1500), told=(("a", "b"),)))
+    assert service["timeout"] == "1.500s"
+    assert service["initial_metadata"] == [{"key": "a", "value": "b"}]
+    assert service["retry_policy"] == {
+        "num_retries": typed.SIDECAR_RETRIES,
+        "retry_on": "connect-failure,reset,refused-stream,unavailable",
+    }
+
+
+def test_always_has_no_runtime_key():
+    assert typed.plain(typed.always()) == {"default_value": {"numerator": 100}}
