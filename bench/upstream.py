@@ -1,6 +1,7 @@
 """An upstream that costs next to nothing: instant JSON, or 64 paced deltas stamped with this machine's clock.
 
-Usage: `python bench/upstream.py PORT PACE_MS`. Which of the two it answers depends on `"stream":true` in the body.
+Usage: `python bench/upstream.py PORT PACE_MS`. Which of the two it answers depends on `"stream":true` in the body; with
+`"user":"flood"` the stream is 64 MiB as fast as it is taken.
 Stamps (`t=<perf_counter>; `) end in a space, so that no word is held back: what is measured is the gateway's work.
 """
 
@@ -57,6 +58,12 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pac
                 writer.write(_ANSWER)
                 continue
             writer.write(_SSE)
+            if b'"user":"flood"' in body:
+                for _ in range(4096):
+                    writer.write(_event("lorem ipsum " * 1365))  # 16 KiB
+                    await writer.drain()
+                writer.write(_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+                continue
             for number in range(_DELTAS):
                 writer.write(_event(f"word{number} t={time.perf_counter():.6f}; "))
                 await asyncio.sleep(pace_s)
