@@ -84,7 +84,11 @@ class Processor:
         try:
             while (raw := await context.read()) is not _EOF:
                 watch.seen()
-                await outbox.send(exchange.receive(wire.decode(raw)))
+                event = wire.decode(raw)
+                del raw  # a body of many megabytes should not be held twice while it is judged
+                commands = exchange.receive(event)
+                del event
+                await outbox.send(commands)
         except wire.GarbageError as error:
             failure = "not a message that this filter expects"
             _log.error("ext_proc_garbage", reason=str(error)[:64])

@@ -88,6 +88,8 @@ def _launch(settings: Settings, index: int) -> Launch:
         for name, value in os.environ.items()  # noqa: TID251 -- handed on, not read: PATH, locale, proxies, TLS roots
         if not name.startswith(reader.PREFIX)
     }
+    # glibc raises this threshold to the size of whatever was freed; then bodies of megabytes stay with the process.
+    environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(256 * 1024))
     environ |= reader.for_worker(settings, index)
     return Launch(
         name=f"worker-{index}",
