@@ -23,9 +23,7 @@ class Seen:
 
     input_tokens: int | None = None
     output_tokens: int | None = None
-    text_chars: int = (
-        0  # characters of model text that came from upstream; the estimate when usage is missing
-    )
+    text_chars: int = 0  # characters of model text that came from upstream; the estimate when usage is missing
 
     def read(self, usage: Any) -> None:
         """Take token counts from a provider's `usage` object; anything that is not one is ignored."""

@@ -264,8 +264,6 @@ def _speaks(choice: dict[str, Any]) -> bool:
     if not delta:
         return False
     return any(value not in ("", None) for key, value in delta.items() if key != "tool_calls") or any(
-        tool.get("id")
-        or (tool.get("function") or {}).get("name")
-        or (tool.get("function") or {}).get("arguments")
+        tool.get("id") or (tool.get("function") or {}).get("name") or (tool.get("function") or {}).get("arguments")
         for tool in delta.get("tool_calls") or ()
     )

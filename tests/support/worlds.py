@@ -1,11 +1,11 @@
 """Small real policies and worlds for unit tests: built by hand, no files, the real detectors."""
 
-from gateway.identity import Caller
-from gateway.policy.model import Action, Backend, Credential, Limits, Mode, Model, Policy, RuleSetting, Tenant
-
 from extproc.detectors.catalogue import RULE_IDS, RULES
+
 from extproc.guardrails.guard import Guard
 from extproc.guardrails.scanner import ScannerPool
+from gateway.identity import Caller
+from gateway.policy.model import Action, Backend, Credential, Limits, Mode, Model, Policy, RuleSetting, Tenant
 
 _POOL = ScannerPool(RULES)
 
@@ -20,7 +20,9 @@ CALLER = Caller(
 )
 
 
-def settings(action: Action = Action.REDACT, mode: Mode = Mode.ENFORCE, **special: Action) -> dict[str, RuleSetting]:
+def settings(
+    action: Action = Action.REDACT, mode: Mode = Mode.ENFORCE, **special: Action
+) -> dict[str, RuleSetting]:
     """All rules with one action; `pii_card=Action.BLOCK` style exceptions."""
     out = {rule: RuleSetting(rule=rule, action=action, mode=mode) for rule in RULE_IDS}
     for name, other in special.items():
@@ -53,7 +55,9 @@ def policy(
         keys={},
         models={name: Model(name=name, backend="demo") for name in names},
         backends={
-            "demo": Backend(name="demo", host="127.0.0.1", port=8091, tls=False, base_path="/base", credential=credential)
+            "demo": Backend(
+                name="demo", host="127.0.0.1", port=8091, tls=False, base_path="/base", credential=credential
+            )
         },
         limits=limits or Limits(),
     )
