@@ -10,8 +10,10 @@ from typing import Any
 
 import grpc
 import uvloop
+from grpc import aio
 
 from gateway import contract
+from protos import core_pb2 as core
 from protos import ext_authz_pb2 as az
 from protos import ext_proc_pb2 as pb
 from protos import wire_pb2
@@ -31,14 +33,14 @@ def _constants(route: str, authority: str) -> dict[str, bytes]:
     common = body.request_body.response
     common.clear_route_cache = True
     option = common.header_mutation.set_headers.add()
-    option.append_action = 2
+    option.append_action = core.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
     option.header.key, option.header.raw_value = contract.ROUTE_HEADER, route.encode()
     out["request_body"] = body.SerializeToString()
     attempt = pb.ProcessingResponse()
     mutation = attempt.request_headers.response.header_mutation
     for name, value in ((":authority", authority), ("authorization", "Bearer floor")):
         option = mutation.set_headers.add()
-        option.append_action = 2
+        option.append_action = core.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
         option.header.key, option.header.raw_value = name, value.encode()
     out["attempt"] = attempt.SerializeToString()
     out["health"] = wire_pb2.HealthCheckResponse(status=wire_pb2.HealthCheckResponse.SERVING).SerializeToString()
@@ -46,7 +48,7 @@ def _constants(route: str, authority: str) -> dict[str, bytes]:
 
 
 async def _serve(socket: str, constants: dict[str, bytes]) -> None:
-    eof = grpc.aio.EOF
+    eof: Any = getattr(aio, "EOF")  # noqa: B009 - the stubs do not know it
 
     async def check(_raw: bytes, _context: Any) -> bytes:
         return constants["check"]
@@ -71,14 +73,14 @@ async def _serve(socket: str, constants: dict[str, bytes]) -> None:
             else:
                 await context.write(constants[kind])
 
-    class Handlers(grpc.GenericRpcHandler):
+    class Handlers(grpc.GenericRpcHandler[Any, Any]):
         def service(self, handler_call_details: Any) -> Any:
             method = handler_call_details.method
             if method.endswith("/Process"):
                 return grpc.stream_stream_rpc_method_handler(process)
             return grpc.unary_unary_rpc_method_handler(check if "Authorization" in method else health)
 
-    server = grpc.aio.server()
+    server = aio.server()
     server.add_generic_rpc_handlers((Handlers(),))
     server.add_insecure_port(f"unix:{socket}")
     await server.start()

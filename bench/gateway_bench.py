@@ -252,7 +252,7 @@ def main() -> int:
         stack.enter_context(rig.process(command, work / "upstream.log"))
         rig.wait_port(upstream_port)
         told = stack.enter_context(ostiary(work / "s", upstream_port, options.workers))
-        pids = {}
+        pids: dict[str, int] = {}
         for pid, line in rig.children(told["pid"]).items():
             if " worker " in line:
                 pids[f"worker{sum(role != 'envoy' for role in pids)}"] = pid

@@ -89,7 +89,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ostm") as name, contextlib.ExitStack() as stack:
         work = Path(name)
         port = rig.free_port()
-        stack.enter_context(rig.process([sys.executable, str(rig.HERE / "upstream.py"), str(port), "2"], work / "up.log"))
+        stack.enter_context(
+            rig.process([sys.executable, str(rig.HERE / "upstream.py"), str(port), "2"], work / "up.log")
+        )
         rig.wait_port(port)
         told = stack.enter_context(ostiary(work / "s", port, 1))
         pids = {}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import grpc
+import grpc.aio
 import structlog
 
 from extproc import wire

@@ -33,6 +33,7 @@ def parse(body: bytes, limits: Limits) -> dict[str, Any]:
     """The JSON object in `body`; raises GatewayError when it is none or exceeds `limits`."""
     _check_size(body, limits)
     refusal = None
+    document: Any = None
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -332,10 +332,8 @@ _ROUTER_WORDS: Final = {
 
 def _of_envoy(status: int, code: str, details: str) -> GatewayError:
     """A local reply after the request was sent on: the router's (no host, reset, timeout) or a refusal by `adapt`."""
-    if code in set(Kind):
-        kind = Kind(code)
-    else:
-        kind = Kind.BACKEND_TIMEOUT if status == 504 else Kind.BACKEND_UNAVAILABLE
+    routed = Kind.BACKEND_TIMEOUT if status == 504 else Kind.BACKEND_UNAVAILABLE
+    kind = Kind(code) if code in set(Kind) else routed
     return GatewayError(kind, _ROUTER_WORDS.get(kind, "The request was refused."), cause=f"envoy: {details}")
 
 

@@ -240,10 +240,8 @@ def _append(choice: dict[str, Any], key: _ChannelKey, tail: str) -> None:
     if kind == "tool":
         tools = delta.get("tool_calls") or []
         delta["tool_calls"] = tools
-        for tool in tools:
-            if tool.get("index", 0) == position:
-                break
-        else:
+        tool: dict[str, Any] | None = next((each for each in tools if each.get("index", 0) == position), None)
+        if tool is None:
             tool = {"index": position}
             tools.append(tool)
         function = tool.setdefault("function", {})

@@ -1,7 +1,6 @@
 """Small real policies and worlds for unit tests: built by hand, no files, the real detectors."""
 
 from extproc.detectors.catalogue import RULE_IDS, RULES
-
 from extproc.guardrails.guard import Guard
 from extproc.guardrails.scanner import ScannerPool
 from gateway.identity import Caller
