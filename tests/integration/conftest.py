@@ -6,8 +6,9 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-import provider
 import pytest
+
+import provider
 from certs import Authority
 from stack import Options, Stack, until
 from upstream import Upstream

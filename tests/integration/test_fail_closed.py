@@ -11,16 +11,16 @@ import signal
 import threading
 
 import orjson
-import provider
 import pytest
+
+import provider
 from asking import AFTER_FAULT, CARD, CHAT, EMAIL, MODEL, assert_unseen, chat, say, told
+from gateway import contract
+from gateway.errors import Kind
 from rawhttp import request_bytes
 from sidecar import PHASES, FakeSidecar, How, Noted, Plan
 from stack import ROOT, Options, Stack, until
 from upstream import Call, Gate
-
-from gateway import contract
-from gateway.errors import Kind
 
 JSON = [("content-type", "application/json")]
 SSE = [("content-type", "text/event-stream")]
@@ -287,8 +287,7 @@ def test_requests_under_way_survive_the_death_of_a_sibling(two, upstream):
     results = []
 
     def load() -> None:
-        for _ in range(6):
-            results.append(say(client, upstream))
+        results.extend(say(client, upstream) for _ in range(6))
 
     threads = [threading.Thread(target=load) for _ in range(4)]
     for thread in threads:

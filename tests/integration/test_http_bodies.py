@@ -3,14 +3,14 @@
 import gzip
 
 import brotli
-import provider
 import pytest
 import zstandard
-from asking import CHAT, CARD, assert_unseen, chat, padded, say, told
+
+import provider
+from asking import CARD, CHAT, assert_unseen, chat, padded, say, told
+from gateway.errors import Kind
 from rawhttp import request_bytes
 from upstream import Call
-
-from gateway.errors import Kind
 
 KIB, MIB = 1 << 10, 1 << 20
 LIMIT = 10 * MIB
@@ -258,19 +258,10 @@ def test_expect_100_continue_is_honoured(client, upstream):
         wire = request_bytes("POST", CHAT, [*client.headers, *JSON, ("expect", "100-continue")], body)
         head, _, tail = wire.partition(b"\r\n\r\n")
         conn.send(head + b"\r\n\r\n")
-        first = conn.received
-        while b"\r\n\r\n" not in first:
-            assert conn._more(conn_deadline())
-        assert first.startswith(b"HTTP/1.1 100 Continue")
+        assert conn.wait_for(b"\r\n\r\n").startswith(b"HTTP/1.1 100 Continue")
         conn.send(tail)
         answer = conn.answer()
     assert (answer.interim, answer.status) == ([100], 200)
-
-
-def conn_deadline() -> float:
-    import time  # noqa: PLC0415
-
-    return time.monotonic() + 20
 
 
 def test_another_expectation_is_not_obeyed_and_loses_nothing(client, upstream):

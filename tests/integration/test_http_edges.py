@@ -5,11 +5,11 @@ import ssl
 
 import httpx
 import pytest
+
 from asking import CHAT, chat, padded, say
 from bundle import PROVIDER_KEYS
-from rawhttp import request_bytes
-
 from gateway.errors import Kind
+from rawhttp import request_bytes
 
 JSON = [("content-type", "application/json")]
 

@@ -3,15 +3,26 @@
 import asyncio
 
 import orjson
-import provider
 import pytest
+
+import provider
 from asking import (
-    AFTER_FAULT, CANARIES, CARD, CHAT, EMAIL, MODEL, assert_unseen, chat, padded, say, stream_errors, told,
+    AFTER_FAULT,
+    CANARIES,
+    CARD,
+    CHAT,
+    EMAIL,
+    MODEL,
+    assert_unseen,
+    chat,
+    padded,
+    say,
+    stream_errors,
+    told,
 )  # fmt: skip
+from gateway.errors import Kind
 from rawhttp import request_bytes
 from upstream import Call, Gate
-
-from gateway.errors import Kind
 
 JSON = [("content-type", "application/json")]
 SSE = [("content-type", "text/event-stream")]
@@ -360,8 +371,8 @@ def test_no_corner_of_an_event_carries_text_past_the_guard(client, upstream, pla
         b'{"%s":1,"choices":[]}',
         b'{"choices":[],"note":{"deep":[{"er":"%s"}]}}',
         b'{"choices":[{"index":0,"message":{"role":"assistant","content":"jane.roe\\u0040example.com"}}]}',
-        b'{"choices":[{"index":0,"message":{"tool_calls":[{"id":"c","type":"function","function":'
-        b'{"name":"f","arguments":"{\\"to\\":\\"jane.roe\\\\u0040example.com\\"}"}}]}}]}',
+        b'{"choices":[{"index":0,"message":{"tool_calls":[{"id":"c","function":{"name":"f",'  # noqa: ISC004
+        b'"arguments":"{\\"to\\":\\"jane.roe\\\\u0040example.com\\"}"}}]}}]}',
         b'{"choices":[{"index":0,"message":{"content":"x"},"logprobs":{"content":[{"token":"%s","logprob":-1}]}}]}',
     ],
 )

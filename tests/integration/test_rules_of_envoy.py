@@ -10,18 +10,18 @@ import ssl
 import stat
 
 import orjson
-import provider
 import pytest
 import yaml
+
+import provider
 from asking import AFTER_FAULT, CARD, CHAT, EMAIL, assert_unseen, chat, padded, say, told
 from bundle import PROVIDER_KEYS
 from certs import Authority
+from gateway import contract
+from gateway.errors import Kind
 from rawhttp import request_bytes
 from stack import Options, Stack, until
 from upstream import Call, Doorman, Gate
-
-from gateway import contract
-from gateway.errors import Kind
 
 JSON = [("content-type", "application/json")]
 SSE = [("content-type", "text/event-stream")]
@@ -210,6 +210,7 @@ def secure(short_dir, upstreams, tls_upstream):
         edge={
             "tls": {"client_certificates": ClientCertificates.REQUIRED},
             "deadlines": Deadlines(request_s=1, headers_s=1),
+            "hosts": ("localhost",),
         },
     )
     with Stack(short_dir(), upstreams, options) as running:
@@ -308,7 +309,7 @@ def test_only_listed_headers_of_a_provider_reach_the_client(client, upstream):
     foreign = {
         "set-cookie": "a=b", "openai-organization": "org-1", "strict-transport-security": "max-age=0",
         "x-ostiary-route": "oc-other", "x-ostiary-error-code": "rate_limited", "x-request-id": "theirs",
-        "server": "theirs", "via": "1.1 theirs", "alt-svc": "h3=\":443\"", "link": "</x>; rel=preload",
+        "server": "theirs", "via": "1.1 theirs", "alt-svc": 'h3=":443"', "link": "</x>; rel=preload",
         "access-control-allow-origin": "*", "x-envoy-upstream-service-time": "7", "cf-ray": "1", "www-authenticate": "x",
         "content-security-policy": "default-src *", "x-unheard-of": "1", "refresh": "0; url=https://evil.example",
     }  # fmt: skip
@@ -345,6 +346,28 @@ def test_an_empty_answer_ends_at_once(stack, client, upstream):
     answer = say(client, upstream, empty)
     assert (answer.ended, answer.body) == ("complete", b"")
     assert stack.record(answer)["status"] == 200
+
+
+# --- requests that match no route
+@pytest.mark.parametrize("key", ["acme", ""])
+def test_another_host_is_refused_like_an_unknown_route(secure, upstream, key):
+    """ext_authz skips requests without a route: a host that is not served must still get no further."""
+    running, _, _ = secure
+    marker = upstream.script()
+    client = running.client(key)
+    wire = request_bytes("POST", CHAT, [*client.headers, *JSON], padded(marker, 300), host="other.example")
+    with client.open() as conn:
+        conn.send(wire)
+        answer = conn.answer()
+    assert answer.status in (401, 404, 421)
+    assert answer.json["error"]["code"]
+    assert upstream.seen(marker) == []
+
+
+def test_what_envoy_refuses_before_authz_is_recorded_under_its_request_id(stack, client):
+    answer = client.ask("POST", CHAT, padded("x", 11 * MIB), JSON, chunk_bytes=1 << 16)
+    assert answer.status == 413
+    assert stack.record(answer, timeout_s=3)["status"] == 413
 
 
 # --- time and memory, with production's patience

@@ -5,11 +5,12 @@ import ssl
 import httpx
 import openai
 import orjson
-import provider
 import pydantic
 import pytest
+
+import provider
 from asking import CARD, EMAIL, MODEL
-from upstream import Call
+from upstream import Call, Gate
 
 ASK = {"model": MODEL}
 
@@ -243,9 +244,13 @@ def test_a_malformed_request_is_a_bad_request_error(sdk):
 
 def test_a_spent_rate_is_a_rate_limit_error_with_advice(sdk, upstream):
     client = sdk("slow", max_retries=0)
-    with pytest.raises(openai.RateLimitError) as caught:
+
+    def spend() -> None:
         for _ in range(10):  # two per worker at most, if limits are counted per worker
             client.chat.completions.create(messages=_user(upstream.script()), **ASK)
+
+    with pytest.raises(openai.RateLimitError) as caught:
+        spend()
     assert int(caught.value.response.headers["retry-after"]) > 0
 
 
@@ -275,23 +280,23 @@ def test_a_cut_stream_raises_in_the_sdk(sdk, upstream):
     async def secret(call: Call) -> None:
         await call.head(200, [("content-type", "text/event-stream")])
         await call.chunk(provider.event(provider.delta(long)))
-        await asyncio_pause()
+        await heard.passed()
         await call.chunk(provider.event(provider.delta(f"{CARD} and more")) + b"data: [DONE]\n\n")
         await call.end()
 
-    told = ""
+    heard = Gate()
+    told = []
+
+    def listen() -> None:
+        messages = _user(upstream.script(secret))
+        for chunk in sdk("strict").chat.completions.create(messages=messages, stream=True, **ASK):
+            told.append(chunk.choices[0].delta.content or "")
+            heard.open()
+
     with pytest.raises(openai.APIError, match="policy"):
-        for chunk in sdk("strict").chat.completions.create(messages=_user(upstream.script(secret)), stream=True, **ASK):
-            told += chunk.choices[0].delta.content or ""
-    assert told
-    assert long.startswith(told.rstrip())
-
-
-async def asyncio_pause() -> None:
-    """Lets the first words go out alone, so that the stream has begun when it is cut."""
-    import asyncio  # noqa: PLC0415
-
-    await asyncio.sleep(0.3)
+        listen()
+    assert "".join(told)
+    assert long.startswith("".join(told).rstrip())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 import orjson
+
 from rawhttp import RawClient, Response
 from upstream import Script, Upstream
 
@@ -41,9 +42,8 @@ def told(body: bytes) -> str:
     for line in body.splitlines():
         data = line.removeprefix(b"data:").strip()
         if line.startswith(b"data:") and data != b"[DONE]":
-            for choice in orjson.loads(data).get("choices", []):
-                if choice["index"] == 0:
-                    parts.append(choice["delta"].get("content") or "")
+            choices = orjson.loads(data).get("choices", [])
+            parts += [choice["delta"].get("content") or "" for choice in choices if choice["index"] == 0]
     return "".join(parts)
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from protos import ext_proc_pb2
 
 from extproc import service
 from ostiary import cli
+from protos import ext_proc_pb2
 
 FAULT_FILE = "FAULT_FILE"
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
+
 from upstream import Call
 
 MODEL = "provider-model"

@@ -134,6 +134,13 @@ class Conn:
         self.received += data
         return True
 
+    def wait_for(self, text: bytes, timeout_s: float = TIMEOUT_S) -> bytes:
+        """Everything received so far, once it holds `text`; nothing is consumed."""
+        deadline = time.monotonic() + timeout_s
+        while text not in self.received and self._more(deadline):
+            pass
+        return bytes(self.received)
+
     def _line(self, deadline: float) -> bytes | None:
         while (at := self._buffer.find(b"\r\n")) < 0:
             if not self._more(deadline):

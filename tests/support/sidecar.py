@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import grpc
 import grpc.aio
-from upstream import Gate
 
 from gateway import contract
 from protos import ext_authz_pb2, ext_proc_pb2, wire_pb2
+from upstream import Gate
 
 #: What no protobuf parser accepts: field 1 announces more bytes than follow.
 GARBAGE: Final = b"\x0a\xff\xff\xff\x7fnot a message"

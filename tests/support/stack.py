@@ -14,17 +14,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
-import bundle
 import grpc
 import orjson
+
+import bundle
 from certs import Authority
+from gateway import contract, settings
 from protos import wire_pb2
 from rawhttp import RawClient, Response
 from upstream import Upstream
-
-from gateway import contract, settings
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 BIN: Final = Path(sys.executable).parent
@@ -155,7 +155,7 @@ class Stack:
         )
 
     # --- life --------------------------------------------------------------------------------------------
-    def __enter__(self) -> "Stack":
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:
@@ -218,6 +218,9 @@ class Stack:
             "1",
             "-l",
             "warning",
+            # Ten seconds by default: longer than any test waits for a line of the access log.
+            "--file-flush-interval-msec",
+            "100",
         ]
         ids: dict[str, Any] = {}
         if self.options.envoy_ids is not None:

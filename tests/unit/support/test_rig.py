@@ -2,8 +2,9 @@
 
 import ssl
 
-import provider
 import pytest
+
+import provider
 from certs import Authority
 from rawhttp import RawClient
 from upstream import Call, Gate, Upstream
