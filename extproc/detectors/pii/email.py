@@ -9,9 +9,9 @@ from extproc.guardrails.rule import Rule, Shape
 
 _LATIN: Final = "".join(chr(code) for code in range(0xC0, 0x100) if code not in {0xD7, 0xF7})
 _WORD: Final = ascii_letters + digits + _LATIN
-#: The characters of real mailboxes. RFC 5322 also allows quotes, braces and the like: in text and code they belong to
-#: what surrounds the address far more often than to the address.
-_LOCAL: Final = _WORD + "._%+-"
+#: The characters of real mailboxes, the apostrophe of names such as O'Brien among them. RFC 5322 also allows braces
+#: and the like: in text and code they belong to what surrounds the address far more often than to the address.
+_LOCAL: Final = _WORD + "._%+-'"
 _LOCAL_CHARS: Final = 64  # RFC 5321, 4.5.3.1.1
 _DOMAIN_CHARS: Final = 135  # RFC 1035 allows 253; with the local part and "@" this makes 200, and longer ones are cut
 _DOMAIN: Final = re.compile(
@@ -22,7 +22,7 @@ _DOMAIN: Final = re.compile(
 def _find(text: str, end: int) -> Iterator[tuple[int, int]]:
     at = text.rindex("@", 0, end)
     window = text[max(0, at - _LOCAL_CHARS) : at]
-    local = window[len(window.rstrip(_LOCAL)) :].lstrip(".%+-")
+    local = window[len(window.rstrip(_LOCAL)) :].lstrip(".%+-'")
     start = at - len(local)
     if not local:
         return
@@ -34,7 +34,7 @@ def _find(text: str, end: int) -> Iterator[tuple[int, int]]:
 EMAIL: Final = Rule(
     id="pii.email",
     placeholder="[EMAIL]",
-    triggers=(rb"[A-Za-z0-9_\x80-\xff.%+-]@[A-Za-z0-9\x80-\xff-]{1,126}\.",),  # a label of 63, two bytes a letter
+    triggers=(rb"[A-Za-z0-9_\x80-\xff.%+'-]@[A-Za-z0-9\x80-\xff-]{1,126}\.",),  # a label of 63, two bytes a letter
     find=_find,
     before_chars=_LOCAL_CHARS,  # whether an address starts here depends on the whole local part
     shapes=(Shape(limit_chars=_LOCAL_CHARS + 1 + _DOMAIN_CHARS, alphabet=_LOCAL + "@", opens=_WORD + "_"),),

@@ -16,7 +16,7 @@ def spans(text):
     "address",
     [
         "joe@example.com", "JOE.BLOGGS@EXAMPLE.COM", "j.o_e+tag-1%x@mail.example.co.uk", "1234@example.org",
-        "jörg@müller.de", "a@b-c.museum", "_x@example.io", "x@xn--mller-kva.example", "a@1.example.com",
+        "jörg@müller.de", "o'brien@example.com", "a@b-c.museum", "_x@example.io", "x@xn--mller-kva.example", "a@1.example.com",
         "l" * 64 + "@example.com", "x@" + "d" * 63 + ".example",
     ],
 )  # fmt: skip
@@ -57,6 +57,7 @@ def test_a_full_stop_behind_an_address_is_the_sentences():
 def test_marks_before_an_address_are_not_its_own():
     assert spans("see...joe@example.com") == ["see...joe@example.com"]
     assert spans("- -joe@example.com") == ["joe@example.com"]
+    assert spans("{'mail':'joe@example.com'}") == ["joe@example.com"]
 
 
 def test_of_an_endless_local_part_the_last_64_characters_count():
