@@ -29,7 +29,6 @@ class How(StrEnum):
 
     RETURN = "return"  # end the RPC with status OK before answering
     GARBAGE = "garbage"  # answer with bytes that are no message
-    EMPTY = "empty"  # answer with a message in which nothing is set
     WRONG = "wrong"  # answer another phase than the one asked
     HANG = "hang"  # never answer
     ABORT = "abort"  # end the RPC with INTERNAL
@@ -111,7 +110,7 @@ class FakeSidecar:
     async def _check(self, request: bytes, context: Any) -> bytes:
         self.noted.checks.append(ext_authz_pb2.CheckRequest.FromString(request))
         if self.plan.check is not None:
-            answer = await _misbehave(self.plan.check, context, ext_authz_pb2.CheckResponse().SerializeToString())
+            answer = await _misbehave(self.plan.check, context, GARBAGE)
             return answer or b""
         answer = ext_authz_pb2.CheckResponse()
         answer.ok_response.SetInParent()
@@ -164,8 +163,6 @@ async def _misbehave(how: How, context: Any, wrong: bytes) -> bytes | None:
     match how:
         case How.GARBAGE:
             return GARBAGE
-        case How.EMPTY:
-            return b""
         case How.WRONG:
             return wrong
         case How.HANG:
