@@ -1,4 +1,4 @@
-"""May this caller ask this, now? Pure: no I/O, no clock, no randomness of its own; rates are spent later.
+"""May this caller ask this, now? No I/O, no clock, no randomness of its own; rates are spent later.
 
 Nothing about routes, methods or bodies is told to a caller who was not identified first: 401 comes first.
 """
@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from authz import apikey, trace
+from authz import apikey, jose, trace
 from authz.apikey import Peppers, RandomBytes
+from authz.claims import Bearer
+from authz.jose import Fault
+from authz.tokens import Rejected, Tokens, Unsettled
 from gateway import contract
 from gateway.errors import GatewayError, Kind
 from gateway.identity import Caller
 from gateway.limits.bucket import Bucket
-from gateway.policy.model import Key, Policy, Tenant
+from gateway.policy.model import Issuer, Key, Policy, RateLimit, Tenant
 
 MODELS: Final = "/v1/models"
 #: The front doors and the method of each.
@@ -46,6 +49,10 @@ _LENGTH_DIGITS: Final = 19
 #: One sentence for every key that does not count: one for each cause would let callers probe for ids.
 _INVALID_KEY: Final = (
     "The API key is not valid. Check that it was copied whole, or ask your platform team for a new one."
+)
+#: The same for tokens: one sentence for each cause would tell a forger how far they got.
+_NOT_VALID_HERE: Final = (
+    "The access token is not valid here. Get a new one for this gateway, or ask your platform team."
 )
 
 
@@ -84,7 +91,17 @@ class Refused:
     headers: tuple[tuple[str, str], ...] = ()  # beyond those of the error itself
 
 
-def decide(ask: Ask, policy: Policy, peppers: Peppers, *, now_s: float, random: RandomBytes) -> Allowed | Refused:
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Newer keys of the issuer could change the refusal."""
+
+    issuer: Issuer
+    refused: Refused
+
+
+def decide(
+    ask: Ask, policy: Policy, peppers: Peppers, tokens: Tokens, *, now_s: float, random: RandomBytes
+) -> Allowed | Refused | Waits:
     """Identify the caller, then judge route, method and size."""
     seen, remove = _sort(ask.headers)
     request_id = trace.request_id(seen.get(_REQUEST_ID, ()), random)
@@ -92,25 +109,29 @@ def decide(ask: Ask, policy: Policy, peppers: Peppers, *, now_s: float, random: 
     if traceparent is None:
         remove += [name for name in (_TRACEPARENT, _TRACESTATE) if name in seen]
         traceparent = trace.new_traceparent(random)
-    key = _identify(seen, policy.keys, peppers)
-    if isinstance(key, GatewayError):
-        return Refused(key, nobody(request_id, traceparent, policy.version))
+    identity = _identify(seen, policy, peppers, tokens, now_s)
+    if isinstance(identity, GatewayError):
+        return Refused(identity, nobody(request_id, traceparent, policy.version))
+    if isinstance(identity, Unsettled):
+        refused = Refused(_unsettled(identity), nobody(request_id, traceparent, policy.version))
+        return Waits(identity.issuer, refused)
     caller = Caller(
-        tenant=key.tenant,
-        principal=key.principal,
-        key_id=key.id,
-        scopes=key.scopes,
+        tenant=identity.tenant,
+        principal=identity.principal,
+        key_id=identity.key_id,
+        scopes=identity.scopes,
+        groups=identity.groups,
         policy=policy.version,
         request_id=request_id,
         traceparent=traceparent,
     )
-    tenant = policy.tenants.get(key.tenant)
+    tenant = policy.tenants.get(identity.tenant)
     if tenant is None:
         return Refused(GatewayError(Kind.POLICY_UNAVAILABLE, _NO_TENANT, cause="key without tenant"), caller)
-    error = _expiry(key, now_s) or _judge(ask, seen, tenant, policy.limits.body_bytes)
+    error = identity.expired or _judge(ask, seen, tenant, policy.limits.body_bytes)
     if error is not None:
         return Refused(error, caller)
-    return Allowed(caller, _buckets(key, tenant), tuple(remove))
+    return Allowed(caller, _buckets(identity, tenant), tuple(remove))
 
 
 def nobody(request_id: str = "", traceparent: str = "", policy: str = "") -> Caller:
@@ -143,10 +164,25 @@ def _sort(headers: tuple[tuple[str, str], ...]) -> tuple[dict[str, list[str]], l
     return seen, list(remove)
 
 
-def _identify(seen: Mapping[str, Sequence[str]], keys: Mapping[str, Key], peppers: Peppers) -> Key | GatewayError:
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """What a genuine credential says, whichever kind it is."""
+
+    tenant: str
+    principal: str
+    key_id: str
+    scopes: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    rate: RateLimit | None = None
+    expired: GatewayError | None = None  # told openly: only who holds the secret gets to hear it
+
+
+def _identify(
+    seen: Mapping[str, Sequence[str]], policy: Policy, peppers: Peppers, tokens: Tokens, now_s: float
+) -> _Identity | Unsettled | GatewayError:
     """The one credential of the request, or why there is none."""
     bearers, plain = seen.get(_AUTHORIZATION, ()), seen.get(_API_KEY, ())
-    given = (*bearers, *plain)
+    given: Sequence[str] = (*bearers, *plain)
     if not given:
         return GatewayError(
             Kind.CREDENTIAL_MISSING,
@@ -164,18 +200,50 @@ def _identify(seen: Mapping[str, Sequence[str]], keys: Mapping[str, Key], pepper
         if scheme.lower() != "bearer":  # case does not matter (RFC 9110 section 11.1)
             return GatewayError(Kind.CREDENTIAL_INVALID, _INVALID_KEY, cause="scheme is not Bearer")
         text = text.lstrip(" ")
-    found = apikey.check(text, keys, peppers)
+        if not text.startswith(apikey.PREFIX) and jose.looks_like_token(text):
+            return _of_token(tokens.check(text, policy, now_s))
+    return _of_key(apikey.check(text, policy.keys, peppers), now_s)
+
+
+def _of_key(found: Key | apikey.Rejected, now_s: float) -> _Identity | GatewayError:
     if isinstance(found, apikey.Rejected):
         cause = f"{found.fault.value} ({found.key_id})" if found.key_id else found.fault.value
         return GatewayError(Kind.CREDENTIAL_INVALID, _INVALID_KEY, cause=cause)
-    return found
+    expired = None
+    if found.expires_at is not None and now_s >= found.expires_at:
+        again = "This API key has expired. Ask your platform team for a new one."
+        expired = GatewayError(Kind.CREDENTIAL_EXPIRED, again)
+    return _Identity(found.tenant, found.principal, found.id, found.scopes, rate=found.rate, expired=expired)
 
 
-def _expiry(key: Key, now_s: float) -> GatewayError | None:
-    """Told openly, because only who holds the secret gets here."""
-    if key.expires_at is None or now_s < key.expires_at:
-        return None
-    return GatewayError(Kind.CREDENTIAL_EXPIRED, "This API key has expired. Ask your platform team for a new one.")
+def _of_token(found: Bearer | Rejected | Unsettled) -> _Identity | Unsettled | GatewayError:
+    if isinstance(found, Unsettled):
+        return found
+    if isinstance(found, Bearer):
+        return _Identity(found.tenant, found.principal, found.key_id, found.scopes, found.groups)
+    if found.bearer is None:
+        return _invalid_token(found.fault, found.issuer)
+    whose = found.bearer
+    expired = GatewayError(
+        Kind.CREDENTIAL_EXPIRED, "This access token has expired. Get a new one.", cause=found.fault.value
+    )
+    return _Identity(whose.tenant, whose.principal, whose.key_id, whose.scopes, whose.groups, expired=expired)
+
+
+def _unsettled(token: Unsettled) -> GatewayError:
+    """The refusal that stands unless newer keys come in time."""
+    if token.fault is not None:
+        return _invalid_token(token.fault, token.issuer.name)
+    return GatewayError(
+        Kind.ISSUER_UNAVAILABLE,
+        "The gateway cannot check access tokens of this issuer at the moment. Try again.",
+        cause=f"no keys young enough ({token.issuer.name})",
+    )
+
+
+def _invalid_token(fault: Fault, issuer: str) -> GatewayError:
+    cause = f"{fault.value} ({issuer})" if issuer else fault.value
+    return GatewayError(Kind.CREDENTIAL_INVALID, _NOT_VALID_HERE, cause=cause)
 
 
 def _judge(ask: Ask, seen: Mapping[str, Sequence[str]], tenant: Tenant, body_limit_bytes: int) -> GatewayError | None:
@@ -215,11 +283,11 @@ def _size(lengths: Sequence[str], limit_bytes: int) -> GatewayError | None:
     return None
 
 
-def _buckets(key: Key, tenant: Tenant) -> tuple[Bucket, ...]:
+def _buckets(caller: _Identity, tenant: Tenant) -> tuple[Bucket, ...]:
     """The limits that the request counts against: those of the key and of its tenant, where there are any."""
     found: list[Bucket] = []
-    if key.rate is not None:
-        found.append(Bucket(tenant.id, f"key:{key.id}", key.rate.requests, key.rate.window_s))
+    if caller.rate is not None:
+        found.append(Bucket(tenant.id, f"key:{caller.key_id}", caller.rate.requests, caller.rate.window_s))
     if tenant.rate is not None:
         found.append(Bucket(tenant.id, "tenant", tenant.rate.requests, tenant.rate.window_s))
     return tuple(found)

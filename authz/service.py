@@ -5,6 +5,7 @@ Whatever goes wrong here is answered with a refusal. Where even that fails, `che
 """
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -13,14 +14,15 @@ import structlog
 
 from authz import rate, trace, wire
 from authz.apikey import Peppers, RandomBytes
-from authz.decide import Allowed, Ask, Refused, decide, nobody
+from authz.decide import Allowed, Ask, Refused, Waits, decide, nobody
 from authz.rate import Limiter
+from authz.tokens import Keys, Tokens
 from gateway import contract, errors
 from gateway.audit.record import Record
 from gateway.clock import Clock
 from gateway.errors import PLAN, Dialect, GatewayError, Kind
 from gateway.identity import Caller
-from gateway.policy.model import Policy
+from gateway.policy.model import Issuer, Policy
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -42,6 +44,14 @@ class Policies(Protocol):
         ...
 
 
+class Issuers(Keys, Protocol):
+    """Where the keys of token issuers come from."""
+
+    async def renew(self, issuer: Issuer) -> bool:
+        """Fetch them sooner, if it is not too soon. True when there are other ones now."""
+        ...
+
+
 class Meter(Protocol):
     """The counter that authz needs."""
 
@@ -58,6 +68,7 @@ class Authorization:
         *,
         policies: Policies,
         peppers: Peppers,
+        issuers: Issuers,
         limiter: Limiter,
         offer: Callable[[Record], bool],
         meter: Meter,
@@ -67,6 +78,8 @@ class Authorization:
     ) -> None:
         self._policies = policies
         self._peppers = peppers
+        self._issuers = issuers
+        self._tokens = Tokens(issuers)
         self._limiter = limiter
         self._offer = offer
         self._meter = meter
@@ -80,9 +93,10 @@ class Authorization:
         ask = _UNREAD
         try:
             ask = wire.decode(raw)
-            decision = decide(ask, self._policies.current, self._peppers, now_s=started_s, random=self._random)
+            until_s = asyncio.get_running_loop().time() + self._deadline_s  # for everything that has to be waited for
+            decision = await self._decide(ask, until_s)
             if isinstance(decision, Allowed) and decision.buckets:
-                decision = await self._spend(decision)
+                decision = await self._spend(decision, until_s)
             if isinstance(decision, Allowed):
                 answer = wire.allowed(decision)
                 self._meter.count(ALLOWED, decision.caller.tenant)
@@ -93,10 +107,26 @@ class Authorization:
             decision = Refused(errors.unexpected(bug), self._nobody(ask))
         return self._refuse(ask, decision, started_s, began_s)
 
-    async def _spend(self, decision: Allowed) -> Allowed | Refused:
+    async def _decide(self, ask: Ask, until_s: float) -> Allowed | Refused:
+        """Judge the request; once more where newer keys of a token's issuer arrived in time."""
+        decision = self._judge(ask)
+        if isinstance(decision, Waits):
+            renewed = False
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(until_s):
+                    renewed = await self._issuers.renew(decision.issuer)
+            if renewed:
+                decision = self._judge(ask)
+        return decision.refused if isinstance(decision, Waits) else decision
+
+    def _judge(self, ask: Ask) -> Allowed | Refused | Waits:
+        policy, now_s = self._policies.current, self._clock.now()
+        return decide(ask, policy, self._peppers, self._tokens, now_s=now_s, random=self._random)
+
+    async def _spend(self, decision: Allowed, until_s: float) -> Allowed | Refused:
         """Count the request, or refuse it."""
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout_at(until_s):
                 verdict = await self._limiter.spend(decision.buckets)
         except TimeoutError:
             late = GatewayError(

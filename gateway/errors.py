@@ -40,6 +40,7 @@ class Kind(StrEnum):
     CREDENTIAL_INVALID = "credential_invalid"
     CREDENTIAL_AMBIGUOUS = "credential_ambiguous"
     CREDENTIAL_EXPIRED = "credential_expired"
+    ISSUER_UNAVAILABLE = "issuer_unavailable"
     ROUTE_UNKNOWN = "route_unknown"
     ROUTE_FORBIDDEN = "route_forbidden"
     METHOD_NOT_ALLOWED = "method_not_allowed"
@@ -112,6 +113,7 @@ PLAN: Final = MappingProxyType(
         Kind.CREDENTIAL_INVALID: _plan(401, _UNAUTHENTICATED),
         Kind.CREDENTIAL_AMBIGUOUS: _plan(401, _UNAUTHENTICATED),
         Kind.CREDENTIAL_EXPIRED: _plan(401, _UNAUTHENTICATED),
+        Kind.ISSUER_UNAVAILABLE: _plan(503, _UNAVAILABLE, Retry.LATER),
         Kind.ROUTE_UNKNOWN: _plan(404, 5),
         Kind.ROUTE_FORBIDDEN: _plan(403, _DENIED),
         Kind.METHOD_NOT_ALLOWED: _plan(405, _INVALID),

@@ -14,3 +14,4 @@ class Caller:
     policy: str  # version
     request_id: str
     traceparent: str = ""
+    groups: tuple[str, ...] = ()  # of a token; for decisions of authz, which does not pass them on

@@ -12,7 +12,9 @@ import grpc.aio
 import structlog
 import uvloop
 
+from authz import fetch
 from authz.apikey import Peppers
+from authz.jwks import Keyring
 from authz.rate import Limiter
 from authz.service import ALLOWED, Authorization
 from extproc.service import Processor
@@ -92,6 +94,7 @@ class Worker:
     book: Book
     meters: Meters
     trail: Trail
+    keyring: Keyring
     health: Health
     server: grpc.aio.Server
 
@@ -110,9 +113,11 @@ def compose(settings: Settings) -> Worker:
         fsync_ms=settings.audit_fsync_ms,
     )
     door = Door(store, trail, meters)
+    keyring = Keyring(fetch.get, clock)
     authorization = Authorization(
         policies=door,
         peppers=_peppers(settings.peppers_file),
+        issuers=keyring,
         limiter=_limiter(settings, clock),
         offer=door.offer,
         meter=door,
@@ -131,7 +136,7 @@ def compose(settings: Settings) -> Worker:
             "grpc.health.v1.Health": {"Check": grpc.unary_unary_rpc_method_handler(health.check)},
         },
     )
-    return Worker(settings, store, book, meters, trail, health, server)
+    return Worker(settings, store, book, meters, trail, keyring, health, server)
 
 
 def _load(directory: Path) -> Policy:
@@ -180,12 +185,14 @@ async def _run(settings: Settings) -> int:
     loop.add_signal_handler(signal.SIGHUP, _reload, worker)
     trail = spawn(worker.trail.run(), "audit-trail")
     trail.add_done_callback(lambda _: stop.set())  # nothing to put exchanges on record with: a fresh worker is better
+    _follow(worker, worker.store.current)
     inode = await _listen(worker)
     worker.health.serving = True
     _log.info("worker_serving", pid=os.getpid(), policy=worker.store.current.version)
     await stop.wait()
     crashed = trail.done()
     await _drain(worker, inode)
+    await worker.keyring.close()
     lost = await worker.trail.close()
     _log.info("worker_stopped", records_lost=lost)
     return 1 if crashed or lost else 0
@@ -214,6 +221,11 @@ async def _drain(worker: Worker, inode: int) -> None:
     await worker.server.stop(drain_s - notice_s)
 
 
+def _follow(worker: Worker, policy: Policy) -> None:
+    """Fetch the keys of the policy's issuers and of no others. Its tokens wait for the first fetch, briefly."""
+    worker.keyring.follow(policy.issuers.values(), policy.credential_dir)
+
+
 def _reload(worker: Worker) -> None:
     """SIGHUP: judge new exchanges by the policy that is on disk now, if it is a policy."""
     spawn(_reloaded(worker), "policy-reload")
@@ -229,6 +241,7 @@ async def _reloaded(worker: Worker) -> None:
     if policy.limits != worker.store.current.limits:
         _log.warning("policy_limits_need_restart", detail="message sizes and deadlines were fixed at start")
     worker.book.warm(policy)
+    _follow(worker, policy)
     worker.store.put(policy)
     worker.meters.know(policy.tenants, policy.models)
     _log.info("policy_activated", policy=policy.version)

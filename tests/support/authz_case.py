@@ -60,6 +60,16 @@ POLICY = Policy(
 )
 
 
+class NoKeys:
+    """Issuers whose keys could not be had."""
+
+    def usable(self, issuer):
+        return None
+
+    async def renew(self, issuer):
+        return False
+
+
 def bearer(key: str) -> tuple[str, str]:
     return ("authorization", f"Bearer {key}")
 

@@ -3,6 +3,13 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import issuing
+from authz.apikey import Peppers
+from authz.decide import FRONT_DOORS, Allowed, Refused, Waits, decide
+from authz.tokens import Tokens
 from authz_case import (
     DISABLED,
     EXPIRED,
@@ -16,24 +23,21 @@ from authz_case import (
     REQUEST_ID,
     TRACEPARENT,
     UNKNOWN,
+    NoKeys,
     ask,
     bearer,
     ones,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from authz.apikey import Peppers
-from authz.decide import FRONT_DOORS, Allowed, Refused, decide
 from gateway import contract
 from gateway.errors import Dialect, Kind, render
 from gateway.limits.bucket import Bucket
+from issuing import ISSUER, token
 
 WRONG = GOOD[:-1] + ("a" if GOOD[-1] != "a" else "b")
 
 
 def judge(asked, policy=POLICY, peppers=PEPPERS, now_s=NOW_S):
-    return decide(asked, policy, peppers, now_s=now_s, random=ones)
+    return decide(asked, policy, peppers, Tokens(NoKeys()), now_s=now_s, random=ones)
 
 
 def kind(decision):
@@ -135,6 +139,111 @@ def test_retired_pepper_refuses_its_keys():
 
 def test_key_whose_tenant_is_gone_is_refused():
     assert kind(judge(ask(bearer(ORPHAN)))) is Kind.POLICY_UNAVAILABLE
+
+
+# --- access tokens --------------------
+class Ring:
+    def __init__(self, known=None):
+        self.known = known
+
+    def usable(self, issuer):
+        return self.known
+
+
+ISSUERS = replace(
+    POLICY, issuers={ISSUER.name: ISSUER, "other": replace(ISSUER, name="other", issuer="https://b.example")}
+)
+
+
+def judge_token(text, *, known=True, policy=ISSUERS, header=None, **asked):
+    tokens = Tokens(Ring(issuing.keys("ES256", "RS256") if known else None))
+    given = ask(header or bearer(text), **asked)
+    return decide(given, policy, PEPPERS, tokens, now_s=NOW_S, random=ones)
+
+
+def test_a_token_identifies_its_bearer_for_the_tenant_of_its_issuer():
+    decision = judge_token(token(tenant="narrow", groups=["ops"]))
+    assert isinstance(decision, Allowed)
+    caller = decision.caller
+    assert (caller.tenant, caller.principal, caller.scopes, caller.groups) == (
+        "acme",
+        "svc-1",
+        ("chat", "embed"),
+        ("ops",),
+    )
+    assert caller.key_id.startswith("jwt:")
+    assert caller.policy == POLICY.version
+    assert decision.remove == ("authorization",)
+
+
+def test_a_token_counts_against_the_limits_of_its_tenant():
+    limited = replace(ISSUERS, issuers={"corp": replace(ISSUER, tenant="limited")})
+    assert judge_token(token(), policy=limited).buckets == (Bucket("limited", "tenant", 50, 60),)
+
+
+BAD_TOKENS = {
+    "not for us": ({"aud": "other"}, "token: not for this audience"),
+    "from nowhere": ({"iss": "https://evil.example"}, "token: unknown issuer"),
+    "unsigned": ({"header": {"alg": "none"}}, "token: unsigned (corp)"),
+    "an ID token": ({"header": {"typ": "JWT"}}, "token: wrong typ (corp)"),
+    "early": ({"nbf": NOW_S + 99}, "token: not valid yet (corp)"),
+    "nobody's": ({"without": ("sub",)}, "token: no usable principal (corp)"),
+}
+
+
+@pytest.mark.parametrize(("changes", "cause"), BAD_TOKENS.values(), ids=BAD_TOKENS)
+def test_the_log_learns_what_is_wrong_with_a_token(changes, cause):
+    refused = judge_token(token(**changes))
+    assert kind(refused) is Kind.CREDENTIAL_INVALID
+    assert refused.error.cause == cause
+    assert refused.caller.tenant == ""
+
+
+def test_every_token_that_does_not_count_is_told_the_same():
+    texts = [token(**changes) for changes, _ in BAD_TOKENS.values()] + ["a.b.c", "..", "eyJhbGciOiJub25lIn0.e30."]
+    assert len({render(judge_token(text).error, Dialect.OPENAI) for text in texts}) == 1
+
+
+def test_expiry_of_a_token_is_told_and_recorded_with_its_bearer():
+    refused = judge_token(token(exp=NOW_S - 31), target="/nowhere")
+    assert kind(refused) is Kind.CREDENTIAL_EXPIRED
+    assert (refused.caller.principal, refused.error.cause) == ("svc-1", "token: expired")
+
+
+def test_without_keys_a_token_waits_and_is_refused_as_a_fault_of_ours():
+    waits = judge_token(token(), known=False)
+    assert isinstance(waits, Waits)
+    assert waits.issuer is ISSUER
+    assert kind(waits.refused) is Kind.ISSUER_UNAVAILABLE
+    assert "corp" in waits.refused.error.cause
+    assert "corp" not in waits.refused.error.public
+
+
+def test_an_unknown_kid_waits_and_is_refused_like_any_bad_token():
+    waits = judge_token(token(header={"kid": "next"}))
+    assert isinstance(waits, Waits)
+    assert waits.refused.error.public == judge_token("a.b.c").error.public
+
+
+@pytest.mark.parametrize(
+    "header", [("x-api-key", token()), ("authorization", f"Basic {token()}"), ("authorization", token())]
+)
+def test_a_token_counts_as_a_bearer_credential_only(header):
+    assert kind(judge_token("", header=header)) is Kind.CREDENTIAL_INVALID
+
+
+def test_a_token_beside_a_key_is_ambiguous():
+    both = ask(bearer(token()), ("x-api-key", GOOD))
+    assert kind(judge(both, policy=ISSUERS)) is Kind.CREDENTIAL_AMBIGUOUS
+
+
+def test_a_token_whose_tenant_is_gone_is_refused():
+    orphan = replace(ISSUERS, issuers={"corp": replace(ISSUER, tenant="gone")})
+    assert kind(judge_token(token(), policy=orphan)) is Kind.POLICY_UNAVAILABLE
+
+
+def test_a_policy_without_issuers_refuses_every_token():
+    assert kind(judge_token(token(), policy=POLICY)) is Kind.CREDENTIAL_INVALID
 
 
 # --- nobody learns anything before 401 --------------------

@@ -2,9 +2,16 @@
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+import issuing
+from authz.rate import Limiter
+from authz.service import Authorization
 from authz_case import (
     EXPIRED,
     GOOD,
@@ -14,22 +21,18 @@ from authz_case import (
     POLICY,
     REQUEST_ID,
     UNKNOWN,
+    NoKeys,
     ask,
     bearer,
     ones,
     raw,
 )
 from clocks import ManualClock
-from hypothesis import given
-from hypothesis import strategies as st
-from structlog.testing import capture_logs
-
-from authz.rate import Limiter
-from authz.service import Authorization
 from gateway import contract
 from gateway.errors import GatewayError, Kind
 from gateway.limits.bucket import Verdict
 from gateway.limits.local import LocalLimiter
+from issuing import ISSUER
 from protos.ext_authz_pb2 import CheckResponse
 
 
@@ -68,6 +71,7 @@ class Door:
 
     limiter: Limiter = field(default_factory=ScriptedLimiter)
     policies: OnePolicy = field(default_factory=OnePolicy)
+    issuers: object = field(default_factory=NoKeys)
     full: bool = False
     deadline_s: float = 60.0
     records: list = field(default_factory=list)
@@ -86,6 +90,7 @@ class Door:
         service = Authorization(
             policies=self.policies,
             peppers=PEPPERS,
+            issuers=self.issuers,
             limiter=self.limiter,
             offer=self.offer,
             meter=self,
@@ -190,6 +195,94 @@ async def test_full_audit_queue_refuses_instead_of_staying_silent():
     assert refused_with(answer, Kind.AUDIT_UNAVAILABLE)
     assert answer.denied_response.status.code == 503
     assert door.counts == [("audit_unavailable", "")]
+
+
+# --- access tokens --------------------
+@dataclass
+class Issuers:
+    """Has `known` keys; `renew` brings `next`, hangs, or fails."""
+
+    known: object = None
+    next: object = None
+    hangs: bool = False
+    fault: Exception | None = None
+    renewed: int = 0
+
+    def usable(self, issuer):
+        return self.known
+
+    async def renew(self, issuer):
+        self.renewed += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.fault:
+            raise self.fault
+        found, self.known = self.next is not self.known, self.next
+        return found
+
+
+WITH_ISSUER = OnePolicy(replace(POLICY, issuers={ISSUER.name: ISSUER}))
+
+
+def token_door(issuers, **more):
+    return Door(policies=WITH_ISSUER, issuers=issuers, **more)
+
+
+async def test_a_good_token_is_allowed_and_waits_for_nothing():
+    door = token_door(Issuers(known=issuing.keys("ES256")))
+    answer = await door.check(raw(ask(bearer(issuing.token()))))
+    assert answer.WhichOneof("http_response") == "ok_response"
+    assert answer.dynamic_metadata.fields[contract.PRINCIPAL].string_value == "svc-1"
+    assert answer.dynamic_metadata.fields[contract.TENANT].string_value == "acme"
+    assert door.issuers.renewed == 0
+
+
+async def test_a_token_of_a_rotated_key_waits_for_the_new_keys():
+    issuers = Issuers(known=issuing.keys("RS256"), next=issuing.keys("ES256", "RS256"))
+    answer = await token_door(issuers).check(raw(ask(bearer(issuing.token()))))
+    assert answer.WhichOneof("http_response") == "ok_response"
+    assert issuers.renewed == 1
+
+
+async def test_an_unknown_kid_is_asked_for_once_and_then_refused():
+    known = issuing.keys("ES256")
+    issuers = Issuers(known=known, next=known)
+    door = token_door(issuers)
+    answer = await door.check(raw(ask(bearer(issuing.token(header={"kid": "nobody"})))))
+    assert refused_with(answer, Kind.CREDENTIAL_INVALID)
+    assert issuers.renewed == 1
+    assert door.records[0].reason == "token: unknown kid (corp)"
+
+
+async def test_new_keys_that_do_not_help_end_in_a_refusal():
+    issuers = Issuers(known=issuing.keys("ES256"), next=issuing.keys("RS256"))
+    answer = await token_door(issuers).check(raw(ask(bearer(issuing.token(header={"kid": "nobody"})))))
+    assert refused_with(answer, Kind.CREDENTIAL_INVALID)
+    assert issuers.renewed == 1
+
+
+@pytest.mark.parametrize("issuers", [Issuers(), Issuers(hangs=True)], ids=["failing", "hanging"])
+async def test_without_keys_tokens_are_refused_for_now(issuers):
+    door = token_door(issuers, deadline_s=0.0)
+    answer = await door.check(raw(ask(bearer(issuing.token()))))
+    assert refused_with(answer, Kind.ISSUER_UNAVAILABLE)
+    assert answer.denied_response.status.code == 503
+    assert headers_of(answer)["retry-after"]
+    assert door.records[0].reason == "no keys young enough (corp)"
+
+
+async def test_a_fault_while_waiting_for_keys_refuses():
+    answer = await token_door(Issuers(fault=OSError("secret"))).check(raw(ask(bearer(issuing.token()))))
+    assert refused_with(answer, Kind.INTERNAL)
+
+
+async def test_no_part_of_a_refused_token_is_logged_or_recorded():
+    for text in (issuing.token(aud="other"), issuing.token(exp=1), "eyJhbGciOiJub25lIn0.e30.canary"):
+        door = token_door(Issuers(known=issuing.keys("ES256")))
+        with capture_logs() as logs:
+            answer = await door.check(raw(ask(bearer(text))))
+        told = repr((logs, door.records, answer))
+        assert not [part for part in text.split(".") if part in told]
 
 
 # --- limits --------------------

@@ -3,13 +3,13 @@
 import contextlib
 
 import pytest
-from authz_case import GOOD, REQUEST_ID, TRACEPARENT, ask, bearer, raw
 from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from authz import wire
 from authz.decide import Allowed, nobody
+from authz_case import GOOD, REQUEST_ID, TRACEPARENT, ask, bearer, raw
 from gateway import contract
 from gateway.errors import Dialect, GatewayError, Kind, render
 from gateway.identity import Caller

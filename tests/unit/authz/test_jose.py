@@ -1,0 +1,236 @@
+"""One token against one issuer's keys: every algorithm, every way in which a header or signature can be wrong."""
+
+import base64
+import hmac
+import json
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz import jose, keyset
+from authz.jose import Bad, Fault
+from gateway.policy.issuer import ALGORITHMS
+from issuing import CLAIMS, ISSUER, SHAPES, b64, jwk, jwks, key, keys, segment, sign, token
+
+EVERY = replace(ISSUER, algorithms=frozenset(ALGORITHMS))
+KEYS = keys("ES256", "RS256")
+
+
+def judge(text, issuer=ISSUER, known=KEYS):
+    """The fault of a token, or None."""
+    try:
+        parsed = jose.parse(text)
+        jose.check_header(parsed, issuer)
+        jose.verify(parsed, known)
+    except Bad as bad:
+        return bad.fault
+    return None
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_pinned_algorithm_verifies(algorithm):
+    assert judge(token(algorithm), EVERY, keys(algorithm)) is None
+    assert set(SHAPES) == set(ALGORITHMS)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_an_algorithm_that_is_not_pinned_does_not_count(algorithm):
+    others = replace(ISSUER, algorithms=frozenset(ALGORITHMS) - {algorithm})
+    assert judge(token(algorithm), others, keys(algorithm)) is Fault.ALG
+
+
+@pytest.mark.parametrize("kind", ["at+jwt", "AT+JWT", "application/at+jwt", "Application/At+Jwt"])
+def test_access_tokens_say_so(kind):
+    assert judge(token(header={"typ": kind})) is None
+
+
+@pytest.mark.parametrize("kind", ["JWT", None, "", "at+jwt ", "at+jwt+x", "jwt", ["at+jwt"], 1, {}, "dpop+jwt"])
+def test_other_types_count_only_where_the_issuer_says_so(kind):
+    assert judge(token(header={"typ": kind})) is Fault.TYPE
+    assert judge(token(header={"typ": kind}), replace(ISSUER, typ="any")) is None
+
+
+def hmac_with_the_public_key(material):
+    """The oldest trick: the public key as a shared secret (RFC 8725 section 2.1)."""
+    signed = f"{segment({'alg': 'HS256', 'typ': 'at+jwt', 'kid': 'rs256'})}.{segment(CLAIMS)}"
+    return f"{signed}.{b64(hmac.digest(material, signed.encode(), 'sha256'))}"
+
+
+HEADERS = {
+    "alg none": ({"alg": "none"}, Fault.ALG_NONE),
+    "alg NoNe": ({"alg": "NoNe"}, Fault.ALG_NONE),
+    "alg HS256": ({"alg": "HS256"}, Fault.ALG_SYMMETRIC),
+    "alg hs256": ({"alg": "hs256"}, Fault.ALG_SYMMETRIC),
+    "alg es256": ({"alg": "es256"}, Fault.ALG),
+    "alg empty": ({"alg": ""}, Fault.ALG),
+    "alg missing": ({"alg": None}, Fault.ALG),
+    "alg a list": ({"alg": ["ES256"]}, Fault.ALG),
+    "alg a number": ({"alg": 256}, Fault.ALG),
+    "alg of another key": ({"alg": "RS256"}, Fault.KEY),
+    "alg ES256K": ({"alg": "ES256K"}, Fault.ALG),
+    "alg for encryption": ({"alg": "RSA-OAEP"}, Fault.ALG),
+    "crit": ({"crit": ["exp"]}, Fault.CRITICAL),
+    "crit empty": ({"crit": []}, Fault.CRITICAL),
+    "b64 false": ({"b64": False, "crit": ["b64"]}, Fault.CRITICAL),
+    "b64 alone": ({"b64": False}, Fault.CRITICAL),
+    "b64 true": ({"b64": True}, Fault.CRITICAL),
+    "zip": ({"zip": "DEF"}, Fault.CRITICAL),
+    "enc": ({"enc": "A128GCM"}, Fault.CRITICAL),
+    "nested": ({"cty": "JWT"}, Fault.NESTED),
+    "kid unknown": ({"kid": "nobody"}, Fault.KID_UNKNOWN),
+    "kid a path": ({"kid": "../../../../dev/null"}, Fault.KID_UNKNOWN),
+    "kid a query": ({"kid": "x' UNION SELECT 'key"}, Fault.KID_UNKNOWN),
+    "kid a command": ({"kid": "|/bin/true"}, Fault.KID_UNKNOWN),
+    "kid a URL": ({"kid": "https://evil.example/jwks"}, Fault.KID_UNKNOWN),
+    "kid with a zero byte": ({"kid": "es256\0"}, Fault.KID_UNKNOWN),
+    "kid in capitals": ({"kid": "ES256"}, Fault.KID_UNKNOWN),
+    "kid of the other key": ({"kid": "rs256"}, Fault.KEY),
+    "kid empty": ({"kid": ""}, Fault.KID),
+    "kid a list": ({"kid": ["es256"]}, Fault.KID),
+    "kid a number": ({"kid": 0}, Fault.KID),
+    "kid endless": ({"kid": "x" * 257}, Fault.KID),
+    "kid missing": ({"kid": None}, Fault.KID_MISSING),
+}
+
+
+@pytest.mark.parametrize(("header", "fault"), HEADERS.values(), ids=HEADERS)
+def test_a_header_that_is_not_allowed_is_refused_although_the_signature_is_genuine(header, fault):
+    assert judge(token(header=header)) is fault
+
+
+def test_a_single_key_may_stand_without_a_kid():
+    assert judge(token(header={"kid": None}), known=keys("ES256")) is None
+    assert judge(token("RS256", header={"kid": None}), known=keys("ES256")) is Fault.KEY
+
+
+@pytest.mark.parametrize("form", ["pem", "der", "n"])
+def test_a_public_key_is_no_shared_secret(form):
+    public = key("RS256")
+    material = {
+        "pem": public.as_pem(private=False),
+        "der": public.as_der(private=False),
+        "n": jwk("RS256")["n"].encode(),
+    }[form]
+    assert judge(hmac_with_the_public_key(material), EVERY) is Fault.ALG_SYMMETRIC
+
+
+OWN_KEY = {
+    "jwk": jwk("ES384"),
+    "jku": "http://127.0.0.1:1/jwks",
+    "x5u": "http://127.0.0.1:1/x",
+    "x5c": ["AAAA"],
+    "x5t": "x",
+}
+
+
+def test_keys_that_a_token_brings_along_are_not_looked_at():
+    assert judge(token(header=OWN_KEY)) is None
+    forged = sign({"alg": "ES384", "typ": "at+jwt", "kid": "es256", **OWN_KEY}, CLAIMS, "ES384")
+    assert judge(forged, EVERY) is Fault.KEY
+
+
+def test_a_signature_of_another_key_differs():
+    text = sign({"alg": "PS256", "typ": "at+jwt", "kid": "k"}, CLAIMS, "RS256")
+    assert judge(text, EVERY, keyset.parse(jwks(jwk("RS256", "k")))) is Fault.SIGNATURE
+
+
+@pytest.mark.parametrize(
+    "signature", ["AA", b64(bytes(64)), b64(b"\xff" * 64), b64(bytes(63)), b64(bytes(65)), b64(bytes(600))]
+)
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256", "EdDSA"])
+def test_a_made_up_signature_differs(algorithm, signature):
+    text = token(algorithm).rpartition(".")[0] + "." + signature
+    assert judge(text, EVERY, keys(algorithm)) is Fault.SIGNATURE
+
+
+def test_a_signature_in_der_differs():
+    head, _, last = token().rpartition(".")
+    raw = base64.urlsafe_b64decode(last + "==")
+    der = encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:]))
+    assert judge(f"{head}.{b64(der)}") is Fault.SIGNATURE
+
+
+HEAD, BODY, SIGNATURE = token().split(".")
+SHAPED = {
+    "nothing": ("..", Fault.HEADER),
+    "empty header": (f".{BODY}.{SIGNATURE}", Fault.HEADER),
+    "empty payload": (f"{HEAD}..{SIGNATURE}", Fault.PAYLOAD),
+    "no signature": (f"{HEAD}.{BODY}.", Fault.SIGNATURE),
+    "two parts": (f"{HEAD}.{BODY}", Fault.ENCRYPTED),
+    "four parts": (f"{HEAD}.{BODY}.{SIGNATURE}.", Fault.ENCRYPTED),
+    "a JWE": (f"{segment({'alg': 'RSA-OAEP', 'enc': 'A128GCM'})}.a.b.c.d", Fault.ENCRYPTED),
+    "padding": (f"{HEAD}.{BODY}.{SIGNATURE}==", Fault.ENCODING),
+    "plain base64": (f"{HEAD}.{BODY}.+{SIGNATURE[1:]}", Fault.ENCODING),
+    "a space": (f"{HEAD}.{BODY} .{SIGNATURE}", Fault.ENCODING),
+    "a line end": (f"{HEAD}.{BODY}.{SIGNATURE}\n", Fault.ENCODING),
+    "not ASCII": (f"{HEAD}.{BODY}.é{SIGNATURE[1:]}", Fault.ENCODING),
+    "another last character": (f"{HEAD}.{BODY}.{SIGNATURE[:-1]}{'B' if SIGNATURE[-1] != 'B' else 'C'}", Fault.ENCODING),
+    "too large": (f"{HEAD}.{'A' * 8192}.{SIGNATURE}", Fault.TOO_LARGE),
+    "header a list": (sign(["ES256"], CLAIMS), Fault.HEADER),
+    "header no JSON": (sign("{", CLAIMS), Fault.HEADER),
+    "header in UTF-16": (sign('{"alg":"ES256"}'.encode("utf-16"), CLAIMS), Fault.HEADER),
+    "header twice": (sign('{"alg":"ES256","kid":"es256","alg":"none"}', CLAIMS), Fault.DUPLICATE),
+    "header deep": (sign("[" * 4000, CLAIMS), Fault.HEADER),
+    "payload a text": (sign({"alg": "ES256"}, '"x"'), Fault.PAYLOAD),
+    "payload a token": (sign({"alg": "ES256"}, token()), Fault.PAYLOAD),
+    "payload twice": (sign({"alg": "ES256"}, '{"sub":"a","sub":"b"}'), Fault.DUPLICATE),
+    "payload twice, deep": (sign({"alg": "ES256"}, '{"act":{"sub":"a","sub":"b"}}'), Fault.DUPLICATE),
+    "payload NaN": (sign({"alg": "ES256"}, '{"exp":NaN}'), Fault.PAYLOAD),
+    "payload deep": (sign({"alg": "ES256"}, '{"a":' * 1000 + "1" + "}" * 1000), Fault.PAYLOAD),
+    "payload not UTF-8": (sign({"alg": "ES256"}, b'{"sub":"\xff"}'), Fault.PAYLOAD),
+}
+
+
+@pytest.mark.parametrize(("text", "fault"), SHAPED.values(), ids=SHAPED)
+def test_a_token_out_of_shape_is_refused(text, fault):
+    assert judge(text) is fault
+
+
+def test_the_largest_token_is_read():
+    filler = jose.MAX_CHARS * 3 // 4 - 400
+    text = token(pad="x" * filler)
+    assert len(text) <= jose.MAX_CHARS
+    assert judge(text) is None
+
+
+def test_a_token_does_not_show_in_repr():
+    assert "svc-1" not in repr(jose.parse(token()))
+
+
+@pytest.mark.parametrize(
+    ("text", "token_like"), [("a.b.c", True), ("a.b.c.d.e", True), ("..", True), ("a.b", False), ("", False)]
+)
+def test_tokens_are_told_from_keys(text, token_like):
+    assert jose.looks_like_token(text) is token_like
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256", "EdDSA"])
+@given(data=st.data())
+def test_no_change_of_any_byte_passes(algorithm, data):
+    text = token(algorithm)
+    at = data.draw(st.integers(0, len(text) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda value: value != ord(text[at])))
+    changed = text[:at] + chr(byte) + text[at + 1 :]
+    assert judge(changed, EVERY, keys(algorithm)) is not None
+
+
+@given(data=st.data())
+def test_no_cut_and_no_addition_passes(data):
+    text = token()
+    start, end = sorted(data.draw(st.lists(st.integers(0, len(text)), min_size=2, max_size=2)))
+    middle = data.draw(st.text("ab.=_-", max_size=4))
+    changed = text[:start] + middle + text[end:]
+    assert (judge(changed) is None) is (changed == text)
+
+
+@given(
+    header=st.dictionaries(
+        st.sampled_from(["alg", "typ", "kid", "crit", "b64", "cty", "jwk"]), st.none() | st.text(max_size=5)
+    )
+)
+def test_no_header_raises_anything_else(header):
+    text = f"{segment(header)}.{BODY}.{SIGNATURE}"
+    assert judge(text) is not None or json.loads(base64.urlsafe_b64decode(HEAD + "==")) == header
