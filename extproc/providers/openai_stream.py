@@ -1,7 +1,8 @@
 """OpenAI event streams: every text of every choice passes its own hold-back. Serves chat and legacy completions.
 
 Event shapes: OpenAI API reference, "chat.completion.chunk" and "text_completion". Fields that are not known here are
-not passed on: text could travel in them past the guard, cut into pieces that no rule sees whole.
+not passed on: text could travel in them past the guard, cut into pieces that no rule sees whole. An event always
+leaves as its judged tree, written anew: its own bytes may hold duplicate keys, comments, names and ids of events.
 """
 
 from typing import Any, Final
@@ -11,6 +12,7 @@ import orjson
 from extproc.core import sse
 from extproc.core.escape import EscapedHoldBack
 from extproc.core.holdback import HoldBack
+from extproc.core.texts import lay
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Seen
 from gateway.errors import Dialect, GatewayError, Kind, body_of
@@ -27,10 +29,16 @@ _DELTA_KEYS: Final = frozenset(
 )
 _TEXT_KEYS: Final = ("content", "refusal", "reasoning_content", "reasoning")
 _TOOL_KEYS: Final = frozenset({"index", "id", "type", "function"})
+_FUNCTION_KEYS: Final = frozenset({"name", "arguments"})
+#: Strings that come whole and not in pieces.
+_EVENT_LABELS: Final = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
+#: Labels that were judged clean: a few in each event of a stream, the same ones every time.
+_CLEAN_LABELS: Final = 256
 #: `n` is at most 128 in the API; a stream that opens more channels than this is hostile.
 _MAX_CHANNELS: Final = 1024
 
 _ChannelKey = tuple[int, str, int]
+_Channel = HoldBack | EscapedHoldBack
 
 
 def malformed(what: str) -> GatewayError:
@@ -51,7 +59,10 @@ class ChoiceStream:
         self._tally = tally
         self._seen = seen
         self._show_usage = show_usage
-        self._channels: dict[_ChannelKey, HoldBack | EscapedHoldBack] = {}
+        self._channels: dict[int, dict[_ChannelKey, _Channel]] = {}  # by choice: finishing one must not visit all
+        self._open_channels = 0
+        self._calls: dict[_ChannelKey, tuple[object, str]] = {}  # id and name of the call that a channel speaks of
+        self._clean: set[str] = set()
         self._shell: dict[str, Any] = {}  # identity fields of the last event, for events of our own
         self._done = False
 
@@ -69,7 +80,7 @@ class ChoiceStream:
         if self.blocked is not None:
             return b""
         choices: list[dict[str, Any]] = []
-        for index in sorted({key[0] for key in self._channels}):
+        for index in sorted(self._channels):
             choice: dict[str, Any] = {"index": index, "finish_reason": None}
             self._flush(index, choice)
             if "delta" in choice or "text" in choice:
@@ -85,7 +96,8 @@ class ChoiceStream:
     def _event(self, frame: sse.Frame) -> bytes:
         data = frame.data
         if data is None:
-            return _KEEP_ALIVE  # a comment's words would pass unseen; its purpose does not need them
+            # A comment's words would pass unseen; its purpose does not need them. A blank line has none.
+            return _KEEP_ALIVE if frame.raw.strip() else b""
         if data.strip() == b"[DONE]":
             tail = self.finish()
             self._done = True
@@ -102,6 +114,7 @@ class ChoiceStream:
         usage = tree.get("usage")
         if usage is not None:
             self._seen.read(usage)
+            changed |= self._usage(tree)
         if not self._show_usage and "usage" in tree:
             del tree["usage"]
             changed = True
@@ -111,14 +124,14 @@ class ChoiceStream:
         if type(choices) is not list:
             raise malformed("choices is not a list")
         for choice in choices:
+            if self.blocked is not None:
+                break
             if type(choice) is not dict:
                 raise malformed("a choice is not an object")
             changed |= self._choice(choice)
-            if self.blocked is not None:
-                return b""
-        if not changed:
-            return frame.raw if frame.complete else sse.encode(data)
-        if choices and not any(map(_speaks, choices)) and usage is None:
+        if self.blocked is not None:
+            return b""
+        if changed and choices and not any(map(_speaks, choices)) and usage is None:
             return b""  # everything that it said is held back
         return sse.encode(orjson.dumps(tree))
 
@@ -126,16 +139,49 @@ class ChoiceStream:
         unknown = tree.keys() - _EVENT_KEYS
         for key in unknown:
             del tree[key]
+        changed = self._labels(tree, *_EVENT_LABELS) or bool(unknown)
         if not self._shell:
             self._shell = {k: tree[k] for k in ("id", "object", "created", "model") if k in tree}
-        return bool(unknown)
+        return changed
+
+    def _labels(self, holder: dict[str, Any], *keys: str) -> bool:
+        """Guard the short strings that a provider tells whole: ids, names, reasons."""
+        changed = False
+        for key in keys:
+            value = holder.get(key)
+            if type(value) is not str:
+                if type(value) is dict or type(value) is list:
+                    raise malformed(f"{key} is not a string")
+                continue
+            if value in self._clean:
+                continue
+            applied = self._guard.apply(value, self._tally)
+            if applied.blocked is not None:
+                self.blocked = applied.blocked
+            if applied.text == value:
+                if len(self._clean) >= _CLEAN_LABELS:
+                    self._clean.clear()
+                self._clean.add(value)
+                continue
+            holder[key] = applied.text
+            changed = True
+        return changed
+
+    def _usage(self, tree: dict[str, Any]) -> bool:
+        """Guard the words of a usage object, of which there should be none."""
+        if type(tree["usage"]) is not dict:
+            raise malformed("usage is not an object")
+        laid = lay(tree["usage"], self._guard, self._tally)
+        if laid.blocked is not None:
+            self.blocked = laid.blocked
+        return laid.changed
 
     def _error_event(self, tree: dict[str, Any]) -> bytes:
-        applied = self._guard.apply(orjson.dumps(tree).decode(), self._tally)
-        if applied.blocked is not None:
-            self.blocked = applied.blocked
+        laid = lay(tree, self._guard, self._tally)
+        if laid.blocked is not None:
+            self.blocked = laid.blocked
             return b""
-        return sse.encode(applied.text.encode())
+        return sse.encode(orjson.dumps(tree))
 
     def _choice(self, choice: dict[str, Any]) -> bool:
         index = choice.get("index", 0)
@@ -152,11 +198,14 @@ class ChoiceStream:
         if type(text) is str:
             choice["text"] = self._push((index, "text", 0), text)
             changed |= choice["text"] != text
+        elif text is not None:
+            raise malformed("text is not a string")
         delta = choice.get("delta")
         if delta is not None:
             if type(delta) is not dict:
                 raise malformed("a delta is not an object")
             changed |= self._delta(index, delta)
+        changed |= self._labels(choice, "finish_reason")
         if choice.get("finish_reason") is not None and self.blocked is None:
             changed |= self._flush(index, choice)
         return changed
@@ -166,6 +215,7 @@ class ChoiceStream:
         for key in delta.keys() - _DELTA_KEYS:
             del delta[key]
             changed = True
+        changed |= self._labels(delta, "role")
         for key in _TEXT_KEYS:
             text = delta.get(key)
             if type(text) is str:
@@ -176,7 +226,7 @@ class ChoiceStream:
                 raise malformed(f"{key} is not a string")
         call = delta.get("function_call")
         if call is not None:
-            changed |= self._function((index, "function_call", 0), call)
+            changed |= self._function((index, "function_call", 0), call, None)
         tools = delta.get("tool_calls")
         if tools is not None:
             if type(tools) is not list:
@@ -187,40 +237,69 @@ class ChoiceStream:
                 for key in tool.keys() - _TOOL_KEYS:
                     del tool[key]
                     changed = True
+                changed |= self._labels(tool, "id", "type")
                 if tool.get("function") is not None:
-                    changed |= self._function((index, "tool", tool.get("index", 0)), tool["function"])
+                    changed |= self._function((index, "tool", tool.get("index", 0)), tool["function"], tool.get("id"))
         return changed
 
-    def _function(self, key: _ChannelKey, function: Any) -> bool:
+    def _function(self, key: _ChannelKey, function: Any, call_id: object) -> bool:
         if type(function) is not dict:
             raise malformed("a function is not an object")
+        changed = False
+        for unknown in function.keys() - _FUNCTION_KEYS:
+            del function[unknown]
+            changed = True
+        changed |= self._name(key, function, call_id)
         arguments = function.get("arguments")
         if arguments is None or arguments == "":
-            return False
+            return changed
         if type(arguments) is not str:
             raise malformed("arguments is not a string")
         function["arguments"] = self._push(key, arguments)
-        return bool(function["arguments"] != arguments)
+        return changed or bool(function["arguments"] != arguments)
+
+    def _name(self, key: _ChannelKey, function: dict[str, Any], call_id: object) -> bool:
+        """Guard a function's name, which the model wrote. Clients join its pieces, so it must come as one."""
+        name = function.get("name")
+        if name is None or name == "":
+            return False
+        if type(name) is not str:
+            raise malformed("a function's name is not a string")
+        known = self._calls.get(key)
+        if known is None and len(self._calls) >= _MAX_CHANNELS:
+            raise malformed("too many channels")
+        # Some providers repeat the name, and some number every call 0 and tell calls apart by id alone.
+        if known is not None and known[1] != name and (not call_id or call_id == known[0]):
+            raise malformed("a function's name comes in pieces")
+        self._calls[key] = (call_id or (known[0] if known is not None else None), name)
+        return self._labels(function, "name")
 
     def _push(self, key: _ChannelKey, text: str) -> str:
-        channel = self._channels.get(key)
+        of_choice = self._channels.get(key[0])
+        channel = of_choice.get(key) if of_choice is not None else None
         if channel is None:
-            if len(self._channels) >= _MAX_CHANNELS:
-                raise malformed("too many channels")
-            source = key[1] in {"tool", "function_call"}
-            channel = (EscapedHoldBack if source else HoldBack)(self._guard, self._tally)
-            self._channels[key] = channel
+            channel = self._open(key)
         self._seen.text_chars += len(text)
         released = channel.push(text)
         if channel.blocked is not None:
             self.blocked = channel.blocked
         return released
 
+    def _open(self, key: _ChannelKey) -> _Channel:
+        if self._open_channels >= _MAX_CHANNELS:
+            raise malformed("too many channels")
+        self._open_channels += 1
+        source = key[1] in {"tool", "function_call"}
+        channel = (EscapedHoldBack if source else HoldBack)(self._guard, self._tally)
+        self._channels.setdefault(key[0], {})[key] = channel
+        return channel
+
     def _flush(self, index: int, choice: dict[str, Any]) -> bool:
         """Append what the channels of one choice still hold to `choice`; the channels start anew."""
         changed = False
-        for key in [key for key in self._channels if key[0] == index]:
-            channel = self._channels.pop(key)
+        channels = self._channels.pop(index, {})
+        self._open_channels -= len(channels)
+        for key, channel in channels.items():
             tail = channel.flush()
             if channel.blocked is not None:
                 self.blocked = channel.blocked
