@@ -129,7 +129,7 @@ class Processor:
 
     def _put(self, record: Record) -> None:
         """Hand over the record. A full queue is not silent: authz refuses new exchanges until it drains."""
-        if record.path:  # a local reply met no request head
+        if record.tenant:
             self._meters.exchange(record)
         else:
             self._meters.local_reply(record.reason)

@@ -24,9 +24,7 @@ TRACEPARENT: Final = "traceparent"  # W3C Trace Context level 1
 # --- keys that inspect writes (OSTIARY_NAMESPACE), all strings ------------------------------------------------
 MODEL: Final = "model"
 BACKENDS: Final = "backends"  # comma separated names that `adapt` may reach; anything else is refused
-FRONT_PATH: Final = (
-    "front_path"  # the client's path without query: the original, never read from the request again
-)
+FRONT_PATH: Final = "front_path"  # the client's path without query: the original, never read from the request again
 DECISION: Final = "decision"
 # POLICY is repeated in this namespace so that adapt needs only one.
 
@@ -46,9 +44,21 @@ SHOULD_RETRY_HEADER: Final = "x-should-retry"  # honoured by the official OpenAI
 
 #: Inbound headers with these prefixes are ours or Envoy's and never a client's to set.
 OWNED_PREFIXES: Final = ("x-ostiary-", "x-envoy-")
-#: Names under which clients and providers carry credentials: removed on the way in, and again on each attempt.
+#: Names under which clients and providers carry credentials, or say whom a provider shall bill: removed on the way in,
+#: and again on each attempt.
 CREDENTIAL_HEADERS: Final = frozenset(
-    {"authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie"},
+    {
+        "openai-organization",
+        "openai-project",
+        "x-goog-user-project",
+        "anthropic-workspace-id",
+        "authorization",
+        "x-api-key",
+        "api-key",
+        "x-goog-api-key",
+        "proxy-authorization",
+        "cookie",
+    },
 )
 #: Removed because a compressed answer could not be guarded.
 ACCEPT_ENCODING: Final = "accept-encoding"
@@ -82,6 +92,10 @@ NO_STORE: Final = ("cache-control", "no-store")  # unless an answer already says
 #: Envoy sends host metadata to `adapt` under this attribute, as a text-format protobuf string (design: Routing).
 ATTR_HOST_METADATA: Final = "xds.upstream_host_metadata"
 ATTR_CODE_DETAILS: Final = "response.code_details"
+#: Of a request that never reached `inspect`, for the record of its refusal.
+ATTR_REQUEST_ID: Final = "request.id"
+ATTR_METHOD: Final = "request.method"
+ATTR_PATH: Final = "request.url_path"
 #: What `response.code_details` says when a real upstream answered; anything else is a local reply of Envoy.
 VIA_UPSTREAM: Final = "via_upstream"
 

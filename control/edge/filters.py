@@ -181,7 +181,12 @@ def _inspect(spec: EdgeSpec) -> ExternalProcessor:
         allow_mode_override=False,
         # Only when `inspect` asks for it, which it does once, after it set the route header.
         route_cache_action=ExternalProcessorRouteCacheAction.DEFAULT,
-        response_attributes=[contract.ATTR_CODE_DETAILS],
+        response_attributes=[
+            contract.ATTR_CODE_DETAILS,
+            contract.ATTR_REQUEST_ID,
+            contract.ATTR_METHOD,
+            contract.ATTR_PATH,
+        ],
         metadata_options=_metadata(forwarding=(contract.AUTHZ_NAMESPACE,), receiving=(contract.OSTIARY_NAMESPACE,)),
         # It removes headers of providers, x-envoy-* among them, and where no `adapt` follows it sets the
         # provider's path and credential (ADR 0009). The authority stays the client's: routes are chosen by it.

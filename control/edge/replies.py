@@ -46,7 +46,7 @@ _TABLE: Final = (
         "The gateway cannot check credentials at the moment and lets nobody in.",
     ),
     Mapping(
-        "response.code_details == 'direct_response'",
+        "response.code_details == 'direct_response' && response.code == 503",
         Kind.POLICY_UNAVAILABLE,
         "The gateway has chosen no backend for this request and refuses it.",
     ),
@@ -102,7 +102,8 @@ def _mapper(row: Mapping, dialect: Dialect) -> ResponseMapper:
     plan = PLAN[row.kind]
     conditions = [_UNTOLD, f"({row.when})", *([_ANTHROPIC] if dialect is Dialect.ANTHROPIC else [])]
     body = body_of(GatewayError(row.kind, row.public), dialect, request_id="%REQ(X-REQUEST-ID)%")
-    added = [filters.header(contract.ERROR_CODE_HEADER, row.kind.value)]
+    # With `inspect` dead, Envoy's last word passes no filter that would add these.
+    added = [filters.header(contract.ERROR_CODE_HEADER, row.kind.value), *filters.security_headers()]
     if plan.retry is Retry.NEVER:
         added.append(filters.header(contract.SHOULD_RETRY_HEADER, "false"))
     else:

@@ -54,9 +54,10 @@ def table(spec: EdgeSpec, policy: Policy, body_bytes: int) -> RouteConfiguration
                 routes=[
                     *(_backend(contract.route_of(b), contract.route_of(b), policy.limits) for b in names),
                     *(_direct(policy.backends[b], policy.limits) for b in names),
-                    _refusal(),
+                    _refusal(503),
                 ],
             ),
+            *_elsewhere(spec, body_bytes),
         ],
         # An unknown cluster name must stop the start, not answer 503 later.
         validate_clusters=True,
@@ -99,10 +100,24 @@ def _direct(backend: Backend, limits: Limits) -> Route:
     return route
 
 
-def _refusal() -> Route:
+def _elsewhere(spec: EdgeSpec, body_bytes: int) -> list[VirtualHost]:
+    """Any other host. It needs a route to be refused in order: Envoy asks authz nothing about a request without one."""
+    if "*" in spec.hosts:
+        return []
+    return [
+        VirtualHost(
+            name="elsewhere",
+            domains=["*"],
+            request_body_buffer_limit=2 * body_bytes,
+            routes=[_refusal(404)],
+        )
+    ]
+
+
+def _refusal(status: int) -> Route:
     """Default deny; local_reply_config gives the JSON body."""
     return Route(
         name="refused",
         match=RouteMatch(prefix="/"),
-        direct_response=DirectResponseAction(status=503),
+        direct_response=DirectResponseAction(status=status),
     )

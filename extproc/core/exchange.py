@@ -211,6 +211,7 @@ class Exchange:
     def _local(self, event: ResponseHead, headers: dict[str, str], details: str) -> tuple[Command, ...]:
         """A reply of Envoy or authz to a request that went nowhere: no upstream text is in it."""
         self._recorded = contract.REFUSED_BY_HEADER in headers  # authz put it on record and knows more
+        self._journal.meet(event.attributes)
         self._journal.code = headers.get(contract.ERROR_CODE_HEADER, f"envoy_{self._journal.status}")
         self._journal.reason = details[:_REASON_CHARS]
         head = PassResponseHead(HeaderChange(remove=(contract.REFUSED_BY_HEADER,)))

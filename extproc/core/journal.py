@@ -1,8 +1,11 @@
 """What an exchange remembers for its audit record. Facts only, never text."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from extproc.providers.door import Seen
+from gateway import contract
 from gateway.audit.record import Found, Record, Usage
 from gateway.clock import Clock
 from gateway.identity import Caller
@@ -10,6 +13,9 @@ from gateway.identity import Caller
 NOBODY: Final = Caller(tenant="", principal="", key_id="", scopes=(), policy="", request_id="")
 #: English prose has about four characters to a token (OpenAI's own rule of thumb); used when a provider tells nothing.
 CHARS_PER_TOKEN: Final = 4
+#: Most of a method and a path that a record keeps: routes have 20 characters, the rest is a probe's.
+_METHOD_CHARS: Final = 16
+_PATH_CHARS: Final = 256
 
 
 class Journal:
@@ -29,6 +35,13 @@ class Journal:
         self.status = self.request_bytes = self.answer_bytes = self.prompt_chars = 0
         self.streamed = False
         self.seen: Seen | None = None  # set when a backend began to answer: from then on it bills
+
+    def meet(self, attributes: Mapping[str, str]) -> None:
+        """Take from Envoy what is known of a request that it refused before anybody here saw its head."""
+        if self.caller is NOBODY:
+            self.caller = replace(NOBODY, request_id=attributes.get(contract.ATTR_REQUEST_ID, ""))
+            self.method = attributes.get(contract.ATTR_METHOD, "")[:_METHOD_CHARS]
+            self.path = attributes.get(contract.ATTR_PATH, "")[:_PATH_CHARS]
 
     def close(self, outcome: str, found: tuple[Found, ...]) -> Record:
         """The finished record."""
