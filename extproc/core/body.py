@@ -46,8 +46,7 @@ def parse(body: bytes, limits: Limits) -> dict[str, Any]:
             f"The request body must be a JSON object, not {_NAMES.get(type(document), 'a number')}.",
         )
     keys, large = _walk(document, limits)
-    # Each key of the source has one colon outside strings; the parsed tree has lost the duplicates.
-    if _colons_at_most(body) != keys and _strip(body).count(b":") != keys:
+    if names_key_twice(body, keys):
         raise GatewayError(
             Kind.JSON_DUPLICATE_KEY,
             "An object in the request body has the same key twice. Send each key once.",
@@ -55,6 +54,12 @@ def parse(body: bytes, limits: Limits) -> dict[str, Any]:
     if large:
         _check_integers(body)
     return document
+
+
+def names_key_twice(source: bytes, keys: int) -> bool:
+    """Whether JSON source whose parsed tree has `keys` keys in all named more, of which the parser kept the last."""
+    # Each key of the source has one colon outside strings; the parsed tree has lost the duplicates.
+    return _colons_at_most(source) != keys and _strip(source).count(b":") != keys
 
 
 def _walk(document: dict[str, Any], limits: Limits) -> tuple[int, bool]:

@@ -118,6 +118,19 @@ class EscapedHoldBack(HoldBack):
         return "".join(parts)
 
 
+def decoded(source: str) -> str:
+    """JSON source as the rules see it, also where it breaks off."""
+    parts: list[str] = []
+    at = 0
+    while (escape := source.find("\\", at)) >= 0:
+        parts.append(_plain(source[at:escape]))
+        character, width = _escape(source, escape, last=True) or ("", 1)
+        parts.append(character)
+        at = escape + width
+    parts.append(_plain(source[at:]))
+    return "".join(parts)
+
+
 def _plain(source: str) -> str:
     return source.replace(_QUOTE, _CONTROL).replace('"', _QUOTE)
 

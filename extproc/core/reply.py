@@ -4,6 +4,7 @@ from typing import Protocol
 
 import orjson
 
+from extproc.core.body import names_key_twice
 from extproc.core.sse import Framer
 from extproc.core.texts import lay
 from extproc.guardrails.guard import Guard, Tally
@@ -74,7 +75,10 @@ class JsonReply:
         self.blocked = laid.blocked
         if laid.blocked is not None:
             return b""
-        return orjson.dumps(tree) if altered or laid.changed else raw
+        # Of a key that is there twice only the last value was judged, and some readers take the first.
+        if altered or laid.changed or names_key_twice(raw, laid.keys):
+            return orjson.dumps(tree)
+        return raw
 
 
 class StreamReply:

@@ -4,36 +4,46 @@ Every string is a position by default, keys included; only what cannot be text i
 here has heard of is guarded too. Knows no dialect.
 """
 
+import re
+from string import ascii_letters, digits
 from typing import Any, Final
 
 import orjson
 
-from extproc.core.escape import EscapedHoldBack
+from extproc.core.body import names_key_twice
+from extproc.core.escape import EscapedHoldBack, decoded
 from extproc.guardrails.guard import Guard, Tally
 
 #: Vectors and pictures: base64 that no model reads as text. A chance hit in them would corrupt them.
 _BINARY_KEYS: Final = frozenset({"embedding", "b64_json"})
-_BINARY_URLS: Final = ("data:image/", "data:audio/", "data:video/")
+_BINARY_URL: Final = re.compile(r"data:(?:image|audio|video)/[a-z0-9.+-]{1,20};base64,")
+#: Names prove nothing: what is skipped must also be base64 (RFC 4648, sections 4 and 5) through and through.
+_BASE64: Final = (ascii_letters + digits + "+/-_=").encode()
+#: Where chance hits begin to matter. A text in such a field, or a key that happens to be base64, is shorter.
+_BINARY_CHARS: Final = 512
+_NUMBERS: Final = frozenset({int, float})
 #: JSON source inside a string (OpenAI: `function.arguments`): escapes are opened before scanning.
 _SOURCE_KEYS: Final = frozenset({"arguments"})
 
 
-def strings(tree: Any) -> list[str]:
-    """Every text of `tree`, JSON source opened. Order is not defined."""
+def strings(tree: Any) -> tuple[list[str], int]:
+    """Every text of `tree`, JSON source opened, in no order; and how many keys `tree` itself has."""
     texts: list[str] = []
+    keys = 0
     stack: list[Any] = [tree]
     while stack:
         node = stack.pop()
         if type(node) is dict:
             texts.extend(node)
+            keys += len(node)
             for key, value in node.items():
                 kind = type(value)
                 if kind is str:
                     if not _is_binary(key, value):
                         texts.append(value)
                         if key in _SOURCE_KEYS and "\\" in value:
-                            stack.append(_opened(value))
-                elif kind is dict or (kind is list and key not in _BINARY_KEYS):
+                            texts.extend(_opened(value))
+                elif kind is dict or (kind is list and not _is_vector(key, value)):
                     stack.append(value)
         elif type(node) is list:
             for value in node:
@@ -44,18 +54,30 @@ def strings(tree: Any) -> list[str]:
                     stack.append(value)
         elif type(node) is str:
             texts.append(node)
-    return texts
+    return texts, keys
 
 
 def _is_binary(key: str, value: str) -> bool:
-    return key in _BINARY_KEYS or (key in {"url", "image_url"} and value.startswith(_BINARY_URLS))
+    if key not in _BINARY_KEYS:
+        head = _BINARY_URL.match(value) if key in {"url", "image_url"} else None
+        if head is None:
+            return False
+        value = value[head.end() :]
+    return len(value) >= _BINARY_CHARS and value.isascii() and not value.encode().translate(None, _BASE64)
 
 
-def _opened(source: str) -> Any:
+def _is_vector(key: str, value: list[Any]) -> bool:
+    return key in _BINARY_KEYS and _NUMBERS.issuperset(map(type, value))
+
+
+def _opened(source: str) -> list[str]:
+    """The texts of JSON source. Of broken source, and where a key is there twice, its every escape decoded."""
     try:
-        return orjson.loads(source)
+        tree = orjson.loads(source)
     except orjson.JSONDecodeError:
-        return None  # broken source stays a plain text; the slow path reads its escapes one by one
+        return [decoded(source)]
+    texts, keys = strings(tree)  # source in source in source: each level doubles the escapes, so there are few
+    return [decoded(source)] if names_key_twice(source.encode(), keys) else texts
 
 
 #: A scan costs about 2 microseconds beside its length; from here on a copy costs more.
@@ -65,17 +87,18 @@ _LONG_CHARS: Final = 64 * 1024
 class Laid:
     """What laying a guard over a tree did."""
 
-    __slots__ = ("blocked", "changed", "texts")
+    __slots__ = ("blocked", "changed", "keys", "texts")
 
-    def __init__(self, texts: list[str]) -> None:
+    def __init__(self, texts: list[str], keys: int) -> None:
         self.changed = False
         self.blocked: str | None = None
         self.texts = texts
+        self.keys = keys  # of the tree as it was parsed
 
 
 def lay(tree: Any, guard: Guard, tally: Tally) -> Laid:
     """Guard every string of `tree` in place. One scan when nothing fires, which is nearly always."""
-    laid = Laid(strings(tree))
+    laid = Laid(*strings(tree))
     if _fires(laid.texts, guard):
         _lay_each(tree, guard, tally, laid)
     return laid
@@ -101,7 +124,7 @@ def _lay_each(tree: Any, guard: Guard, tally: Tally, laid: Laid) -> None:
                 kind = type(value)
                 if kind is str and not _is_binary(key, value):
                     node[key] = _guarded(key, value, guard, tally, laid)
-                elif kind is dict or (kind is list and key not in _BINARY_KEYS):
+                elif kind is dict or (kind is list and not _is_vector(key, value)):
                     stack.append(value)
                 renamed = _guarded("", key, guard, tally, laid)
                 if renamed != key:

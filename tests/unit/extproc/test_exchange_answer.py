@@ -2,14 +2,15 @@
 
 import json
 
+import orjson
 import pytest
-from playbook import MAIL, Play, answer_head, completion
-from worlds import policy, settings
 
 from extproc.core.commands import PassResponseHead
 from extproc.core.events import ResponseChunk
 from gateway import contract
 from gateway.policy.model import Action, Limits
+from playbook import MAIL, Play, answer_head, completion
+from worlds import policy, settings
 
 
 def test_the_head_of_a_json_answer_is_held_until_its_body_was_judged():
@@ -32,6 +33,23 @@ def test_a_clean_json_answer_keeps_its_bytes():
     raw = completion("fine").replace(b":", b" : ")
     play.give(answer_head(), ResponseChunk(raw, end_of_stream=True))
     assert play.sent() == raw
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '{"choices":[{"index":0,"message":{"content":"%s","content":"x"}}]}',
+        '{"choices":[{"index":0,"message":{"content":"%s"}}],"choices":[]}',
+        '{"choices":[],"note":{"a" : "%s","\\u0061"\t: "\\":"}}',
+        '{"message":{"function":{"arguments":"{\\"a\\":1,\\"b\\":\\"\\\\n\\"}"}},"x":"%s","x":1}',
+    ],
+)
+def test_of_a_key_that_is_there_twice_only_the_judged_value_leaves(source):
+    play = Play()
+    play.asked()
+    play.give(answer_head(), ResponseChunk((source % MAIL).encode(), end_of_stream=True))
+    assert b"example" not in play.sent()
+    assert play.sent() == orjson.dumps(json.loads(source % MAIL))
 
 
 def test_a_blocked_json_answer_is_a_clean_403():

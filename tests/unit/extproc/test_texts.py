@@ -2,13 +2,14 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from worlds import FakeWorld, policy, settings
 
 from extproc.core.texts import lay
 from extproc.guardrails.guard import Tally
 from gateway.policy.model import Action, Mode
+from worlds import FakeWorld, policy, settings
 
 MAIL = "bob@example.com"
 WORLD = FakeWorld()
@@ -47,12 +48,62 @@ def test_json_source_inside_strings_is_opened_and_stays_json():
     assert json.loads(arguments)["to"] == "[EMAIL]"
 
 
-def test_vectors_and_pictures_are_left_alone():
-    picture = "data:image/png;base64,AKIA" + "A" * 16
-    tree = {"data": [{"embedding": "sk-" + "a" * 48}], "image_url": {"url": picture}}
+LONG = "sk-" + "a" * 600  # a key to the rules, and base64url
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"data": [{"embedding": LONG}]},
+        {"data": [{"embedding": [0.25, 1, -3.5]}]},
+        {"data": [{"b64_json": LONG}]},
+        {"image_url": {"url": f"data:image/png;base64,{LONG}"}},
+        {"image_url": f"data:video/mp4;base64,{LONG}=="},
+    ],
+)
+def test_vectors_and_pictures_are_left_alone(tree):
     before = json.dumps(tree)
     assert not lay(tree, guard(), Tally()).changed
     assert json.dumps(tree) == before
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"embedding": MAIL},
+        {"embedding": [0.5, MAIL]},
+        {"embedding": [{"note": MAIL}]},
+        {"embedding": [[MAIL]]},
+        {"b64_json": MAIL + "A" * 600},
+        {"b64_json": f"\u00e9{MAIL}" + "A" * 600},
+        {"b64_json": "sk-" + "a1" * 24},
+        {"url": f"data:image/svg+xml,<text>{MAIL}</text>" + "A" * 600},
+        {"url": f"data:image/svg+xml;utf8,{MAIL}" + "A" * 600},
+        {"url": f"data:image/png;name={MAIL};base64," + "A" * 600},
+        {"image_url": f"data:image/png;base64,{MAIL}" + "A" * 600},
+        {"url": f"data:text/plain,{MAIL}"},
+    ],
+)
+def test_a_name_alone_makes_no_text_a_picture(tree):
+    assert lay(tree, guard(), Tally()).changed
+    assert "example" not in json.dumps(tree)
+    assert "a1a1" not in json.dumps(tree)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '{"to":"bob\\u0040example.com',  # broken off, as at the end of the token limit
+        '{"to":"bob\\u0040example.com","to":"x"}',
+        '{"a":[{"to":"bob\\u0040example.com","to":"x"}]}',
+        '"bob\\u0040example.com" and more',
+        '{"to":"x","bob\\u0040example.com":1,"n":"\\',
+    ],
+)
+def test_source_that_no_reader_or_each_reader_reads_otherwise_is_judged_by_its_every_escape(source):
+    tree = {"function": {"arguments": source}}
+    assert lay(tree, guard(), Tally()).changed
+    assert "example" not in json.dumps(tree)
 
 
 def test_shadow_tells_but_does_not_touch():

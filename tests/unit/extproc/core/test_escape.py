@@ -2,12 +2,12 @@
 
 import json
 
-import guarded
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extproc.core.escape import EscapedHoldBack
+import guarded
+from extproc.core.escape import EscapedHoldBack, decoded
 from extproc.core.holdback import HoldBack
 from extproc.guardrails.guard import Tally
 from gateway.policy.model import Action
@@ -131,3 +131,11 @@ def test_half_an_escape_is_not_released():
     assert held.push('{"a": "joe\\u00') == '{"a": "'
     assert held.push("40example.com") == ""
     assert held.push('"}') + held.flush() == '[EMAIL]"}'
+
+
+@EXAMPLES
+@given(sources)
+def test_decoded_source_shows_a_rule_whatever_the_channel_would_find(source):
+    assert bool(REDACTING.scanner.scan(decoded(source))) == bool(
+        guarded.stream(EscapedHoldBack, REDACTING, [source]).counts
+    )
