@@ -182,7 +182,7 @@ def _identify(
 ) -> _Identity | Unsettled | GatewayError:
     """The one credential of the request, or why there is none."""
     bearers, plain = seen.get(_AUTHORIZATION, ()), seen.get(_API_KEY, ())
-    given: Sequence[str] = (*bearers, *plain)
+    given = [*bearers, *plain]
     if not given:
         return GatewayError(
             Kind.CREDENTIAL_MISSING,

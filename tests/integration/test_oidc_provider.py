@@ -1,0 +1,104 @@
+"""A certified OpenID provider (npm oidc-provider) issues the tokens: what it calls an access token opens the gateway."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+
+import httpx
+import pytest
+
+from asking import CHAT, chat
+from stack import ROOT, Options, Stack, free_port, until
+
+PACKAGE = "oidc-provider@9.13.3"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed"),
+]
+SECRET = secrets.token_hex(32)
+
+
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory):
+    """Where the provider is installed; the script must lie beside its node_modules."""
+    directory = tmp_path_factory.mktemp("oidc")
+    (directory / "package.json").write_text('{"private": true, "type": "module"}')
+    install = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", PACKAGE]
+    subprocess.run(install, cwd=directory, check=True, timeout=300)
+    shutil.copy(ROOT / "tests" / "support" / "oidc_provider.mjs", directory)
+    return directory
+
+
+class Running:
+    def __init__(self, port):
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10)
+
+    def answers(self):
+        try:
+            return self.http.get("/jwks").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def token(self, scope="chat"):
+        form = {"grant_type": "client_credentials", "scope": scope}
+        answer = self.http.post("/token", data=form, auth=("batch", SECRET))
+        assert answer.status_code == 200, answer.text
+        return answer.json()["access_token"]
+
+
+@contextlib.contextmanager
+def provider(modules, port, alg, *kids):
+    environ = {
+        **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        "PORT": str(port),
+        "ALG": alg,
+        "KIDS": ",".join(kids),
+        "CLIENT_SECRET": SECRET,
+    }
+    with (modules / "provider.log").open("ab") as log:
+        process = subprocess.Popen(["node", "oidc_provider.mjs"], cwd=modules, env=environ, stdout=log, stderr=log)
+    try:
+        running = Running(port)
+        with running.http:
+            until("the provider", running.answers)
+            yield running
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def ask(stack, token):
+    return stack.client("").post(CHAT, chat("hello"), [("authorization", f"Bearer {token}")])
+
+
+@pytest.mark.parametrize("alg", ["RS256", "ES256"])
+def test_its_access_tokens_open_the_gateway_and_a_rotation_goes_unnoticed(short_dir, upstreams, modules, alg):
+    port = free_port()
+    stack = Stack(short_dir(), upstreams, Options(workers=1))
+    entry = {
+        "tenant": "acme",
+        "issuer": f"http://127.0.0.1:{port}",
+        "audiences": ["https://llm.example"],
+        "algorithms": [alg],
+        "clients": ["batch"],
+        "required_claims": ["jti", "client_id"],
+    }
+    (stack.bundle.directory / "issuers.yaml").write_text(json.dumps({"oidc": entry}))
+    with contextlib.ExitStack() as opened:
+        with provider(modules, port, alg, "first") as running:
+            opened.enter_context(stack)
+            until("its keys", lambda: "issuer_keys_changed" in stack.logs())
+            old = running.token("chat embed")
+            answer = ask(stack, old)
+            assert answer.status == 200
+            record = stack.record(answer)
+            # Its token says "globex"; the issuer's entry says acme.
+            assert (record["tenant"], record["principal"]) == ("acme", "batch")
+            assert ask(stack, old[:-4] + "AAAA").code == "credential_invalid"
+        # Keys are new at each start: the old token is of a key that no longer exists, the new one of an unknown kid.
+        with provider(modules, port, alg, "second", "third") as running:
+            until("the new key", lambda: ask(stack, running.token()).status == 200, 30)
+            assert ask(stack, old).code == "credential_invalid"
