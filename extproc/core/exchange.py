@@ -45,6 +45,8 @@ from gateway.policy.model import Backend, Policy, Tenant
 
 _JSON: Final = "application/json"
 _SSE: Final = "text/event-stream"
+#: What the client is told, whatever parameters the provider put behind it: another charset would be another text.
+_TYPES: Final = {_JSON: _JSON, _SSE: f"{_SSE}; charset=utf-8"}
 
 
 class World(Keys, Protocol):
@@ -74,7 +76,7 @@ class Exchange:
         self._tally_in, self._tally_out = Tally(), Tally()
         self._guard_in: Guard | None = None
         self._guard_out: Guard | None = None
-        self._head: ResponseHead | None = None  # held back until the first byte behind it was judged
+        self._head: PassResponseHead | None = None  # held back until the first byte behind it was judged
         self._recorded = False
         # Set on the way through the states; a state is entered only after what it needs.
         self._policy: Policy
@@ -109,7 +111,7 @@ class Exchange:
     # --- request ------------------------------------------------------------------------------------------
 
     def _request_head(self, event: RequestHead) -> tuple[Command, ...]:
-        headers = dict(event.headers)
+        headers = _fields(event.headers)
         journal = self._journal
         journal.method, journal.path = headers.get(":method", ""), headers.get(":path", "").partition("?")[0]
         self._dialect = Dialect.of_path(journal.path)
@@ -180,7 +182,7 @@ class Exchange:
     # --- response -----------------------------------------------------------------------------------------
 
     def _response_head(self, event: ResponseHead) -> tuple[Command, ...]:
-        headers = dict(event.headers)
+        headers = _fields(event.headers)
         status = self._journal.status = int(headers.get(":status", "0"))
         details = event.attributes.get(contract.ATTR_CODE_DETAILS, "")
         if self.state is not State.UPSTREAM:
@@ -190,10 +192,10 @@ class Exchange:
         seen = Seen()
         if status < 400:
             self._journal.seen = seen  # an answer bills from its first byte, an error does not
-        if event.end_of_stream:
-            outcome = "completed" if status < 400 else "failed"
-            return (_pass(tuple(name for name, _ in event.headers)), *self._finish(outcome))
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        head = _pass(tuple(name for name, _ in event.headers), kind if kind in _TYPES else "")
+        if event.end_of_stream and status != 401:
+            return (head, *self._finish(self._outcome()))
         streams = kind == _SSE and self._opened.stream and status < 300
         _check_answer(status, kind, headers.get("content-encoding", ""), streams=streams)
         limits = self._policy.limits
@@ -205,11 +207,15 @@ class Exchange:
         else:
             self._reply = JsonReply(self._door, guard, self._tally_out, seen, limits.answer_bytes)
             self.state = State.COLLECT
-        self._head = event
+        self._head = head
         return ()
 
     def _local(self, event: ResponseHead, headers: dict[str, str], details: str) -> tuple[Command, ...]:
         """A reply of Envoy or authz to a request that went nowhere: no upstream text is in it."""
+        if details == contract.VIA_UPSTREAM:
+            raise GatewayError(
+                Kind.INTERNAL, "The gateway could not judge the exchange and refused it.", cause="answer before request"
+            )
         self._recorded = contract.REFUSED_BY_HEADER in headers  # authz put it on record and knows more
         self._journal.meet(event.attributes)
         self._journal.code = headers.get(contract.ERROR_CODE_HEADER, f"envoy_{self._journal.status}")
@@ -295,7 +301,7 @@ class Exchange:
 
     def _release_head(self) -> tuple[Command, ...]:
         head, self._head = self._head, None
-        return (_pass(tuple(name for name, _ in head.headers)),) if head is not None else ()
+        return (head,) if head is not None else ()
 
     def _finish(self, outcome: str) -> tuple[Command, ...]:
         self.state = State.DONE
@@ -360,11 +366,22 @@ def _check_answer(status: int, kind: str, encoding: str, *, streams: bool) -> No
         )
 
 
+def _fields(headers: Headers) -> dict[str, str]:
+    """Header values by name; of a field that is there twice, all (RFC 9110, 5.3): another reader may take the other."""
+    fields = dict(headers)
+    if len(fields) < len(headers):
+        fields = {name: ", ".join([value for other, value in headers if other == name]) for name in fields}
+    return fields
+
+
 @lru_cache(maxsize=512)  # one entry for each set of header names that backends send: a handful in practice
-def _pass(names: tuple[str, ...]) -> PassResponseHead:
+def _pass(names: tuple[str, ...], kind: str) -> PassResponseHead:
     # Envoy puts its own x-request-id on every answer after us; a provider's own would name nothing on record here.
     allowed = contract.UPSTREAM_RESPONSE_HEADERS
-    return PassResponseHead(HeaderChange(remove=tuple(sorted({name for name in names if name not in allowed}))))
+    remove = {name for name in names if name not in allowed}
+    if not kind:
+        return PassResponseHead(HeaderChange(remove=tuple(sorted(remove | ({"content-type"} & set(names))))))
+    return PassResponseHead(HeaderChange((("content-type", _TYPES[kind]),), tuple(sorted(remove))))
 
 
 def _answer_blocked(rule: str) -> GatewayError:

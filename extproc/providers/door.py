@@ -86,6 +86,13 @@ def invalid(param: str, expected: str) -> GatewayError:
     return GatewayError(Kind.REQUEST_INVALID, f"'{param}' must be {expected}.", param=param)
 
 
+def check_spelling(body: dict[str, Any], fields: frozenset[str]) -> None:
+    """Refuse fields that some readers take for one of `fields`: Go's, for one, do not mind case."""
+    for name in body:
+        if name not in fields and name.casefold() in fields:
+            raise invalid(name.casefold(), "written in lower case, as here")
+
+
 def require_str(body: dict[str, Any], name: str, limit_chars: int) -> str:
     """`body[name]` as a non-empty string within bounds."""
     value = body.get(name)

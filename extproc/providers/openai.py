@@ -3,13 +3,24 @@
 from typing import Any, Final
 
 from extproc.guardrails.guard import Guard, Tally
-from extproc.providers.door import Door, Opened, Seen, StreamGuard, invalid, require_bool, require_str
+from extproc.providers.door import (
+    Door,
+    Opened,
+    Seen,
+    StreamGuard,
+    check_spelling,
+    invalid,
+    require_bool,
+    require_str,
+)
 from extproc.providers.openai_stream import ChoiceStream
 
 #: Longer than any model name in use, short enough for a metadata value and a log line.
 _MODEL_CHARS: Final = 256
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _PARTS: Final = frozenset({"text", "image_url", "input_audio", "file", "refusal"})
+#: Fields that routing or a check relies on.
+_READ: Final = frozenset({"model", "messages", "prompt", "input", "modalities", "stream", "stream_options"})
 _SPLICE: Final = b'"stream_options":{"include_usage":true},'
 
 
@@ -72,6 +83,7 @@ class Chat(_Streaming):
 
     def open(self, body: dict[str, Any]) -> Opened:
         """Check roles, contents and tools as far as the guards need to know them."""
+        check_spelling(body, _READ)
         model = require_str(body, "model", _MODEL_CHARS)
         messages = body.get("messages")
         if type(messages) is not list or not messages:
@@ -107,6 +119,7 @@ class Completions(_Streaming):
 
     def open(self, body: dict[str, Any]) -> Opened:
         """Prompts must be text: token arrays cannot be read by any guard."""
+        check_spelling(body, _READ)
         model = require_str(body, "model", _MODEL_CHARS)
         _check_texts(body, "prompt")
         stream = require_bool(body, "stream")
@@ -120,6 +133,7 @@ class Embeddings:
 
     def open(self, body: dict[str, Any]) -> Opened:
         """Inputs must be text: token arrays cannot be read by any guard."""
+        check_spelling(body, _READ)
         model = require_str(body, "model", _MODEL_CHARS)
         _check_texts(body, "input")
         if require_bool(body, "stream"):
