@@ -28,7 +28,7 @@ NAME: Final = shape(r"[a-z0-9][a-z0-9_-]{0,39}", "a name of up to 40 of a-z, 0-9
 _URL: Final = shape(r"[!-~]{1,512}", "a URL such as https://idp.example.com, without spaces")
 _AUDIENCE: Final = shape(r"[!-~]{1,255}", "an audience of up to 255 characters without spaces")
 _WORD: Final = shape(r"[!-~]{1,128}", "up to 128 characters without spaces")
-_PREFIX: Final = shape(r"[A-Za-z0-9][A-Za-z0-9._@+:/-]{0,31}", "up to 32 of A-Z a-z 0-9 . _ @ + : / -")
+_PREFIX: Final = shape(r"(?:[A-Za-z0-9][A-Za-z0-9._@+:/-]{0,31})?", "up to 32 of A-Z a-z 0-9 . _ @ + : / -")
 _FILE: Final = shape(r"[^\x00-\x1f\x7f]{1,1024}", "a path without control characters")
 
 _MAX_PORT: Final = 65_535

@@ -4,6 +4,7 @@ import base64
 import hmac
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -194,6 +195,13 @@ def test_the_largest_token_is_read():
     text = token(pad="x" * filler)
     assert len(text) <= jose.MAX_CHARS
     assert judge(text) is None
+
+
+def test_every_fault_is_explained_to_operators():
+    page = (Path(__file__).resolve().parents[3] / "docs" / "operations.md").read_text(encoding="utf-8")
+    causes = page.split("| `cause` of a refused token |")[1].split("\n\n")[0]
+    assert not [fault.value for fault in Fault if f"`{fault.value.removeprefix('token: ')}`" not in causes]
+    assert all(fault.value.startswith("token: ") for fault in Fault)
 
 
 def test_a_token_does_not_show_in_repr():

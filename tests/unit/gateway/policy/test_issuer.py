@@ -1,5 +1,9 @@
 """issuers.yaml: a good entry becomes an `Issuer`; what would weaken the door is refused with its place."""
 
+import re
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 from gateway.policy.issuer import ALGORITHMS, on_loopback, url_fault
@@ -106,6 +110,19 @@ def test_every_field_is_part_of_the_version(tmp_path, line):
     required = name in {"tenant", "issuer", "audiences", "algorithms"}
     other = FULL.replace(line, f"  {changed[name]}") if required or name in changed else FULL.replace(line + "\n", "")
     assert read(tmp_path, FULL).version != read(tmp_path, other).version
+
+
+def test_the_example_of_the_guide_loads_and_its_defaults_are_the_defaults(tmp_path):
+    guide = (Path(__file__).resolve().parents[4] / "policies" / "README.md").read_text(encoding="utf-8")
+    section = guide.split("\n## Issuers\n")[1].split("\n## ")[0]
+    entry, claims = (block.split("\n```")[0] for block in section.split("```yaml\n")[1:])
+    plain = read(tmp_path, entry).issuers["corp"]
+    assert read(tmp_path, entry + "\n" + claims).issuers["corp"] == plain
+    told = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    named = set(told) | {"name", "tenant", "issuer", "audiences", "algorithms"}
+    assert named == {one.name for one in fields(Issuer) if not one.name.endswith(("_claim", "_claims", "_prefix"))} | {
+        "required_claims"
+    }
 
 
 MISTAKES = [
