@@ -11,8 +11,10 @@ from envoy_data_plane.envoy.config.route.v3 import (
     RouteAction,
     RouteConfiguration,
     RouteMatch,
+    RouteMatchConnectMatcher,
     VirtualHost,
 )
+from envoy_data_plane.envoy.extensions.filters.http.buffer.v3 import BufferPerRoute
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
 from control.edge import filters, typed
@@ -52,6 +54,7 @@ def table(spec: EdgeSpec, policy: Policy, body_bytes: int) -> RouteConfiguration
                 # and not on the connection, whose limit also bounds what a slow reader can pin.
                 request_body_buffer_limit=2 * body_bytes,
                 routes=[
+                    _tunnel(),
                     *(_backend(contract.route_of(b), contract.route_of(b), policy.limits) for b in names),
                     *(_direct(policy.backends[b], policy.limits) for b in names),
                     _refusal(503),
@@ -112,6 +115,16 @@ def _elsewhere(spec: EdgeSpec, body_bytes: int) -> list[VirtualHost]:
             routes=[_refusal(404)],
         )
     ]
+
+
+def _tunnel() -> Route:
+    """CONNECT, refused. It has no body that could end, so the `buffer` filter would hold it until a timer fired."""
+    return Route(
+        name="tunnel",
+        match=RouteMatch(connect_matcher=RouteMatchConnectMatcher()),
+        direct_response=DirectResponseAction(status=403),
+        typed_per_filter_config={"envoy.filters.http.buffer": typed.packed(BufferPerRoute(disabled=True))},
+    )
 
 
 def _refusal(status: int) -> Route:

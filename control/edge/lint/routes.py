@@ -128,6 +128,8 @@ def _per_filter(survey: Survey) -> Iterator[tuple[str, Node, Node]]:
     """Filter kind, place and content of every per-route setting."""
     kinds = {each.name: each.kind for manager in survey.governed for each in manager.filters}
     for level in survey.levels:
+        if level.get("match", "connect_matcher") and level.get("direct_response"):
+            continue  # a refused CONNECT has no body that `buffer` could bound, and goes nowhere
         for name, value in level.get("typed_per_filter_config").entries:
             inner = extension(_as_config(value))
             yield kinds.get(name, inner.kind or name), value, inner.config
