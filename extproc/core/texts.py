@@ -13,6 +13,8 @@ import orjson
 from extproc.core.body import names_key_twice
 from extproc.core.escape import EscapedHoldBack, decoded
 from extproc.guardrails.guard import Guard, Tally
+from extproc.guardrails.scanner import HITS_MAX, too_many_places
+from gateway.errors import GatewayError, Kind
 
 #: Vectors and pictures: base64 that no model reads as text. A chance hit in them would corrupt them.
 _BINARY_KEYS: Final = frozenset({"embedding", "b64_json"})
@@ -24,12 +26,14 @@ _BINARY_CHARS: Final = 512
 _NUMBERS: Final = frozenset({int, float})
 #: JSON source inside a string (OpenAI: `function.arguments`): escapes are opened before scanning.
 _SOURCE_KEYS: Final = frozenset({"arguments"})
+#: Escapes of one tree that are decoded one by one, 2 microseconds each. 10 MiB of code have 300,000 line ends.
+_ESCAPES_MAX: Final = 400_000
 
 
 def strings(tree: Any) -> tuple[list[str], int]:
     """Every text of `tree`, JSON source opened, in no order; and how many keys `tree` itself has."""
     texts: list[str] = []
-    keys = 0
+    keys = escapes = 0
     stack: list[Any] = [tree]
     while stack:
         node = stack.pop()
@@ -42,6 +46,9 @@ def strings(tree: Any) -> tuple[list[str], int]:
                     if not _is_binary(key, value):
                         texts.append(value)
                         if key in _SOURCE_KEYS and "\\" in value:
+                            escapes += value.count("\\")
+                            if escapes > _ESCAPES_MAX:
+                                raise _too_many_escapes()
                             texts.extend(_opened(value))
                 elif kind is dict or (kind is list and not _is_vector(key, value)):
                     stack.append(value)
@@ -55,6 +62,12 @@ def strings(tree: Any) -> tuple[list[str], int]:
         elif type(node) is str:
             texts.append(node)
     return texts, keys
+
+
+def _too_many_escapes() -> GatewayError:
+    return GatewayError(
+        Kind.JSON_TOO_COMPLEX, f"Tool arguments have more than {_ESCAPES_MAX} escapes in all. Split the request."
+    )
 
 
 def _is_binary(key: str, value: str) -> bool:
@@ -87,12 +100,13 @@ _LONG_CHARS: Final = 64 * 1024
 class Laid:
     """What laying a guard over a tree did."""
 
-    __slots__ = ("blocked", "changed", "keys", "texts")
+    __slots__ = ("blocked", "changed", "enough", "keys", "texts")
 
     def __init__(self, texts: list[str], keys: int) -> None:
         self.changed = False
         self.blocked: str | None = None
         self.texts = texts
+        self.enough = 0  # where the scanner's count of places may not get to
         self.keys = keys  # of the tree as it was parsed
 
 
@@ -116,6 +130,7 @@ def _fires(texts: list[str], guard: Guard) -> bool:
 
 def _lay_each(tree: Any, guard: Guard, tally: Tally, laid: Laid) -> None:
     stack: list[Any] = [tree]
+    laid.enough = guard.scanner.looked_at + HITS_MAX
     while stack:
         node = stack.pop()
         if type(node) is dict:
@@ -146,6 +161,8 @@ def _guarded(key: str, value: str, guard: Guard, tally: Tally, laid: Laid) -> st
     else:
         applied = guard.apply(value, tally)
         text, blocked = applied.text, applied.blocked
+    if guard.scanner.looked_at > laid.enough:  # each text was within bounds, all of them are not
+        raise too_many_places()
     if blocked is not None:
         laid.blocked = laid.blocked or blocked
     if text != value:

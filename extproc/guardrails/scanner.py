@@ -30,6 +30,7 @@ class Scanner:
         self._rules: Final = tuple(rules)
         self._owners: Final = [rule for rule in rules for _ in rule.triggers]
         self._hits: list[tuple[int, int]] = []
+        self.looked_at = 0  # places, ever: what a caller that scans many texts bounds its work by
         self._groups: Final = _groups(self._rules)
         self._ends: Final = frozenset("".join(shape.alphabet for rule in rules for shape in rule.shapes))
         self.rules: Final = {rule.id: rule for rule in rules}
@@ -80,11 +81,9 @@ class Scanner:
 
     def _judge(self, text: str, data: bytes) -> list[Finding]:
         hits, self._hits = self._hits, []
+        self.looked_at += len(hits)
         if len(hits) > HITS_MAX:
-            raise GatewayError(
-                Kind.JSON_TOO_COMPLEX,
-                f"One text has more than {HITS_MAX} places that may be personal data or keys. Split the text.",
-            )
+            raise too_many_places()
         if len(data) != len(text):
             hits = _in_characters(hits, data)
         longest: dict[tuple[str, int], int] = {}
@@ -95,6 +94,14 @@ class Scanner:
                 if longest.get(key, 0) < stop:
                     longest[key] = stop
         return sorted((Finding(rule, start, stop) for (rule, start), stop in longest.items()), key=_BY_START)
+
+
+def too_many_places() -> GatewayError:
+    """The refusal of text that would take too long to look at."""
+    return GatewayError(
+        Kind.JSON_TOO_COMPLEX,
+        f"The text has more than {HITS_MAX} places that may be personal data or keys. Split it.",
+    )
 
 
 class ScannerPool:

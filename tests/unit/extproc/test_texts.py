@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from extproc.core.texts import lay
 from extproc.guardrails.guard import Tally
+from extproc.guardrails.scanner import HITS_MAX
+from gateway.errors import GatewayError, Kind
 from gateway.policy.model import Action, Mode
 from worlds import FakeWorld, policy, settings
 
@@ -104,6 +106,22 @@ def test_source_that_no_reader_or_each_reader_reads_otherwise_is_judged_by_its_e
     tree = {"function": {"arguments": source}}
     assert lay(tree, guard(), Tally()).changed
     assert "example" not in json.dumps(tree)
+
+
+def test_the_places_of_all_texts_together_are_bounded():
+    text = "a@b.co " * (HITS_MAX // 5)  # long enough to be scanned alone
+    assert lay({"content": [text] * 4}, guard(), Tally()).changed
+    with pytest.raises(GatewayError) as refusal:
+        lay({"content": [text] * 6}, guard(), Tally())
+    assert refusal.value.kind is Kind.JSON_TOO_COMPLEX
+
+
+def test_the_escapes_of_all_arguments_together_are_bounded():
+    calls = [{"function": {"arguments": "\\n" * 150_000}}]
+    assert not lay({"tool_calls": calls * 2}, guard(), Tally()).changed
+    with pytest.raises(GatewayError) as refusal:
+        lay({"tool_calls": calls * 3}, guard(), Tally())
+    assert refusal.value.kind is Kind.JSON_TOO_COMPLEX
 
 
 def test_shadow_tells_but_does_not_touch():
