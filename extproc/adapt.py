@@ -63,7 +63,9 @@ def prepare(
     written = {name for name, _ in put}
     if not rewrite_host:
         written.add(_SCHEME_HEADER)
-    remove = tuple(sorted({name for name, _ in headers if _foreign(name) and name not in written}))
+    # A header of another backend's own choice opens that backend: an earlier attempt or a client may have set it.
+    others = {other.credential.header.lower() for other in policy.backends.values() if other.credential is not None}
+    remove = tuple(sorted({name for name, _ in headers if (_foreign(name) or name in others) and name not in written}))
     return HeaderChange(put=tuple(put), remove=remove)
 
 

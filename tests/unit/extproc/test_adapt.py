@@ -1,10 +1,13 @@
 """One attempt: everything of ours and of other attempts goes, then path, authority and credential are set."""
 
+from dataclasses import replace
+
 import pytest
-from worlds import FakeWorld, policy
 
 from extproc.adapt import prepare
 from gateway.errors import GatewayError, Kind
+from gateway.policy.model import Credential
+from worlds import FakeWorld, policy
 
 TOLD = {"backends": "demo", "policy": "p-test", "front_path": "/v1/chat/completions"}
 CLIENT = (
@@ -60,3 +63,13 @@ def test_an_attempt_that_must_not_happen_is_refused(backend, told, held, secret)
     with pytest.raises(GatewayError) as caught:
         prepare(CLIENT, backend, told, held, FakeWorld(policy(), secret))
     assert caught.value.kind is Kind.BACKEND_UNAVAILABLE
+
+
+def test_a_header_that_opens_another_backend_goes_too():
+    held = policy()
+    other = replace(held.backends["demo"], name="other", credential=Credential(file="o", header="X-Other-Key"))
+    held = replace(held, backends={**held.backends, "other": other})
+    for rewrite_host in (True, False):
+        change = prepare((*CLIENT, ("x-other-key", "k")), "demo", TOLD, held, FakeWorld(), rewrite_host=rewrite_host)
+        assert "x-other-key" in change.remove
+        assert "authorization" not in change.remove
