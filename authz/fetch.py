@@ -51,7 +51,8 @@ async def _get(url: str, ca_file: str | None, max_bytes: int) -> bytes:
     # Plain http, to loopback, is given a context that trusts nobody: reading the roots takes a while.
     plain = asked.scheme == "http"
     trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else await asyncio.to_thread(_trust, ca_file)
-    async with httpx.AsyncClient(verify=trust, trust_env=False, follow_redirects=False, timeout=_CONNECT_S) as client:
+    patience = httpx.Timeout(DEADLINE_S, connect=_CONNECT_S)
+    async with httpx.AsyncClient(verify=trust, trust_env=False, follow_redirects=False, timeout=patience) as client:
         for last, address in enumerate(addresses, start=1 - len(addresses)):
             # The address that was judged is the one that is called: the name cannot change its mind in between.
             request = client.build_request(
@@ -62,7 +63,7 @@ async def _get(url: str, ca_file: str | None, max_bytes: int) -> bytes:
             )
             try:
                 answer = await client.send(request, stream=True)
-            except httpx.ConnectError:
+            except (httpx.ConnectError, httpx.ConnectTimeout):
                 if last == 0:
                     raise
                 continue

@@ -54,6 +54,57 @@ def test_other_types_count_only_where_the_issuer_says_so(kind):
     assert judge(token(header={"typ": kind}), replace(ISSUER, typ="any")) is None
 
 
+#: Signed by others: RFC 7515 appendices A.2 and A.3, RFC 8037 appendix A.4. (header, payload, signature, key)
+_JOE = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
+PUBLISHED = {
+    "RS256": (
+        "eyJhbGciOiJSUzI1NiJ9",
+        _JOE,
+        (
+            "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1"
+            "dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jz"
+            "DwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQG"
+            "e77Rw"
+        ),
+        {
+            "kty": "RSA",
+            "e": "AQAB",
+            "n": "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SF"
+            "d2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTB"
+            "EMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2"
+            "PAcDTW9gb54h4FRWyuXpoQ",
+        },
+    ),
+    "ES256": (
+        "eyJhbGciOiJFUzI1NiJ9",
+        _JOE,
+        "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
+        {
+            "kty": "EC",
+            "crv": "P-256",
+            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+        },
+    ),
+    "EdDSA": (
+        "eyJhbGciOiJFZERTQSJ9",
+        "RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc",
+        "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
+        {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+    ),
+}
+
+
+@pytest.mark.parametrize("algorithm", PUBLISHED)
+def test_signatures_of_the_standards_verify(algorithm):
+    header, payload, signature, public = PUBLISHED[algorithm]
+    raw = base64.urlsafe_b64decode(signature + "==")
+    genuine = jose.Token({"alg": algorithm}, {}, f"{header}.{payload}".encode(), raw)
+    jose.verify(genuine, keyset.parse(jwks(public)))
+    with pytest.raises(Bad):
+        jose.verify(replace(genuine, signed=f"{header}.{payload}x".encode()), keyset.parse(jwks(public)))
+
+
 def hmac_with_the_public_key(material):
     """The oldest trick: the public key as a shared secret (RFC 8725 section 2.1)."""
     signed = f"{segment({'alg': 'HS256', 'typ': 'at+jwt', 'kid': 'rs256'})}.{segment(CLAIMS)}"
