@@ -54,9 +54,9 @@ def table(spec: EdgeSpec, policy: Policy, body_bytes: int) -> RouteConfiguration
                 # and not on the connection, whose limit also bounds what a slow reader can pin.
                 request_body_buffer_limit=2 * body_bytes,
                 routes=[
-                    _tunnel(),
                     *(_backend(contract.route_of(b), contract.route_of(b), policy.limits) for b in names),
                     *(_direct(policy.backends[b], policy.limits) for b in names),
+                    _tunnel(),
                     _refusal(503),
                 ],
             ),
