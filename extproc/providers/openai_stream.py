@@ -61,6 +61,7 @@ class ChoiceStream:
         self._show_usage = show_usage
         self._channels: dict[int, dict[_ChannelKey, _Channel]] = {}  # by choice: finishing one must not visit all
         self._open_channels = 0
+        self._ended: set[int] = set()  # choices whose held text went out with their finish reason
         self._calls: dict[_ChannelKey, tuple[object, str]] = {}  # id and name of the call that a channel speaks of
         self._clean: set[str] = set()
         self._shell: dict[str, Any] = {}  # identity fields of the last event, for events of our own
@@ -206,8 +207,12 @@ class ChoiceStream:
                 raise malformed("a delta is not an object")
             changed |= self._delta(index, delta)
         changed |= self._labels(choice, "finish_reason")
-        if choice.get("finish_reason") is not None and self.blocked is None:
+        # Some providers put "" into every event, which ends nothing: what is held would leave in pieces.
+        if choice.get("finish_reason") and self.blocked is None:
             changed |= self._flush(index, choice)
+            if len(self._ended) >= _MAX_CHANNELS:
+                raise malformed("too many choices")
+            self._ended.add(index)
         return changed
 
     def _delta(self, index: int, delta: dict[str, Any]) -> bool:
@@ -275,6 +280,8 @@ class ChoiceStream:
         return self._labels(function, "name")
 
     def _push(self, key: _ChannelKey, text: str) -> str:
+        if text and key[0] in self._ended:  # it could complete what was released as the end
+            raise malformed("text behind a finish reason")
         of_choice = self._channels.get(key[0])
         channel = of_choice.get(key) if of_choice is not None else None
         if channel is None:
@@ -335,7 +342,7 @@ def _append(choice: dict[str, Any], key: _ChannelKey, tail: str) -> None:
 
 def _speaks(choice: dict[str, Any]) -> bool:
     """Whether an event would tell the client anything about this choice."""
-    if choice.get("finish_reason") is not None or choice.get("text"):
+    if choice.get("finish_reason") or choice.get("text"):
         return True
     delta = choice.get("delta")
     if not delta:

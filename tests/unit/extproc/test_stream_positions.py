@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from extproc.core.events import ResponseChunk
 from gateway.policy.model import Action
-from playbook import DONE, MAIL, Play, answer_head, delta
+from playbook import DONE, MAIL, Play, answer_head, delta, texts
 from worlds import policy, settings
 
 CALL = '{"choices":[{"index":0,"delta":{"tool_calls":[%s]}}]}'
@@ -88,6 +88,28 @@ def test_a_function_name_in_pieces_cuts_the_stream():
     out = sent(named({"id": "a", "function": {"name": "bob@exam"}}, {"function": {"name": "ple.com"}}))
     assert b"ple.com" not in out
     assert b"backend_answer_invalid" in out
+
+
+@pytest.mark.parametrize("reason", ["", None])
+def test_a_finish_reason_that_says_nothing_releases_nothing(reason):
+    out = sent(delta("bob@exam", finish_reason=reason) + delta("ple.com ", finish_reason=reason) + DONE)
+    assert texts(out) == "hi. [EMAIL] "
+
+
+@pytest.mark.parametrize("more", [{"content": "ple.com "}, {"reasoning": "ple.com"}])
+def test_text_behind_a_finish_reason_cuts_the_stream(more):
+    late = event(json.dumps({"choices": [{"index": 0, "delta": more}]}))
+    out = sent(delta("bob@exam", finish_reason="length") + late + DONE)
+    assert b"ple.com" not in out
+    assert b"backend_answer_invalid" in out
+
+
+def test_other_choices_and_empty_events_may_follow_a_finish_reason():
+    end = delta("", finish_reason="stop")
+    out = sent(delta("bye", finish_reason="stop") + delta("") + end + delta("more. ", 1) + DONE)
+    assert texts(out) == "hi. bye"
+    assert texts(out, 1) == "more. "
+    assert b"error" not in out
 
 
 def test_a_name_may_be_repeated_and_another_call_may_have_the_same_number():
