@@ -343,7 +343,7 @@ def _policy_check(arguments: argparse.Namespace) -> int:
     except PolicyError as failure:
         raise Problem(str(failure)) from None
     counts = (
-        f"{len(policy.tenants)} tenants, {len(policy.keys)} keys, "
+        f"{len(policy.tenants)} tenants, {len(policy.keys)} keys, {len(policy.issuers)} issuers, "
         f"{len(policy.models)} models, {len(policy.backends)} backends"
     )
     print(f"{policy.version} {policy.name}: {counts}")
