@@ -57,14 +57,23 @@ class Calibration:
 class Injection:
     """Stages (a) and (b). One a worker; not for concurrent threads, as `Patterns` is not."""
 
-    __slots__ = ("_foreign", "_linear", "_patterns", "_user", "version")
+    __slots__ = ("_foreign", "_linear", "_patterns", "_user", "thresholds", "version")
 
-    def __init__(self, linear: Linear, user: Calibration, foreign: Calibration, version: str) -> None:
+    def __init__(
+        self,
+        linear: Linear,
+        user: Calibration,
+        foreign: Calibration,
+        version: str,
+        thresholds: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
         self._linear: Final = linear
         self._patterns: Final = Patterns()
         self._user: Final = user
         self._foreign: Final = foreign
         self.version: Final = version
+        #: Recommended by training: for users' texts, and for those of tools and documents.
+        self.thresholds: Final = thresholds
 
     @classmethod
     def load(cls) -> "Injection":
@@ -80,7 +89,8 @@ class Injection:
         if meta["format"] != _FORMAT or len(table) != BUCKETS or meta["sha256"] != digest:
             raise ValueError("the weights of the injection detector are damaged or of another format")
         linear = Linear(table, meta["scale"], meta["bias"])
-        return cls(linear, _calibration(meta["user"]), _calibration(meta["foreign"]), meta["version"])
+        thresholds = meta["thresholds"]["user"], meta["thresholds"]["foreign"]
+        return cls(linear, _calibration(meta["user"]), _calibration(meta["foreign"]), meta["version"], thresholds)
 
     def assess(self, text: str, provenance: Provenance) -> Assessment:
         """How likely `text` is an attack, given who wrote it. Linear in its length."""

@@ -16,6 +16,8 @@ DELIMITER: Final = "injection.delimiter"
 TOOL_COMMAND: Final = "injection.tool_command"
 EXFILTRATION: Final = "injection.exfiltration"
 ENCODED: Final = "injection.encoded"
+#: Every id that this stage can report.
+RULE_IDS: Final = frozenset({OVERRIDE, TAKEOVER, EXTRACTION, DELIMITER, TOOL_COMMAND, EXFILTRATION, ENCODED})
 RULES: Final = (OVERRIDE, TAKEOVER, EXTRACTION, DELIMITER, TOOL_COMMAND, EXFILTRATION, ENCODED)
 
 # What stands between two words: also nothing, a dash or markup, since "ignore-all-previous" reads the same.

@@ -22,6 +22,9 @@ FEATURES: Final = 3
 HEAD_BYTES: Final = 5
 _HEAD_SEED: Final = 0x5EED  # keeps a short word apart from its own beginning
 _MASKS: Final = repeat(_MASK)
+#: Words remembered with their weights, and the longest of them: about 2 MB a worker at most.
+REMEMBERED_WORDS: Final = 16_384
+REMEMBERED_BYTES: Final = 32
 #: Every ASCII byte but letters and digits parts words; what is not ASCII belongs to words.
 _BREAKS: Final = bytes(byte if byte >= 0x80 or chr(byte).isalnum() else 0x20 for byte in range(256))
 _APOSTROPHE: Final = b"'"
@@ -33,22 +36,42 @@ def words(low: str) -> list[bytes]:
 
 
 def hashes(tokens: Sequence[bytes]) -> tuple[Iterator[int], Iterator[int], Iterator[int]]:
-    """Buckets of the words, of their beginnings, and of each word with the one before it (one fewer)."""
+    """Buckets of the words, of their beginnings, and of each word with the one before it (one fewer). For training."""
     whole = list(map(crc32, tokens))
     heads = map(crc32, [token[:HEAD_BYTES] for token in tokens], repeat(_HEAD_SEED))
     pairs = map(crc32, tokens[1:], whole)
     return map(and_, whole, _MASKS), map(and_, heads, _MASKS), map(and_, pairs, _MASKS)
 
 
-class Linear:
-    """Weights, and how a text is scored with them. Immutable after construction."""
+class _Alone(dict[bytes, int]):
+    """Weight of each word by itself, remembered: half of a text's words are the same few hundred everywhere."""
 
-    __slots__ = ("_bias", "_scale", "_weights")
+    __slots__ = ("_weights",)
+
+    def __init__(self, weights: bytes) -> None:
+        super().__init__()
+        self._weights: Final = weights
+
+    def __missing__(self, token: bytes) -> int:
+        whole = self._weights[crc32(token) & _MASK]
+        weight = whole + self._weights[crc32(token[:HEAD_BYTES], _HEAD_SEED) & _MASK]
+        if len(token) <= REMEMBERED_BYTES:
+            if len(self) >= REMEMBERED_WORDS:
+                self.clear()  # cheaper than to keep order, and all that a flood of rare words can do
+            self[token] = weight
+        return weight
+
+
+class Linear:
+    """Weights, and how a text is scored with them. What it remembers changes its speed, never a score."""
+
+    __slots__ = ("_alone", "_bias", "_scale", "_weights")
 
     def __init__(self, weights: bytes, scale: float, bias: float) -> None:
         if len(weights) != BUCKETS:
             raise ValueError(f"{len(weights)} weights for {BUCKETS} buckets")
         self._weights: Final = weights
+        self._alone: Final = _Alone(weights)
         self._scale: Final = scale
         self._bias: Final = bias
 
@@ -69,10 +92,9 @@ class Linear:
 
     def _sums(self, tokens: Sequence[bytes]) -> list[int]:
         """Weight of the first n words, for every n: a window is the difference of two of them."""
-        weigh = self._weights.__getitem__
-        whole, heads, pairs = hashes(tokens)
-        alone = map(add, map(weigh, whole), map(weigh, heads))
-        return list(accumulate(map(add, alone, chain((ZERO,), map(weigh, pairs))), initial=0))
+        pairs = map(self._weights.__getitem__, map(and_, map(crc32, tokens[1:], map(crc32, tokens)), _MASKS))
+        alone = map(self._alone.__getitem__, tokens)
+        return list(accumulate(map(add, alone, chain((ZERO,), pairs)), initial=0))
 
     def _logit(self, total: int, count: int) -> float:
         """Sum of weights over the length of the feature vector, so that a long window does not score by being long."""

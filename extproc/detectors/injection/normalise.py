@@ -53,6 +53,7 @@ _ACCENTS: Final = re.compile("[\u0300-\u036f]+")
 #: Zero-width, bidirectional controls, soft hyphen, variation selectors: invisible, used to break words apart.
 _INVISIBLE: Final = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e"
                                "\u2060-\u2064\u2066-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]+")  # fmt: skip
+_NON_ASCII: Final = re.compile("[^\x00-\x7f]+")
 _TAGS: Final = re.compile("[\U000e0020-\U000e007e]+")
 #: Scripts written without spaces: each character becomes a word, so that bigrams of words are bigrams of characters.
 _UNSPACED: Final = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f]")
@@ -84,10 +85,16 @@ def plain(text: str) -> str:
     """Lower case, compatibility forms and accents folded, invisible characters gone. One pass for honest ASCII."""
     if text.isascii():
         return text.lower()
-    text = unicodedata.normalize("NFKD", _INVISIBLE.sub("", text))
-    text = unicodedata.normalize("NFC", _ACCENTS.sub("", text)).lower()
-    text = _TAGS.sub("", text)
-    return _UNSPACED.sub(r" \g<0> ", _FOREIGN_PUNCTUATION.sub(" ", text))
+    odd = "".join(_NON_ASCII.findall(text))  # mostly few: what they do not need is not done to the whole text
+    if _INVISIBLE.search(odd):
+        text = _INVISIBLE.sub("", text)
+    text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    text = unicodedata.normalize("NFC", text).lower()
+    if _TAGS.search(odd):
+        text = _TAGS.sub("", text)
+    if _FOREIGN_PUNCTUATION.search(odd):
+        text = _FOREIGN_PUNCTUATION.sub(" ", text)
+    return _UNSPACED.sub(r" \g<0> ", text) if _UNSPACED.search(odd) else text
 
 
 def hidden(text: str, low: str) -> list[View]:

@@ -25,4 +25,4 @@ def test_texts_of_one_template_share_its_number():
 
 
 def test_doubled_braces_are_single_ones():
-    assert fill('{{"n": {n}}}', Random(1), {"n": ["7"]}) == '{"n": 7}'
+    assert fill('{{"n": {n}}}', Random(1), {"n": ["7"]}) == '{"n": 7}'  # noqa: S311 - a choice of one

@@ -13,7 +13,11 @@ from tools.train.fit import features, fit
 
 
 def corpus():
-    benign = [Example(t, False, k, k.endswith("document"), n % 4 == 0) for t, k, n in everyday(1, 3) if n < 250]
+    benign = [
+        Example(t, False, k, k.endswith("document"), n % 4 == 0)
+        for t, k, n in everyday(1, 3)
+        if n < 250 or "document" in k
+    ]
     return benign + [Example(t, True, k, "-in-" in k, n % 4 == 0) for n, (t, k) in enumerate(attacks(1, 3))]
 
 

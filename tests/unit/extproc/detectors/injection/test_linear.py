@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.detectors.injection.linear import BUCKETS, FEATURES, ZERO, Linear, hashes, words
+from extproc.detectors.injection.linear import (
+    BUCKETS,
+    FEATURES,
+    REMEMBERED_BYTES,
+    REMEMBERED_WORDS,
+    ZERO,
+    Linear,
+    hashes,
+    words,
+)
 
 
 class Counting(bytes):
@@ -56,9 +65,33 @@ def test_the_worst_window_counts_wherever_it_stands(at):
 def test_work_grows_with_the_words_and_no_faster(count):
     linear = Linear(Counting(table()), 1.0, 0.0)
     Counting.asked = 0
-    _, windows = linear.score("word " * count, 24)
+    _, windows = linear.score(" ".join(f"w{number}" for number in range(count)), 24)
     assert Counting.asked == FEATURES * count - 1
     assert windows <= count // 12
+
+
+def test_a_known_word_is_not_weighed_again():
+    linear = Linear(Counting(table()), 1.0, 0.0)
+    linear.score("word", 24)
+    Counting.asked = 0
+    linear.score("word", 24)
+    assert Counting.asked == 0
+
+
+def test_a_flood_of_rare_words_is_not_remembered_without_bound():
+    linear = Linear(table(), 1.0, 0.0)
+    linear.score(" ".join(f"w{number}" for number in range(2 * REMEMBERED_WORDS)), 24)
+    linear.score("x" * 100_000, 24)
+    assert len(linear._alone) <= REMEMBERED_WORDS
+    assert max(map(len, linear._alone)) <= REMEMBERED_BYTES
+
+
+def test_training_and_run_time_weigh_the_same_features():
+    weights = bytes(range(256)) * (BUCKETS // 256)
+    tokens = words("please do not ignore the instructions above or below")
+    total = sum(weights[at] for kind in hashes(tokens) for at in kind) + ZERO
+    score, _ = Linear(weights, 1.0, 0.0).score(" ".join(map(bytes.decode, tokens)), 48)
+    assert score == pytest.approx((total - FEATURES * ZERO * len(tokens)) / math.sqrt(FEATURES * len(tokens)))
 
 
 @given(st.text(max_size=400), st.sampled_from([24, 48]))

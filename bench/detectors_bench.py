@@ -1,0 +1,105 @@
+"""Detectors on one core: microseconds for a 200-token English text, by stage, and how cost grows to 100 KB.
+
+Usage: `python bench/detectors_bench.py [--json FILE]`. CPU time, not wall time: neighbours on the machine count less.
+"""
+
+import argparse
+import json
+import platform
+import time
+import timeit
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from extproc.detectors.catalogue import RULES
+from extproc.detectors.injection.assess import WINDOW_USER, Injection
+from extproc.detectors.injection.normalise import plain
+from extproc.detectors.injection.provenance import Provenance
+from extproc.guardrails.scanner import Scanner
+
+#: 195 tokens of o200k_base, 1,023 characters. Ours, plain prose, no trigger word: the path that nearly all traffic takes.
+TEXT: Final = (
+    "The committee met on Tuesday to review the proposal for a new library in the north of the city. Members asked how "
+    "the building would be paid for, who would run it, and whether the old reading room could stay open during the "
+    "works. Could you summarise the main arguments for and against in about two hundred words, please? Keep the tone "
+    "neutral, and list the open questions at the end so that I can send them to the planning office. The budget is 4.2 "
+    "million, of which the state pays a third; the rest comes from a bond that has to be approved in spring. One member "
+    "thought the estimate of running costs was too low, because heating and staff were left out. Another said that the "
+    "site floods every few years and that insurance would be expensive. The architect answered that the ground floor "
+    "will be raised by a metre and that the shelves on that level would hold only magazines. After a break the group "
+    "talked about opening hours, a cafe, and rooms for schools. No decision was taken, and they will meet again in two "
+    "weeks."
+)
+CALLS: Final = 200  # of one round: long against the clock's own cost
+ROUNDS: Final = 50
+SIZES_BYTES: Final = (1_000, 10_000, 100_000)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    started = time.process_time()
+    injection = Injection.load()
+    loading_ms = (time.process_time() - started) * 1e3
+    rows = [_measured(name, call) for name, call in _stages(injection).items()]
+    growth = [_measured(f"assess, {size // 1000} KB", _assess(injection, size), calls=5) for size in SIZES_BYTES]
+    machine = f"{platform.processor() or platform.machine()}, Python {platform.python_version()}"
+    print(f"machine {machine}; weights {injection.version}; load {loading_ms:.0f} ms CPU")
+    print("| stage | N | p50 us | p99 us | least us |\n|---|---|---|---|---|")
+    for row in [*rows, *growth]:
+        print(f"| {row['name']} | {row['n']} | {row['p50_us']} | {row['p99_us']} | {row['least_us']} |")
+    if arguments.json:
+        found = {
+            "machine": machine,
+            "version": injection.version,
+            "load_ms": loading_ms,
+            "rows": rows,
+            "growth": growth,
+        }
+        arguments.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def _stages(injection: Injection) -> dict[str, Callable[[], object]]:
+    low = plain(TEXT)
+    scanner = Scanner(RULES)
+    foreign = TEXT.replace("library", "b\u00fccherei")  # one letter outside ASCII: the slower normalisation
+    return {
+        "injection: normalise": lambda: plain(TEXT),
+        "injection (a): patterns": lambda: injection._patterns.scan(low),  # noqa: SLF001 - stages are private
+        "injection (b): linear": lambda: injection._linear.score(low, WINDOW_USER),  # noqa: SLF001
+        "injection: assess, user": lambda: injection.assess(TEXT, Provenance.USER),
+        "injection: assess, every word new": lambda: _forgetful(injection),
+        "injection: assess, document": lambda: injection.assess(TEXT, Provenance.DOCUMENT),
+        "injection: assess, not all ASCII": lambda: injection.assess(foreign, Provenance.USER),
+        "personal data and secrets: Scanner": lambda: scanner.scan(TEXT),
+    }
+
+
+def _forgetful(injection: Injection) -> object:
+    """As for a text whose words nobody used before: the worst case of the linear model's memory."""
+    injection._linear._alone.clear()  # noqa: SLF001
+    return injection.assess(TEXT, Provenance.USER)
+
+
+def _assess(injection: Injection, size: int) -> Callable[[], object]:
+    text = (TEXT + " ") * (size // len(TEXT) + 1)
+    return lambda: injection.assess(text[:size], Provenance.DOCUMENT)
+
+
+def _measured(name: str, call: Callable[[], object], calls: int = CALLS) -> dict[str, Any]:
+    rounds = sorted(timeit.repeat(call, number=calls, repeat=ROUNDS, timer=time.process_time))
+    micros = [seconds / calls * 1e6 for seconds in rounds]
+    return {
+        "name": name,
+        "n": calls * ROUNDS,
+        "p50_us": round(micros[len(micros) // 2], 1),
+        "p99_us": round(micros[int(len(micros) * 0.99)], 1),
+        "least_us": round(micros[0], 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
