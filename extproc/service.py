@@ -151,10 +151,9 @@ class _Outbox:
     async def send(self, commands: tuple[Any, ...]) -> None:
         """Put records on file at once, write everything else in order. Whoever finds the pen taken leaves a note."""
         for command in commands:
-            if isinstance(command, Put):
+            if isinstance(command, Put):  # first: whatever happens below, the exchange is on record
                 self._put(command.record)
-            else:
-                self._queue.append(wire.encode(command))
+        self._queue.extend(wire.encode(command) for command in commands if not isinstance(command, Put))
         if self._writing:
             return
         self._writing = True

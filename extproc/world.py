@@ -6,6 +6,8 @@ from typing import Final
 import structlog
 
 from extproc.detectors.catalogue import RULES
+from extproc.detectors.injection.assess import Injection
+from extproc.guardrails.assessor import Assessor, Memory
 from extproc.guardrails.guard import Guard
 from extproc.guardrails.scanner import ScannerPool
 from gateway.policy.model import Policy, Tenant
@@ -25,6 +27,8 @@ class Book:
         self._store = store
         self._scanners = ScannerPool(RULES)
         self._guards: dict[tuple[str, str, str], Guard] = {}
+        self._memory = Memory(Injection.load())
+        self._assessors: dict[tuple[str, str], Assessor] = {}
         self._secrets: dict[tuple[str, str], Secret | None] = {}
 
     def policy(self, version: str) -> Policy | None:
@@ -41,6 +45,16 @@ class Book:
             settings = tenant.request if direction == "request" else tenant.response
             guard = self._guards[key] = Guard.of(self._scanners, settings)
         return guard
+
+    def assessor(self, policy: Policy, tenant: Tenant) -> Assessor:
+        """The tenant's judge of prompt injection, made once."""
+        key = (policy.version, tenant.id)
+        assessor = self._assessors.get(key)
+        if assessor is None:
+            if len(self._assessors) >= _GUARDS:
+                self._assessors.clear()
+            assessor = self._assessors[key] = Assessor(self._memory, tenant.request)
+        return assessor
 
     def ready(self, policy: Policy, backend: str) -> bool:
         """Whether the backend can be reached with what is at hand."""
@@ -67,6 +81,7 @@ class Book:
         """
         for tenant in policy.tenants.values():
             self.guard(policy, tenant, "request")
+            self.assessor(policy, tenant)
             self.guard(policy, tenant, "response")
         for backend in policy.backends:
             key = (policy.version, backend)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from extproc.detectors.catalogue import RULES
+from extproc.detectors.catalogue import POLICY_IDS
 from gateway.policy.load import load as load_with
 from gateway.policy.model import Policy
 
@@ -13,4 +13,4 @@ def load(directory: Path) -> Policy:
     Raises:
         PolicyError: with all problems, each with file, line and column.
     """
-    return load_with(directory, rules=[rule.id for rule in RULES])
+    return load_with(directory, rules=POLICY_IDS)

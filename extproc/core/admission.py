@@ -7,6 +7,7 @@ import orjson
 
 from extproc.core import body as request_body
 from extproc.core.texts import lay
+from extproc.guardrails.assessor import Assessor
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Door, Opened
 from extproc.providers.openai import DOORS
@@ -76,8 +77,17 @@ def unknown_model() -> GatewayError:
     )
 
 
-def admit(raw: bytes, tree: dict[str, Any], opened: Opened, door: Door, guard: Guard, tally: Tally) -> Admitted:
-    """Lay the guard over the request and write the bytes that go upstream."""
+def admit(
+    raw: bytes, tree: dict[str, Any], opened: Opened, door: Door, guard: Guard, assessor: Assessor, tally: Tally
+) -> Admitted:
+    """Judge the request, lay the guard over it, and write the bytes that go upstream."""
+    attack = assessor.judge(door.positions(tree), tally)
+    if attack is not None:
+        raise GatewayError(
+            Kind.REQUEST_BLOCKED,
+            f"The request reads like an attempt to take over the model, which policy refuses (rule {attack}).",
+            cause=attack,
+        )
     laid = lay(tree, guard, tally)
     if laid.blocked is not None:
         raise GatewayError(

@@ -36,6 +36,7 @@ from extproc.core.events import (
 from extproc.core.journal import Journal
 from extproc.core.reply import JsonReply, Reply, StreamReply
 from extproc.core.states import NEXT, IllegalTransitionError, State
+from extproc.guardrails.assessor import Assessor
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Door, Opened, Seen
 from gateway import contract
@@ -58,6 +59,10 @@ class World(Keys, Protocol):
 
     def guard(self, policy: Policy, tenant: Tenant, direction: str) -> Guard:
         """The compiled guard of a tenant for "request" or "response"."""
+        ...
+
+    def assessor(self, policy: Policy, tenant: Tenant) -> Assessor:
+        """The tenant's judge of prompt injection."""
         ...
 
     def ready(self, policy: Policy, backend: str) -> bool:
@@ -152,7 +157,8 @@ class Exchange:
             )
         journal.backend = model.backend
         self._guard_in = self._world.guard(policy, self._tenant, "request")
-        admitted = admission.admit(event.body, tree, opened, self._door, self._guard_in, self._tally_in)
+        assessor = self._world.assessor(policy, self._tenant)
+        admitted = admission.admit(event.body, tree, opened, self._door, self._guard_in, assessor, self._tally_in)
         journal.prompt_chars = admitted.prompt_chars
         self.state = State.UPSTREAM
         caller = journal.caller

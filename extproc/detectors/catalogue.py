@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from extproc.detectors.injection.expressions import RULE_IDS as INJECTION_IDS
 from extproc.detectors.pii.card import CARD
 from extproc.detectors.pii.email import EMAIL
 from extproc.detectors.pii.iban import IBAN
@@ -11,3 +12,5 @@ from extproc.guardrails.rule import Rule
 
 RULES: Final[tuple[Rule, ...]] = (EMAIL, CARD, IBAN, V4, V6, *SECRETS)
 RULE_IDS: Final = frozenset(rule.id for rule in RULES)
+#: Every rule that a policy may name: those above, and those that judge whole texts.
+POLICY_IDS: Final = RULE_IDS | INJECTION_IDS | {"injection.model"}

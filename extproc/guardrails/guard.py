@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from extproc.core.holdback import HoldBack
+from extproc.detectors.injection.expressions import RULE_IDS as PATTERN_IDS
 from extproc.guardrails.scanner import Scanner, ScannerPool
 from gateway.audit.record import Found
 from gateway.policy.model import Action, Mode, RuleSetting
+
+#: Rules that judge a text as a whole and so are no scanner's.
+WHOLE_TEXT_IDS: Final = PATTERN_IDS | {"injection.model"}
 
 
 class Tally:
@@ -56,11 +60,8 @@ class Guard:
 
     def __init__(self, scanner: Scanner, settings: Mapping[str, RuleSetting]) -> None:
         self.scanner: Final = scanner
-        self.settings: Final = {
-            rule: setting
-            for rule, setting in settings.items()
-            if setting.mode is not Mode.OFF and rule in scanner.rules
-        }
+        # Rules that judge whole texts (guardrails.assessor) are kept too: the tally is told from here.
+        self.settings: Final = {rule: each for rule, each in settings.items() if each.mode is not Mode.OFF}
         self._done: Final = {
             rule: setting.action if setting.mode is Mode.ENFORCE else Action.ALLOW
             for rule, setting in self.settings.items()
@@ -69,7 +70,8 @@ class Guard:
     @classmethod
     def of(cls, pool: ScannerPool, settings: Mapping[str, RuleSetting]) -> "Guard":
         """A guard that runs exactly the rules which `settings` turns on."""
-        return cls(pool.scanner(rule for rule, setting in settings.items() if setting.mode is not Mode.OFF), settings)
+        enabled = {rule for rule, each in settings.items() if each.mode is not Mode.OFF}
+        return cls(pool.scanner(enabled - WHOLE_TEXT_IDS), settings)
 
     def runs(self, rule: str) -> bool:
         """Whether the rule exists for this guard."""

@@ -1,9 +1,11 @@
 """What a front door is: the path that clients call, and where request facts and stream texts lie in its dialect."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from extproc.core.sse import Frame
+from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
 from gateway.errors import GatewayError, Kind
 
@@ -62,6 +64,10 @@ class Door(Protocol):
 
     def open(self, body: dict[str, Any]) -> Opened:
         """Check the shape as far as guarding needs it, and read the facts. Raises REQUEST_INVALID with the field."""
+        ...
+
+    def positions(self, body: dict[str, Any]) -> Iterator[tuple[Provenance, str]]:
+        """The texts that a model would take as said to it, with who said them. Not the tenant's own."""
         ...
 
     def splice_usage(self, raw: bytes, body: dict[str, Any]) -> bytes | None:

@@ -1,7 +1,9 @@
 """The OpenAI front doors: chat completions, legacy completions, embeddings (OpenAI API reference, 2026)."""
 
+from collections.abc import Iterator
 from typing import Any, Final
 
+from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import (
     Door,
@@ -76,6 +78,23 @@ def _read_choices(tree: dict[str, Any], seen: Seen) -> bool:
     return altered
 
 
+_SAID_BY: Final = {
+    "user": Provenance.USER,
+    "tool": Provenance.TOOL_RESULT,
+    "function": Provenance.TOOL_RESULT,
+}
+
+
+def _texts_of(content: Any) -> Iterator[str]:
+    """The words of a message's content (OpenAI API reference, "messages")."""
+    if type(content) is str:
+        yield content
+    elif type(content) is list:
+        for part in content:
+            if type(part) is dict and type(part.get("text")) is str:
+                yield part["text"]
+
+
 class Chat(_Streaming):
     """POST /v1/chat/completions."""
 
@@ -95,6 +114,18 @@ class Chat(_Streaming):
             raise invalid("modalities", '["text"]: spoken answers cannot be guarded yet')
         stream = require_bool(body, "stream")
         return Opened(model, stream, _wants_usage(body) if stream else True)
+
+    def positions(self, body: dict[str, Any]) -> Iterator[tuple[Provenance, str]]:
+        """Users' words and tools' words of the whole conversation: a history that a client sends may be made up."""
+        for message in body["messages"]:
+            said_by = _SAID_BY.get(message["role"])
+            if said_by is not None:
+                for text in _texts_of(message.get("content")):
+                    yield said_by, text
+        for tool in body.get("tools") or ():
+            function = tool.get("function") if type(tool) is dict else None
+            if type(function) is dict and type(function.get("description")) is str:
+                yield Provenance.TOOL_DESCRIPTION, function["description"]
 
 
 def _check_message(where: str, message: Any) -> None:
@@ -125,6 +156,12 @@ class Completions(_Streaming):
         stream = require_bool(body, "stream")
         return Opened(model, stream, _wants_usage(body) if stream else True)
 
+    def positions(self, body: dict[str, Any]) -> Iterator[tuple[Provenance, str]]:
+        """Every prompt."""
+        prompt = body["prompt"]
+        for text in [prompt] if type(prompt) is str else prompt:
+            yield Provenance.USER, text
+
 
 class Embeddings:
     """POST /v1/embeddings."""
@@ -139,6 +176,11 @@ class Embeddings:
         if require_bool(body, "stream"):
             raise invalid("stream", "false: embeddings are not streamed")
         return Opened(model)
+
+    def positions(self, body: dict[str, Any]) -> Iterator[tuple[Provenance, str]]:
+        """None: what is embedded is read by no model that could obey it."""
+        del body
+        return iter(())
 
     def splice_usage(self, raw: bytes, body: dict[str, Any]) -> bytes | None:
         """Nothing to put in: embeddings always report usage."""

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from certs import Authority
 from pydantic.warnings import PydanticDeprecatedSince212
+
+from certs import Authority
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", category=PydanticDeprecatedSince212)

@@ -8,15 +8,15 @@ makes the streams fast enough to reach watermarks within a second.
 import contextlib
 
 import orjson
-import provider
 import pytest
+
+import provider
 from asking import CHAT, chat
+from gateway import contract
 from rawhttp import request_bytes
 from sidecar import FakeSidecar, Plan
 from stack import Options, Stack, until
 from upstream import Call
-
-from gateway import contract
 
 READERS = 40
 JSON = [("content-type", "application/json")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from authz import apikey
-from extproc.detectors.catalogue import RULE_IDS
+from extproc.detectors.catalogue import POLICY_IDS
 from gateway.policy.load import load
 from gateway.secrets import reference
 
@@ -159,4 +159,4 @@ def envoy_yaml(stack: "Stack") -> str:
         access_log=str(stack.access_log_file),
         **edge,
     )
-    return render(spec, load(stack.bundle.directory, rules=RULE_IDS))
+    return render(spec, load(stack.bundle.directory, rules=POLICY_IDS))

@@ -21,9 +21,7 @@ def fill(header_map, pairs):
 
 def head_message(headers=None, told=ALL, end=False):
     message = pb.ProcessingRequest()
-    pairs = {":method": "POST", ":path": "/v1/chat/completions", "content-type": "application/json"} | (
-        headers or {}
-    )
+    pairs = {":method": "POST", ":path": "/v1/chat/completions", "content-type": "application/json"} | (headers or {})
     fill(message.request_headers.headers, pairs)
     message.request_headers.end_of_stream = end
     if told is not None:
@@ -42,9 +40,7 @@ def body_message(body, end=True):
 def reply_head(kind="text/event-stream", status="200", details=contract.VIA_UPSTREAM):
     message = pb.ProcessingRequest()
     fill(message.response_headers.headers, {":status": status, "content-type": kind})
-    message.attributes["envoy.filters.http.ext_proc"].fields[
-        contract.ATTR_CODE_DETAILS
-    ].string_value = details
+    message.attributes["envoy.filters.http.ext_proc"].fields[contract.ATTR_CODE_DETAILS].string_value = details
     return message.SerializeToString()
 
 
@@ -61,8 +57,6 @@ def attempt_message(backend="demo", told=None, headers=None):
     text = f'filter_metadata {{ key: "ostiary" value {{ {value} }} }}'
     message.attributes["envoy.filters.http.ext_proc"].fields[contract.ATTR_HOST_METADATA].string_value = text
     fields = message.metadata_context.filter_metadata["ostiary"].fields
-    for name, value in (
-        told or {"backends": "demo", "policy": "p-test", "front_path": "/v1/chat/completions"}
-    ).items():
+    for name, value in (told or {"backends": "demo", "policy": "p-test", "front_path": "/v1/chat/completions"}).items():
         fields[name].string_value = value
     return message.SerializeToString()

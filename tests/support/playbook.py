@@ -2,12 +2,11 @@
 
 import json
 
-from worlds import CALLER, FakeClock, FakeWorld
-
 from extproc.core.commands import Answer, Put, SendBody
 from extproc.core.events import RequestBody, RequestHead, ResponseHead
 from extproc.core.exchange import Exchange
 from gateway import contract
+from worlds import CALLER, FakeClock, FakeWorld
 
 CHAT = "/v1/chat/completions"
 VIA = {contract.ATTR_CODE_DETAILS: contract.VIA_UPSTREAM}

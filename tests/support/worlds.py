@@ -1,12 +1,15 @@
 """Small real policies and worlds for unit tests: built by hand, no files, the real detectors."""
 
 from extproc.detectors.catalogue import RULE_IDS, RULES
+from extproc.detectors.injection.assess import Injection
+from extproc.guardrails.assessor import Assessor, Memory
 from extproc.guardrails.guard import Guard
 from extproc.guardrails.scanner import ScannerPool
 from gateway.identity import Caller
 from gateway.policy.model import Action, Backend, Credential, Limits, Mode, Model, Policy, RuleSetting, Tenant
 
 _POOL = ScannerPool(RULES)
+_MEMORY = Memory(Injection.load())
 
 CALLER = Caller(
     tenant="acme",
@@ -19,9 +22,7 @@ CALLER = Caller(
 )
 
 
-def settings(
-    action: Action = Action.REDACT, mode: Mode = Mode.ENFORCE, **special: Action
-) -> dict[str, RuleSetting]:
+def settings(action: Action = Action.REDACT, mode: Mode = Mode.ENFORCE, **special: Action) -> dict[str, RuleSetting]:
     """All rules with one action; `pii_card=Action.BLOCK` style exceptions."""
     out = {rule: RuleSetting(rule=rule, action=action, mode=mode) for rule in RULE_IDS}
     for name, other in special.items():
@@ -74,6 +75,9 @@ class FakeWorld:
 
     def guard(self, policy: Policy, tenant: Tenant, direction: str) -> Guard:
         return Guard.of(_POOL, tenant.request if direction == "request" else tenant.response)
+
+    def assessor(self, policy: Policy, tenant: Tenant) -> Assessor:
+        return Assessor(_MEMORY, tenant.request)
 
     def ready(self, policy: Policy, backend: str) -> bool:
         return self.value(policy, backend) is not None

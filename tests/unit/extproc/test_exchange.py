@@ -6,8 +6,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from playbook import CHAT, MAIL, Play, answer_head, chat, completion, delta, head
-from worlds import CALLER, policy, settings
 
 from extproc.core.commands import Answer, HeaderChange, PassRequestBody, PassRequestHead, SendBody
 from extproc.core.events import (
@@ -21,6 +19,8 @@ from extproc.core.events import (
 )
 from gateway import contract
 from gateway.policy.model import Action, Limits
+from playbook import CHAT, MAIL, Play, answer_head, chat, completion, delta, head
+from worlds import CALLER, policy, settings
 
 
 def test_a_clean_request_passes_byte_for_byte_and_is_routed_to_its_backend():

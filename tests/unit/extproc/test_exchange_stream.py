@@ -5,12 +5,12 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from playbook import DONE, MAIL, Play, answer_head, chat, delta, texts
-from worlds import policy, settings
 
 from extproc.core.commands import PassResponseTrailers
 from extproc.core.events import Expired, ResponseChunk, ResponseTrailers
 from gateway.policy.model import Action
+from playbook import DONE, MAIL, Play, answer_head, chat, delta, texts
+from worlds import policy, settings
 
 
 def streaming(held=None, **kw):

@@ -4,13 +4,13 @@ import asyncio
 
 import grpc
 import pytest
-from messages import body_message, head_message, reply_head, reply_message
-from worlds import FakeClock, FakeWorld, policy
 
 from extproc.core.commands import SendBody
 from extproc.service import Processor, _Outbox
 from gateway.policy.model import Limits
+from messages import body_message, head_message, reply_head, reply_message
 from protos import ext_proc_pb2 as pb
+from worlds import FakeClock, FakeWorld, policy
 
 CHAT = b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}],"stream":true}'
 EVENT = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"some words "}}]}\n\n'

@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from messages import attempt_message, body_message, fill, head_message, reply_head, reply_message
 
 from extproc import wire
 from extproc.core.commands import (
@@ -25,6 +24,7 @@ from extproc.core.events import (
 )
 from gateway import contract
 from gateway.errors import Rendered
+from messages import attempt_message, body_message, fill, head_message, reply_head, reply_message
 from protos import core_pb2
 from protos import ext_proc_pb2 as pb
 

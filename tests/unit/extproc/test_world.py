@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from worlds import policy
 
 from extproc.world import Book
 from gateway.policy.store import PolicyStore
+from worlds import policy
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import pytest
-from clocks import ManualClock
 
+from clocks import ManualClock
 from gateway.clock import Clock, SystemClock
 
 

@@ -1,7 +1,6 @@
 """The access log and what it must never print."""
 
 from edge_rendered import manager, rendered
-
 from gateway import contract
 
 

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from edge_rendered import SPEC, adapt, cluster, http_filter, manager, options, rendered
 
 from control.edge import clusters
 from control.edge.spec import Bounds
+from edge_rendered import SPEC, adapt, cluster, http_filter, manager, options, rendered
 from gateway import contract
 
 

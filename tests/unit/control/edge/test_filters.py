@@ -1,7 +1,6 @@
 """The HTTP filters: order, modes, and that each fails closed."""
 
 from edge_rendered import adapt, http_filter, manager, rendered
-
 from gateway import contract
 
 

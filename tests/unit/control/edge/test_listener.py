@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from edge_rendered import SPEC, http_filter, manager, rendered, tls
 
 from control.edge.spec import ClientCertificates, Tls
+from edge_rendered import SPEC, http_filter, manager, rendered, tls
 from gateway import contract
 
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from edge_rendered import NAMED, PLAIN, SPEC, http_filter, manager, policy, render, rendered
 
 from control.edge import spec
+from edge_rendered import NAMED, PLAIN, SPEC, http_filter, manager, policy, render, rendered
 from gateway.policy.model import Limits
 
 ENVOY = Path(__file__).resolve().parents[4] / "envoy"

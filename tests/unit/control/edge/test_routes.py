@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from edge_rendered import LITERAL, NAMED, PLAIN, SPEC, manager, rendered
-
 from gateway import contract
 
 

@@ -1,10 +1,10 @@
 """From typed messages to Envoy's YAML: names, `@type` and durations."""
 
 import pytest
-from edge_rendered import render  # noqa: F401 - defines envoy-data-plane's classes without their warning
 from envoy_data_plane.envoy.extensions.filters.http.buffer.v3 import Buffer
 
 from control.edge import typed
+from edge_rendered import render  # noqa: F401 - defines envoy-data-plane's classes without their warning
 
 
 def test_an_extension_carries_its_type_and_proto_field_names():

@@ -1,10 +1,10 @@
 """The streaming invariant, what regions and blocks do to a text, and how far a tail swallows."""
 
-import guarded
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import guarded
 from extproc.core.holdback import HoldBack, Swallow
 from extproc.detectors.secrets import PRIVATE_KEY
 from extproc.guardrails.guard import Tally

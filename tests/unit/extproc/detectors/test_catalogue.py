@@ -2,9 +2,9 @@
 
 import re
 
-import guarded
 import pytest
 
+import guarded
 from extproc.detectors.catalogue import RULE_IDS, RULES
 from extproc.guardrails.guard import Tally
 

@@ -1,8 +1,8 @@
 """Tokens of each issuer go whole and look-alikes stay."""
 
-import guarded
 import pytest
 
+import guarded
 from extproc.detectors.secrets import SECRETS
 from extproc.guardrails.guard import Tally
 from extproc.guardrails.scanner import Scanner

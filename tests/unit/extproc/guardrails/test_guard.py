@@ -1,8 +1,8 @@
 """What each action and mode does to a text, and what the audit is told about it."""
 
-import guarded
 import pytest
 
+import guarded
 from extproc.guardrails.guard import Applied, Guard, Tally
 from gateway.audit.record import Found
 from gateway.policy.model import Action, Mode, RuleSetting

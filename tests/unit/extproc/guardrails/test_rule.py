@@ -2,9 +2,9 @@
 
 import re
 
-import guarded
 import pytest
 
+import guarded
 from extproc.core.holdback import HoldBack
 from extproc.detectors.catalogue import RULES
 from extproc.guardrails.guard import Guard

@@ -1,10 +1,10 @@
 """Findings are local and decided ones stay: the two properties on which streaming rests."""
 
-import guarded
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import guarded
 from extproc.detectors.catalogue import RULE_IDS, RULES
 from extproc.guardrails import scanner as scanner_module
 from extproc.guardrails.finding import Finding

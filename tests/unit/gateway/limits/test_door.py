@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from clocks import ManualClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clocks import ManualClock
 from gateway.limits.bucket import UNLIMITED, Bucket
 from gateway.limits.door import LeasedLimiter
 from gateway.limits.ledger import Grant, LedgerError, MemoryLedger, Want

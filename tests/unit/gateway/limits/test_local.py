@@ -1,8 +1,8 @@
 """The limiter of one worker: its share, all limits or none, and nothing to wait for."""
 
 import pytest
-from clocks import ManualClock
 
+from clocks import ManualClock
 from gateway.limits.bucket import UNLIMITED, Bucket
 from gateway.limits.local import LocalLimiter
 

@@ -311,9 +311,14 @@ def test_yml_files_are_an_error_because_nobody_would_read_them(tmp_path):
 
 
 def test_a_demo_policy_ships_that_loads_without_keys():
-    policy = load(Path(__file__).parents[4] / "policies" / "demo", rules=RULES)
+    policy = load(Path(__file__).parents[4] / "policies" / "demo", rules=(*RULES, "injection.model"))
     acme, globex = policy.tenants["acme"], policy.tenants["globex"]
-    assert {setting.action for setting in (*acme.request.values(), *acme.response.values())} == {Action.REDACT}
+    judged = acme.request["injection.model"]
+    rest = [setting for setting in acme.request.values() if setting is not judged]
+    assert judged.action is Action.FLAG
+    assert globex.request["injection.model"].action is Action.BLOCK
+    assert {each.action for each in rest} == {Action.REDACT}
+    assert {acme.response[rule].action for rule in RULES} == {Action.REDACT}
     assert globex.request["pii.card"].action is Action.BLOCK
     assert globex.response["secrets.aws"].action is Action.BLOCK
     assert globex.response["pii.iban"].mode is Mode.SHADOW

@@ -1,6 +1,8 @@
 """Rules about attempts, each against one edit of the reference."""
 
 import pytest
+
+from control.edge.lint import attempts
 from weakened import (
     ADAPT,
     ADAPT_FILTERS,
@@ -25,8 +27,6 @@ from weakened import (
     rules_of,
     typed,
 )
-
-from control.edge.lint import attempts
 
 ACTION = (*ROUTE, "route")
 RETRY = (*ACTION, "retry_policy")

@@ -1,6 +1,8 @@
 """Rules about the identity guard, each against one edit of the reference."""
 
 import pytest
+
+from control.edge.lint import authz
 from weakened import (
     AUTHZ,
     AUTHZ_FILTER,
@@ -19,8 +21,6 @@ from weakened import (
     put,
     rules_of,
 )
-
-from control.edge.lint import authz
 
 EXTRA = filter_entry(
     "opa",

@@ -1,6 +1,8 @@
 """Rules about the process, each against one edit of the reference."""
 
 import pytest
+
+from control.edge.lint import bootstrap
 from weakened import (
     CHAIN,
     CLUSTERS,
@@ -17,8 +19,6 @@ from weakened import (
     put,
     rules_of,
 )
-
-from control.edge.lint import bootstrap
 
 ADMIN = ("admin", "address")
 LAYERS = ("layered_runtime", "layers")

@@ -1,6 +1,8 @@
 """Rules about filter chains and ways around them, each against one edit of the reference."""
 
 import pytest
+
+from control.edge.lint import chain
 from weakened import (
     AUTHZ_FILTER,
     CHAIN,
@@ -22,8 +24,6 @@ from weakened import (
     rules_of,
     typed,
 )
-
-from control.edge.lint import chain
 
 ROUTER = (*INSPECT_FILTER[:-1], INSPECT_FILTER[-1] + 1)
 FIRST = (*FILTERS, 0)

@@ -1,9 +1,9 @@
 """Rules about clusters, each against one edit of the reference."""
 
 import pytest
-from weakened import OPTIONS, PROVIDER, SIDECAR, Case, at, check, cluster, drop, pointing, problems_after, put, rules_of
 
 from control.edge.lint import clusters
+from weakened import OPTIONS, PROVIDER, SIDECAR, Case, at, check, cluster, drop, pointing, problems_after, put, rules_of
 
 LOCAL = cluster("be-local")
 H2 = (*SIDECAR, "typed_extension_protocol_options", OPTIONS, "explicit_http_config", "http2_protocol_options")

@@ -1,9 +1,9 @@
 """Rules about the HTTP manager, each against one edit of the reference."""
 
 import pytest
-from weakened import HCM, LISTENER, Case, append, check, drop, pointing, problems_after, put, rules_of, typed
 
 from control.edge.lint import edge
+from weakened import HCM, LISTENER, Case, append, check, drop, pointing, problems_after, put, rules_of, typed
 
 JSON_FORMAT = (*HCM, "access_log", 0, "typed_config", "log_format", "json_format")
 

@@ -7,12 +7,12 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from weakened import AUTHZ, AUTHZ_FILTER, at, dump, policy, put, spec, tree
 
 from control.edge.lint.engine import Problem, format_json, format_text, has_errors, lint
 from control.edge.lint.rule import Severity
 from control.edge.render import render
 from control.edge.spec import ClientCertificates
+from weakened import AUTHZ, AUTHZ_FILTER, at, dump, policy, put, spec, tree
 
 COMMITTED = Path(__file__).resolve().parents[5] / "envoy" / "envoy.yaml"
 

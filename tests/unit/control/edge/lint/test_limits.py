@@ -1,6 +1,8 @@
 """Rules about limits before authz, each against one edit of the reference."""
 
 import pytest
+
+from control.edge.lint import limits
 from weakened import (
     FILTERS,
     HCM,
@@ -18,8 +20,6 @@ from weakened import (
     put,
     rules_of,
 )
-
-from control.edge.lint import limits
 
 BUFFER = http_filter("envoy.filters.http.buffer")
 RATE_FILTER = http_filter("envoy.filters.http.local_ratelimit")

@@ -1,9 +1,9 @@
 """Rules about the modes of inspect, each against one edit of the reference."""
 
 import pytest
-from weakened import FILTERS, INSPECT, INSPECT_FILTER, Case, check, drop, pointing, problems_after, put, rules_of
 
 from control.edge.lint import modes
+from weakened import FILTERS, INSPECT, INSPECT_FILTER, Case, check, drop, pointing, problems_after, put, rules_of
 
 MODE = (*INSPECT, "processing_mode")
 

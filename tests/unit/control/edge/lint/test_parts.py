@@ -1,9 +1,8 @@
 """Wrappers, chains and filters of a bootstrap."""
 
-from weakened import dump, tree
-
 from control.edge.lint.node import read
 from control.edge.lint.parts import chains, extension, managers, short_name
+from weakened import dump, tree
 
 ANY = "type.googleapis.com/envoy.extensions.filters.http."
 

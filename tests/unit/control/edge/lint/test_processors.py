@@ -1,6 +1,8 @@
 """Rules about both processors and all guards, each against one edit of the reference."""
 
 import pytest
+
+from control.edge.lint import processors
 from weakened import (
     ADAPT,
     AUTHZ,
@@ -17,8 +19,6 @@ from weakened import (
     rules_of,
     tree,
 )
-
-from control.edge.lint import processors
 
 SPACES = "metadata_options"
 SKIP = "type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter"

@@ -1,6 +1,8 @@
 """Rules about route tables, each against one edit of the reference."""
 
 import pytest
+
+from control.edge.lint import routes
 from weakened import (
     CLUSTERS,
     DEFAULT_ROUTE,
@@ -18,8 +20,6 @@ from weakened import (
     put,
     rules_of,
 )
-
-from control.edge.lint import routes
 
 TABLE = (*HCM, "route_config")
 PER_FILTER = "typed_per_filter_config"

@@ -1,9 +1,8 @@
 """Which parts of a bootstrap are ours, and which are governed."""
 
-from weakened import dump, text, tree
-
 from control.edge.lint.node import read
 from control.edge.lint.survey import Survey
+from weakened import dump, text, tree
 
 ANY = "type.googleapis.com/envoy.extensions.filters.http."
 

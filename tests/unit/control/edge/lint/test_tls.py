@@ -1,6 +1,8 @@
 """Rules about TLS, each against one edit of the reference."""
 
 import pytest
+
+from control.edge.lint import tls
 from weakened import (
     CHAIN,
     CLUSTERS,
@@ -17,8 +19,6 @@ from weakened import (
     put,
     rules_of,
 )
-
-from control.edge.lint import tls
 
 PARAMS = (*DOWNSTREAM_TLS, "common_tls_context", "tls_params")
 CLIENTS = (*DOWNSTREAM_TLS, "common_tls_context", "validation_context")

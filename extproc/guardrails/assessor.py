@@ -1,0 +1,75 @@
+"""One tenant's view of prompt injection: which texts of a request are judged, and what becomes of the verdict.
+
+The detector says how likely (`extproc.detectors.injection`); here thresholds and policy turn that into findings. A
+whole request is judged before any of it leaves, so there is nothing to stream. Cannot redact: a text that is an attack
+as a whole has no span to replace, so REDACT is carried out as BLOCK.
+"""
+
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from typing import Final
+
+from extproc.detectors.injection.assess import Assessment, Injection
+from extproc.detectors.injection.provenance import FOREIGN, Provenance
+from extproc.guardrails.guard import WHOLE_TEXT_IDS, Tally
+from gateway.policy.model import Action, Mode, RuleSetting
+
+#: The linear model and the patterns together, above the threshold that was frozen in training (model card).
+MODEL_ID: Final = "injection.model"
+#: Verdicts that are remembered. A conversation is sent again with every turn; a verdict takes about 200 bytes.
+_REMEMBERED: Final = 8192
+_DIGEST_BYTES: Final = 16  # collisions must be out of reach for whoever would smuggle a text under another's verdict
+
+Position = tuple[Provenance, str]
+
+
+class Memory:
+    """The detector with a memory of digests, never of texts. One a worker."""
+
+    def __init__(self, injection: Injection) -> None:
+        self._injection: Final = injection
+        self._verdicts: dict[bytes, Assessment] = {}
+        self.thresholds: Final = injection.thresholds
+
+    def assess(self, text: str, provenance: Provenance) -> Assessment:
+        """The verdict on a text, at the price of a digest when it was given before."""
+        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES, person=provenance.encode())
+        key = digest.digest()
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            verdict = self._injection.assess(text, provenance)
+            if len(self._verdicts) >= _REMEMBERED:
+                del self._verdicts[next(iter(self._verdicts))]  # the oldest
+            self._verdicts[key] = verdict
+        return verdict
+
+
+class Assessor:
+    """A tenant's injection rules. Immutable, shared by all its exchanges."""
+
+    def __init__(self, memory: Memory, settings: Mapping[str, RuleSetting]) -> None:
+        self._memory: Final = memory
+        self._settings: Final = {
+            rule: setting
+            for rule, setting in settings.items()
+            if rule in WHOLE_TEXT_IDS and setting.mode is not Mode.OFF
+        }
+
+    def judge(self, positions: Iterable[Position], tally: Tally) -> str | None:
+        """Tally every rule that fires once a text; return the first that policy blocks on, if any."""
+        if not self._settings:
+            return None
+        blocked: str | None = None
+        for provenance, text in positions:
+            verdict = self._memory.assess(text, provenance)
+            fired = verdict.patterns
+            if verdict.score >= self._memory.thresholds[provenance in FOREIGN]:
+                fired = (*fired, MODEL_ID)
+            for rule in fired:
+                setting = self._settings.get(rule)
+                if setting is None:
+                    continue
+                tally.add(rule)
+                if setting.mode is Mode.ENFORCE and setting.action >= Action.REDACT and blocked is None:
+                    blocked = rule
+        return blocked
