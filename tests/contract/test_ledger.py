@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import pytest
-import valkey_server
-from clocks import ManualClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import valkey_server
+from clocks import ManualClock
 from gateway.clock import SystemClock
 from gateway.limits import gcra
 from gateway.limits.bucket import Bucket

@@ -9,7 +9,6 @@ import random
 
 import fuzzing
 import guarded
-
 from extproc.core.escape import EscapedHoldBack
 from extproc.core.holdback import HoldBack
 from extproc.guardrails.guard import Guard

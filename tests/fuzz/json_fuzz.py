@@ -9,7 +9,6 @@ import random
 from typing import Any
 
 import fuzzing
-
 from extproc.core.body import parse
 from gateway.errors import GatewayError
 from gateway.policy.model import Limits

@@ -8,7 +8,6 @@ import random
 from collections.abc import Sequence
 
 import fuzzing
-
 from extproc.core.sse import Frame, Framer
 from gateway.errors import GatewayError
 

@@ -3,8 +3,9 @@
 import importlib.util
 from pathlib import Path
 
-import fuzzing
 import pytest
+
+import fuzzing
 
 TARGETS = sorted(Path(__file__).parent.glob("*_fuzz.py"))
 CASES = 400  # a second or two each
