@@ -1,6 +1,7 @@
 """One worker process: settings become objects, objects become one gRPC server on one Unix socket. Decides nothing."""
 
 import asyncio
+import gc
 import os
 import signal
 from dataclasses import dataclass
@@ -186,6 +187,9 @@ async def _run(settings: Settings) -> int:
     trail = spawn(worker.trail.run(), "audit-trail")
     trail.add_done_callback(lambda _: stop.set())  # nothing to put exchanges on record with: a fresh worker is better
     _follow(worker, worker.store.current)
+    # What is loaded now lives as long as the worker: the collector need not walk it again and again.
+    gc.collect()
+    gc.freeze()
     inode = await _listen(worker)
     worker.health.serving = True
     _log.info("worker_serving", pid=os.getpid(), policy=worker.store.current.version)

@@ -78,7 +78,7 @@ class Injection:
     @classmethod
     def load(cls) -> "Injection":
         """From the artefact in this package. Raises ValueError if it is damaged: no weights, no guard."""
-        return cls.read(resources.files(__package__).joinpath(_ARTEFACT).read_bytes())
+        return cls.read(resources.files("extproc.detectors.injection").joinpath(_ARTEFACT).read_bytes())
 
     @classmethod
     def read(cls, artefact: bytes) -> "Injection":
