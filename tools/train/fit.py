@@ -19,7 +19,7 @@ from extproc.detectors.injection.normalise import plain
 from extproc.detectors.injection.provenance import Provenance
 from tools.train.corpus import NEVER_FITTED, TRIGGERS, Example
 
-#: Inverse regularisation. 1 loses 5 points of left-out recall, 30 gains none.
+#: Inverse regularisation. Recall on s-labs left out: 0.44 with 1, 0.48 with 3, 0.50 with 10 (model card).
 STRENGTH: Final = 10.0
 #: Windows of one text that are fitted on: long role plays would otherwise be most of the data.
 WINDOWS_MAX: Final = 8
@@ -93,6 +93,7 @@ def fit(examples: Sequence[Example], known: Features, allowed: Matrix, seed: int
         "scale": scale,
         "bias": float(model.intercept_[0]),
         "seed": seed,
+        "thresholds": {"user": 1.0, "foreign": 1.0},  # until they are measured below
     }
     neutral = {"slope": 1.0, "offset": 0.0}
     raw = Injection.read(pack({**meta, "user": neutral, "foreign": neutral}, table))
