@@ -2,7 +2,7 @@
 
 The detector says how likely (`extproc.detectors.injection`); here thresholds and policy turn that into findings. A
 whole request is judged before any of it leaves, so there is nothing to stream. Cannot redact: a text that is an attack
-as a whole has no span to replace, so REDACT is carried out as BLOCK.
+as a whole has no span to replace, so REDACT is carried out as FLAG, and only BLOCK blocks.
 """
 
 from collections.abc import Iterable, Mapping
@@ -70,6 +70,6 @@ class Assessor:
                 if setting is None:
                     continue
                 tally.add(rule)
-                if setting.mode is Mode.ENFORCE and setting.action >= Action.REDACT and blocked is None:
+                if setting.mode is Mode.ENFORCE and setting.action is Action.BLOCK and blocked is None:
                     blocked = rule
         return blocked

@@ -62,10 +62,7 @@ class Guard:
         self.scanner: Final = scanner
         # Rules that judge whole texts (guardrails.assessor) are kept too: the tally is told from here.
         self.settings: Final = {rule: each for rule, each in settings.items() if each.mode is not Mode.OFF}
-        self._done: Final = {
-            rule: setting.action if setting.mode is Mode.ENFORCE else Action.ALLOW
-            for rule, setting in self.settings.items()
-        }
+        self._done: Final = {rule: _carried_out(setting) for rule, setting in self.settings.items()}
 
     @classmethod
     def of(cls, pool: ScannerPool, settings: Mapping[str, RuleSetting]) -> "Guard":
@@ -88,3 +85,10 @@ class Guard:
             return Applied(text, None)
         channel = HoldBack(self, tally)
         return Applied(channel.whole(text, findings), channel.blocked)
+
+
+def _carried_out(setting: RuleSetting) -> Action:
+    """What comes of a finding: nothing in shadow mode, and no redaction where there is no span to replace."""
+    if setting.mode is not Mode.ENFORCE:
+        return Action.ALLOW
+    return Action.FLAG if setting.action is Action.REDACT and setting.rule in WHOLE_TEXT_IDS else setting.action

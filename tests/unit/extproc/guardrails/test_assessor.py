@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from extproc.core.events import Gone
 from extproc.detectors.injection.assess import Injection
 from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.assessor import MODEL_ID, Assessor, Memory
@@ -41,8 +42,15 @@ def test_flag_and_shadow_tally_without_blocking(action, mode):
     assert counts
 
 
-def test_what_cannot_be_redacted_is_blocked():
-    assert judge(ATTACK, action=Action.REDACT)[0] is not None
+def test_what_cannot_be_redacted_is_flagged_and_the_record_says_so():
+    blocked, counts = judge(ATTACK, action=Action.REDACT)
+    assert blocked is None
+    assert MODEL_ID in counts
+    held = policy(request=settings() | rules(Action.REDACT))
+    play = Play(held)
+    play.asked(chat(ATTACK))
+    found = {f.rule: (f.action, f.would) for f in play.give(Gone()) or play.record.found}
+    assert found[MODEL_ID] == ("flag", "redact")
 
 
 def test_rules_that_are_off_or_unnamed_do_not_exist():
