@@ -12,11 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from extproc.core.body import parse
+from extproc.core.holdback import HoldBack
 from extproc.detectors.catalogue import RULES
 from extproc.detectors.injection.assess import WINDOW_USER, Injection
 from extproc.detectors.injection.normalise import plain
 from extproc.detectors.injection.provenance import Provenance
-from extproc.guardrails.scanner import Scanner
+from extproc.guardrails.guard import Guard, Tally
+from extproc.guardrails.scanner import Scanner, ScannerPool
+from gateway.policy.model import Action, Limits, RuleSetting
 
 #: 195 tokens of o200k_base, 1,023 characters. Ours, plain prose, no trigger word: the path that nearly all traffic takes.
 TEXT: Final = (
@@ -33,6 +37,8 @@ TEXT: Final = (
 )
 CALLS: Final = 200  # of one round: long against the clock's own cost
 ROUNDS: Final = 50
+DELTA_CHARS: Final = 6  # about one token and a half
+REQUEST: Final = json.dumps({"model": "m", "messages": [{"role": "user", "content": TEXT}], "max_tokens": 128}).encode()
 SIZES_BYTES: Final = (1_000, 10_000, 100_000)
 
 
@@ -51,6 +57,8 @@ def main() -> None:
     print("| stage | N | p50 us | p99 us | least us |\n|---|---|---|---|---|")
     for row in [*rows, *growth]:
         print(f"| {row['name']} | {row['n']} | {row['p50_us']} | {row['p99_us']} | {row['least_us']} |")
+    held = _held()
+    print(f"held back on this prose, {DELTA_CHARS} characters a delta: median {held[0]}, most {held[1]} characters")
     if arguments.json:
         found = {
             "machine": machine,
@@ -60,6 +68,17 @@ def main() -> None:
             "growth": growth,
         }
         arguments.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def _held() -> tuple[int, int]:
+    """Median and most characters that wait after each delta of ordinary prose, with every rule on."""
+    settings = {rule.id: RuleSetting(rule=rule.id, action=Action.REDACT) for rule in RULES}
+    channel = HoldBack(Guard.of(ScannerPool(RULES), settings), Tally())
+    waits = []
+    for start in range(0, len(TEXT), DELTA_CHARS):
+        channel.push(TEXT[start : start + DELTA_CHARS])
+        waits.append(channel.held)
+    return sorted(waits)[len(waits) // 2], max(waits)
 
 
 def _stages(injection: Injection) -> dict[str, Callable[[], object]]:
@@ -75,6 +94,7 @@ def _stages(injection: Injection) -> dict[str, Callable[[], object]]:
         "injection: assess, document": lambda: injection.assess(TEXT, Provenance.DOCUMENT),
         "injection: assess, not all ASCII": lambda: injection.assess(foreign, Provenance.USER),
         "personal data and secrets: Scanner": lambda: scanner.scan(TEXT),
+        "request JSON: parse and bounds, 1 KB": lambda: parse(REQUEST, Limits()),
     }
 
 
