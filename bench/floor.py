@@ -73,7 +73,7 @@ async def _serve(socket: str, constants: dict[str, bytes]) -> None:
             else:
                 await context.write(constants[kind])
 
-    class Handlers(grpc.GenericRpcHandler[Any, Any]):
+    class Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         def service(self, handler_call_details: Any) -> Any:
             method = handler_call_details.method
             if method.endswith("/Process"):

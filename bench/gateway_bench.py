@@ -79,7 +79,7 @@ def ostiary(state: Path, upstream_port: int, workers: int) -> Iterator[dict[str,
                 _lift_rates(state, child.pid)
                 yield told | {
                     "key": key[0],
-                    "envoy_config": str(state / "envoy.yaml"),
+                    "envoy_config": str(state / "edge/envoy.yaml"),
                     "cert": str(state / "certs/server.pem"),
                     "key_file": str(state / "certs/server.key"),
                 }
@@ -198,6 +198,7 @@ def scenarios() -> dict[str, dict[str, Any]]:
     return {
         "JSON 1 KB, c=10": {"body": body(1, stream=False), "connections": 10},
         "JSON 32 KB, c=10": {"body": body(32, stream=False), "connections": 10},
+        "SSE 64 deltas, c=4": {"body": body(1, stream=True), "connections": 4, "stamped": True},
         "SSE 64 deltas, c=10": {"body": body(1, stream=True), "connections": 10, "stamped": True},
         "SSE 64 deltas, c=64": {"body": body(1, stream=True), "connections": 64, "stamped": True},
     }
