@@ -19,6 +19,9 @@ MODEL_ID: Final = "injection.model"
 #: Verdicts that are remembered. A conversation is sent again with every turn; a verdict takes about 200 bytes.
 _REMEMBERED: Final = 8192
 _DIGEST_BYTES: Final = 16  # collisions must be out of reach for whoever would smuggle a text under another's verdict
+#: About 6,000 words; the detector counts at most 64 windows of 48.
+_SLICE_CHARS: Final = 32 * 1024
+_OVERLAP_CHARS: Final = 1024  # longer than any expression of the detector reaches, and than a window
 
 Position = tuple[Provenance, str]
 
@@ -37,11 +40,25 @@ class Memory:
         key = digest.digest()
         verdict = self._verdicts.get(key)
         if verdict is None:
-            verdict = self._injection.assess(text, provenance)
+            verdict = self._slice_by_slice(text, provenance)
             if len(self._verdicts) >= _REMEMBERED:
                 del self._verdicts[next(iter(self._verdicts))]  # the oldest
             self._verdicts[key] = verdict
         return verdict
+
+    def _slice_by_slice(self, text: str, provenance: Provenance) -> Assessment:
+        """The worst verdict on overlapping slices: words of many megabytes at once would cost twenty times their size.
+
+        A slice holds more windows than the detector's discount for many windows counts, so slicing changes no score.
+        """
+        if len(text) <= _SLICE_CHARS:
+            return self._injection.assess(text, provenance)
+        score, windows, fired = 0.0, 0, set[str]()
+        for start in range(0, len(text), _SLICE_CHARS - _OVERLAP_CHARS):
+            verdict = self._injection.assess(text[start : start + _SLICE_CHARS], provenance)
+            score, windows = max(score, verdict.score), windows + verdict.windows
+            fired.update(verdict.patterns)
+        return Assessment(score, tuple(sorted(fired)), windows)
 
 
 class Assessor:

@@ -79,6 +79,15 @@ def test_the_memory_is_bounded(monkeypatch):
     assert len(memory._verdicts) == 3
 
 
+@pytest.mark.parametrize("before", [0, 31_000, 32_700, 200_000])
+def test_an_attack_deep_in_a_long_text_is_found_wherever_slices_meet(before):
+    filler = "The walk along the river takes an afternoon and ends at the old bridge. "
+    text = (filler * (before // len(filler) + 1))[:before] + " " + ATTACK + " " + filler * 1000
+    verdict = MEMORY.assess(text, Provenance.TOOL_RESULT)
+    assert "injection.override" in verdict.patterns
+    assert verdict.score >= MEMORY.thresholds[True]
+
+
 def body(**more):
     return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": BENIGN}], **more}
 
