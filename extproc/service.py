@@ -90,6 +90,7 @@ class Processor:
                 commands = exchange.receive(event)
                 del event
                 await outbox.send(commands)
+                watch.seen()  # a client that reads slowly is not a model that fell silent
         except wire.GarbageError as error:
             failure = "not a message that this filter expects"
             _log.error("ext_proc_garbage", reason=str(error)[:64])
