@@ -98,18 +98,21 @@ def _lift_rates(state: Path, pid: int) -> None:
 
 
 @contextlib.contextmanager
-def floor(work: Path, told: dict[str, Any], upstream_port: int, workers: int) -> Iterator[Target]:
-    """The product's own Envoy configuration, with workers that do nothing."""
-    sockets = work / "floor"
+def floor(
+    work: Path, told: dict[str, Any], upstream_port: int, workers: int, *, adapt: bool = True
+) -> Iterator[Target]:
+    """The product's own Envoy configuration, with workers that do nothing; `adapt` False takes the direct route."""
+    name = "floor (no-op handlers)" if adapt else "floor without adapt"
+    sockets = work / ("floor" if adapt else "direct")
     sockets.mkdir(mode=0o750)
     port = rig.free_port()
     config = Path(told["envoy_config"]).read_text()
     run_dir = re.search(r"path: (.*)/worker-0\.sock", config)[1]  # type: ignore[index]
     config = config.replace(f"{run_dir}/worker-", f"{sockets}/worker-")
-    config = re.sub(r"path: \S*admin\S*\.sock", f"path: {work}/floor-admin.sock", config)
+    config = re.sub(r"path: \S*admin\S*\.sock", f"path: {sockets}/admin.sock", config)
     config = config.replace(f"port_value: {told['port']}\n", f"port_value: {port}\n")
-    route = re.search(r"oc-[a-z0-9-]+", config)[0]  # type: ignore[index]
-    path = work / "floor.yaml"
+    route = re.search(rf"{'oc' if adapt else 'od'}-[a-z0-9-]+", config)[0]  # type: ignore[index]
+    path = sockets / "envoy.yaml"
     path.write_text(config)
     with contextlib.ExitStack() as stack:
         pids = {}
@@ -121,7 +124,7 @@ def floor(work: Path, told: dict[str, Any], upstream_port: int, workers: int) ->
         pids["envoy"] = stack.enter_context(_envoy(path, work)).pid
         rig.wait_port(port)
         time.sleep(2)  # until Envoy's health checks have seen the sockets
-        yield Target("floor (no-op handlers)", port, True, {"authorization": "Bearer x"}, pids)
+        yield Target(name, port, True, {"authorization": "Bearer x"}, pids)
 
 
 @contextlib.contextmanager
@@ -265,6 +268,7 @@ def main() -> int:
         targets = [
             stack.enter_context(bare(work, told, upstream_port)),
             stack.enter_context(floor(work, told, upstream_port, options.workers)),
+            stack.enter_context(floor(work, told, upstream_port, options.workers, adapt=False)),
             governed,
         ]
         notes = []
