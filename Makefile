@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 # Hashes are demanded for every file; a wheel that was altered on its way is refused.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
+# The OPA library's metadata asks for a newer Python than it needs (requirements/opa.in).
+OPA := $(PIP) --no-deps --ignore-requires-python -r requirements/opa.txt
 
 ##@ Use it
 
@@ -47,6 +49,8 @@ lock: ## Lock requirements/*.in into *.txt with hashes (needs uv on PATH)
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --no-header requirements/$$name.in -o requirements/$$name.txt; \
 	done
+	uv pip compile -q --universal --python-version 3.14 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --no-deps requirements/opa.in -o requirements/opa.txt
 
 ##@ Prove it
 
@@ -115,12 +119,14 @@ $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/.setup-run: requirements/run.txt requirements/embedded.txt | $(VENV)/.made
+$(VENV)/.setup-run: requirements/run.txt requirements/embedded.txt requirements/opa.txt | $(VENV)/.made
 	$(PIP) -r requirements/run.txt -r requirements/embedded.txt
+	$(OPA)
 	$(BIN)/python -m tools.link
 	touch $@
 
-$(VENV)/.setup: requirements/run.txt requirements/embedded.txt requirements/dev.txt | $(VENV)/.made
+$(VENV)/.setup: requirements/run.txt requirements/embedded.txt requirements/opa.txt requirements/dev.txt | $(VENV)/.made
 	$(PIP) -r requirements/run.txt -r requirements/embedded.txt -r requirements/dev.txt
+	$(OPA)
 	$(BIN)/python -m tools.link
 	touch $@ $(VENV)/.setup-run

@@ -13,6 +13,7 @@ from gateway.policy.model import Issuer
 #: than 255 OpenID Connect does not allow (Core 1.0 section 2). Part of logs and metadata, so no quotes or spaces.
 _PRINCIPAL: Final = re.compile(r"[A-Za-z0-9._@+:/|=~*-]{1,255}", re.ASCII)
 _SCOPE: Final = re.compile(r"[!#-\[\]-~]{1,128}", re.ASCII)  # RFC 6749 section 3.3
+_THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)  # base64url of SHA-256, unpadded
 _MAX_SCOPES: Final = 100  # travel as metadata with every message of an exchange
 _MAX_GROUPS: Final = 200  # where Entra ID stops listing groups
 _MAX_GROUP_CHARS: Final = 256
@@ -30,6 +31,9 @@ class Bearer:
     key_id: str
     scopes: tuple[str, ...]
     groups: tuple[str, ...]
+    client: str  # the first client that the token names, or ""
+    issued_at: int  # unix seconds; 0 where the token does not tell
+    bound_to: str  # `cnf.x5t#S256` (RFC 8705 section 3.1), or ""
     ends_s: float  # expired from this moment on, without skew
     stale_s: float  # must be checked anew from this moment on
 
@@ -76,6 +80,9 @@ def read(claims: Mapping[str, Any], issuer: Issuer, token_id: bytes) -> Bearer:
         key_id=_key_id(issuer.issuer, jti.encode("utf-8", "replace") if isinstance(jti, str) else token_id),
         scopes=_scopes(claims, issuer),
         groups=_groups(claims, issuer),
+        client=_client(clients),
+        issued_at=int(issued_s or 0),
+        bound_to=_bound_to(claims),
         ends_s=ends_s,
         stale_s=stale_s,
     )
@@ -138,6 +145,31 @@ def _groups(claims: Mapping[str, Any], issuer: Issuer) -> tuple[str, ...]:
         if not isinstance(group, str) or not 0 < len(group) <= _MAX_GROUP_CHARS or not group.isprintable():
             raise Bad(Fault.GROUPS)
     return tuple(dict.fromkeys(listed))
+
+
+def _client(clients: tuple[str, ...]) -> str:
+    """The client by which the token may be revoked; one that is no plain name cannot be named in a record."""
+    if not clients:
+        return ""
+    if _PRINCIPAL.fullmatch(clients[0]) is None:
+        raise Bad(Fault.CLIENT)
+    return clients[0]
+
+
+def _bound_to(claims: Mapping[str, Any]) -> str:
+    """The thumbprint of the certificate that the token is bound to.
+
+    A confirmation that we do not know (`jkt` of DPoP, for one) cannot be checked here, so such a token does not count.
+    """
+    if "cnf" not in claims:
+        return ""
+    confirmation = claims["cnf"]
+    if not isinstance(confirmation, dict) or set(confirmation) != {"x5t#S256"}:
+        raise Bad(Fault.CONFIRMATION)
+    thumbprint = confirmation["x5t#S256"]
+    if not isinstance(thumbprint, str) or _THUMBPRINT.fullmatch(thumbprint) is None:
+        raise Bad(Fault.CONFIRMATION)
+    return thumbprint
 
 
 def _key_id(issuer: str, token_id: bytes) -> str:

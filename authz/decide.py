@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from authz import apikey, jose, trace
-from authz.apikey import Peppers, RandomBytes
+from authz import apikey, cidr, jose, trace
+from authz.apikey import RandomBytes
 from authz.claims import Bearer
+from authz.identified import Identified
 from authz.jose import Fault
-from authz.tokens import Rejected, Tokens, Unsettled
+from authz.means import Means, Opaque
+from authz.tokens import Rejected, Unsettled
 from gateway import contract
 from gateway.errors import GatewayError, Kind
-from gateway.identity import Caller
+from gateway.identity import NO_OBLIGATIONS, Caller, Obligations
 from gateway.limits.bucket import Bucket
-from gateway.policy.model import Issuer, Key, Policy, RateLimit, Tenant
+from gateway.policy.model import Issuer, Key, Policy, Tenant
 
 MODELS: Final = "/v1/models"
 #: The front doors and the method of each.
@@ -63,6 +65,8 @@ class Ask:
     method: str
     target: str  # path with query
     headers: tuple[tuple[str, str], ...]  # lower-case names, in wire order, with duplicates
+    address: str = ""  # of the client, as Envoy believes it (`xff_num_trusted_hops`)
+    certificate: str = ""  # verified by Envoy: URL-encoded PEM; "" when none was shown
 
     def __repr__(self) -> str:
         return f"Ask({len(self.headers)} headers)"
@@ -80,6 +84,7 @@ class Allowed:
     caller: Caller
     buckets: tuple[Bucket, ...]
     remove: tuple[str, ...]  # headers that must not travel on
+    method: str = "api_key"  # how the caller was identified (`Identified.method`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +98,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Newer keys of the issuer could change the refusal."""
+    """News from elsewhere could change the refusal: newer keys of the issuer, or what a server says of a token."""
 
-    issuer: Issuer
+    what: Issuer | Opaque
     refused: Refused
 
 
-def decide(
-    ask: Ask, policy: Policy, peppers: Peppers, tokens: Tokens, *, now_s: float, random: RandomBytes
-) -> Allowed | Refused | Waits:
+def decide(ask: Ask, policy: Policy, means: Means, *, now_s: float, random: RandomBytes) -> Allowed | Refused | Waits:
     """Identify the caller, then judge route, method and size."""
     seen, remove = _sort(ask.headers)
     request_id = trace.request_id(seen.get(_REQUEST_ID, ()), random)
@@ -109,29 +112,41 @@ def decide(
     if traceparent is None:
         remove += [name for name in (_TRACEPARENT, _TRACESTATE) if name in seen]
         traceparent = trace.new_traceparent(random)
-    identity = _identify(seen, policy, peppers, tokens, now_s)
-    if isinstance(identity, GatewayError):
-        return Refused(identity, nobody(request_id, traceparent, policy.version))
-    if isinstance(identity, Unsettled):
-        refused = Refused(_unsettled(identity), nobody(request_id, traceparent, policy.version))
-        return Waits(identity.issuer, refused)
+    try:
+        who = _identify(ask, seen, policy, means, now_s)
+        fingerprint = means.certificates.fingerprint(ask.certificate) if ask.certificate else ""
+    except GatewayError as error:
+        return Refused(error, nobody(request_id, traceparent, policy.version))
+    if isinstance(who, Unsettled | Opaque):
+        what, away = (who.issuer, _unsettled(who)) if isinstance(who, Unsettled) else (who, _unasked(who))
+        return Waits(what, Refused(away, nobody(request_id, traceparent, policy.version)))
     caller = Caller(
-        tenant=identity.tenant,
-        principal=identity.principal,
-        key_id=identity.key_id,
-        scopes=identity.scopes,
-        groups=identity.groups,
+        tenant=who.tenant,
+        principal=who.principal,
+        key_id=who.key_id,
+        scopes=who.scopes,
+        groups=who.groups,
         policy=policy.version,
         request_id=request_id,
         traceparent=traceparent,
+        client=who.client,
+        certificate=fingerprint,
+        issued_at=who.issued_at,
+        obligations=Obligations(models=who.models) if who.models else NO_OBLIGATIONS,
     )
-    tenant = policy.tenants.get(identity.tenant)
+    tenant = policy.tenants.get(who.tenant)
     if tenant is None:
-        return Refused(GatewayError(Kind.POLICY_UNAVAILABLE, _NO_TENANT, cause="key without tenant"), caller)
-    error = identity.expired or _judge(ask, seen, tenant, policy.limits.body_bytes)
-    if error is not None:
-        return Refused(error, caller)
-    return Allowed(caller, _buckets(identity, tenant), tuple(remove))
+        return Refused(GatewayError(Kind.POLICY_UNAVAILABLE, _NO_TENANT, cause="credential without tenant"), caller)
+    fault = (
+        who.expired
+        or means.certificates.bind(who, ask.certificate, policy)
+        or means.revocations.judge(caller, policy)
+        or _from_where(who, ask.address)
+        or _judge(ask, seen, tenant, policy.limits.body_bytes)
+    )
+    if fault is not None:
+        return Refused(fault, caller)
+    return Allowed(caller, _buckets(who, tenant, ask.address), tuple(remove), method=who.method)
 
 
 def nobody(request_id: str = "", traceparent: str = "", policy: str = "") -> Caller:
@@ -164,33 +179,27 @@ def _sort(headers: tuple[tuple[str, str], ...]) -> tuple[dict[str, list[str]], l
     return seen, list(remove)
 
 
-@dataclass(frozen=True, slots=True)
-class _Identity:
-    """What a genuine credential says, whichever kind it is."""
-
-    tenant: str
-    principal: str
-    key_id: str
-    scopes: tuple[str, ...]
-    groups: tuple[str, ...] = ()
-    rate: RateLimit | None = None
-    expired: GatewayError | None = None  # told openly: only who holds the secret gets to hear it
-
-
 def _identify(
-    seen: Mapping[str, Sequence[str]], policy: Policy, peppers: Peppers, tokens: Tokens, now_s: float
-) -> _Identity | Unsettled | GatewayError:
-    """The one credential of the request, or why there is none."""
+    ask: Ask, seen: Mapping[str, Sequence[str]], policy: Policy, means: Means, now_s: float
+) -> Identified | Unsettled | Opaque:
+    """The one credential of the request.
+
+    Raises:
+        GatewayError: why there is none.
+    """
     bearers, plain = seen.get(_AUTHORIZATION, ()), seen.get(_API_KEY, ())
     given = [*bearers, *plain]
     if not given:
-        return GatewayError(
+        named = means.certificates.identify(ask.certificate, policy) if ask.certificate else None
+        if named is not None:
+            return named
+        raise GatewayError(
             Kind.CREDENTIAL_MISSING,
             "No API key was sent. Send one as `Authorization: Bearer <key>` or `x-api-key: <key>`.",
         )
     # A proxy on the way may have joined two headers by a comma (RFC 9110 section 5.3).
     if len(given) > 1 or "," in given[0]:
-        return GatewayError(
+        raise GatewayError(
             Kind.CREDENTIAL_AMBIGUOUS,
             "More than one credential was sent. Send one API key in one header.",
         )
@@ -198,36 +207,89 @@ def _identify(
     if bearers:
         scheme, _, text = text.partition(" ")
         if scheme.lower() != "bearer":  # case does not matter (RFC 9110 section 11.1)
-            return GatewayError(Kind.CREDENTIAL_INVALID, _INVALID_KEY, cause="scheme is not Bearer")
+            raise GatewayError(Kind.CREDENTIAL_INVALID, _INVALID_KEY, cause="scheme is not Bearer")
         text = text.lstrip(" ")
-        if not text.startswith(apikey.PREFIX) and jose.looks_like_token(text):
-            return _of_token(tokens.check(text, policy, now_s))
-    return _of_key(apikey.check(text, policy.keys, peppers), now_s)
+        if not text.startswith(apikey.PREFIX):
+            if jose.looks_like_token(text):
+                return _of_token(means.tokens.check(text, policy, now_s))
+            if means.opaque.knows(text, policy):
+                return _or_raise(means.opaque.check(text, policy, now_s))
+    return _of_key(apikey.check(text, means.keys.of(policy), means.peppers), now_s)
 
 
-def _of_key(found: Key | apikey.Rejected, now_s: float) -> _Identity | GatewayError:
+def _or_raise(found: Identified | GatewayError | Opaque) -> Identified | Opaque:
+    if isinstance(found, GatewayError):
+        raise found
+    return found
+
+
+def _of_key(found: Key | apikey.Rejected, now_s: float) -> Identified:
     if isinstance(found, apikey.Rejected):
         cause = f"{found.fault.value} ({found.key_id})" if found.key_id else found.fault.value
-        return GatewayError(Kind.CREDENTIAL_INVALID, _INVALID_KEY, cause=cause)
+        raise GatewayError(Kind.CREDENTIAL_INVALID, _INVALID_KEY, cause=cause)
     expired = None
     if found.expires_at is not None and now_s >= found.expires_at:
         again = "This API key has expired. Ask your platform team for a new one."
         expired = GatewayError(Kind.CREDENTIAL_EXPIRED, again)
-    return _Identity(found.tenant, found.principal, found.id, found.scopes, rate=found.rate, expired=expired)
+    return Identified(
+        tenant=found.tenant,
+        principal=found.principal,
+        key_id=found.id,
+        method="api_key",
+        scopes=found.scopes,
+        models=found.models,
+        cidrs=found.cidrs,
+        rate=found.rate,
+        expired=expired,
+    )
 
 
-def _of_token(found: Bearer | Rejected | Unsettled) -> _Identity | Unsettled | GatewayError:
+def _of_token(found: Bearer | Rejected | Unsettled) -> Identified | Unsettled:
     if isinstance(found, Unsettled):
         return found
     if isinstance(found, Bearer):
-        return _Identity(found.tenant, found.principal, found.key_id, found.scopes, found.groups)
+        return _of_bearer(found)
     if found.bearer is None:
-        return _invalid_token(found.fault, found.issuer)
-    whose = found.bearer
-    expired = GatewayError(
+        raise _invalid_token(found.fault, found.issuer)
+    again = GatewayError(
         Kind.CREDENTIAL_EXPIRED, "This access token has expired. Get a new one.", cause=found.fault.value
     )
-    return _Identity(whose.tenant, whose.principal, whose.key_id, whose.scopes, whose.groups, expired=expired)
+    return _of_bearer(found.bearer, again)
+
+
+def _of_bearer(bearer: Bearer, expired: GatewayError | None = None) -> Identified:
+    return Identified(
+        tenant=bearer.tenant,
+        principal=bearer.principal,
+        key_id=bearer.key_id,
+        method="jwt",
+        scopes=bearer.scopes,
+        groups=bearer.groups,
+        client=bearer.client,
+        issued_at=bearer.issued_at,
+        bound_to=bearer.bound_to,
+        expired=expired,
+    )
+
+
+def _unasked(token: Opaque) -> GatewayError:
+    """The refusal that stands unless the server answers in time."""
+    return GatewayError(
+        Kind.ISSUER_UNAVAILABLE,
+        "The gateway cannot check access tokens of this issuer at the moment. Try again.",
+        cause=f"no answer to introspection ({token.introspector.name})",
+    )
+
+
+def _from_where(who: Identified, address: str) -> GatewayError | None:
+    """Whether the credential may be used from the client's address."""
+    if not who.cidrs or cidr.any_holds(who.cidrs, address):
+        return None
+    return GatewayError(
+        Kind.ADDRESS_FORBIDDEN,
+        "This credential may not be used from your network address.",
+        cause="client address outside the key's cidrs",
+    )
 
 
 def _unsettled(token: Unsettled) -> GatewayError:
@@ -283,11 +345,14 @@ def _size(lengths: Sequence[str], limit_bytes: int) -> GatewayError | None:
     return None
 
 
-def _buckets(caller: _Identity, tenant: Tenant) -> tuple[Bucket, ...]:
-    """The limits that the request counts against: those of the key and of its tenant, where there are any."""
-    found: list[Bucket] = []
-    if caller.rate is not None:
-        found.append(Bucket(tenant.id, f"key:{caller.key_id}", caller.rate.requests, caller.rate.window_s))
-    if tenant.rate is not None:
-        found.append(Bucket(tenant.id, "tenant", tenant.rate.requests, tenant.rate.window_s))
-    return tuple(found)
+def _buckets(who: Identified, tenant: Tenant, address: str) -> tuple[Bucket, ...]:
+    """The limits that the request counts against: of key, principal, address and tenant, where there are any."""
+    if who.rate is None and tenant.rate is tenant.principal_rate is tenant.address_rate is None:
+        return ()
+    wanted = (
+        (f"key:{who.key_id}", who.rate),
+        (f"principal:{who.principal}", tenant.principal_rate),
+        (f"address:{address}", tenant.address_rate),
+        ("tenant", tenant.rate),
+    )
+    return tuple(Bucket(tenant.id, name, rate.requests, rate.window_s) for name, rate in wanted if rate is not None)

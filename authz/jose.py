@@ -52,6 +52,7 @@ class Fault(Enum):
     PRINCIPAL = "token: no usable principal"
     SCOPES = "token: malformed scopes"
     GROUPS = "token: malformed groups"
+    CONFIRMATION = "token: cnf is not an x5t#S256"
 
 
 class Bad(Exception):  # noqa: N818  # a verdict, not an error of the program

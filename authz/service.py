@@ -13,10 +13,11 @@ from typing import Final, Protocol
 import structlog
 
 from authz import rate, trace, wire
-from authz.apikey import Peppers, RandomBytes
+from authz.apikey import RandomBytes
 from authz.decide import Allowed, Ask, Refused, Waits, decide, nobody
+from authz.means import Means, Opaque
 from authz.rate import Limiter
-from authz.tokens import Keys, Tokens
+from authz.tokens import Keys
 from gateway import contract, errors
 from gateway.audit.record import Record
 from gateway.clock import Clock
@@ -31,6 +32,8 @@ ALLOWED: Final = "allowed"
 #: Most of a path and a method that a record keeps: routes have 20 characters, the rest is a probe's.
 _PATH_CHARS: Final = 256
 _METHOD_CHARS: Final = 16
+#: Refusals that a guesser of credentials would meet: they count against the client's address.
+_GUESSES: Final = frozenset({Kind.CREDENTIAL_INVALID, Kind.CREDENTIAL_REVOKED, Kind.CREDENTIAL_UNBOUND})
 #: What is known of a request that could not be read.
 _UNREAD: Final = Ask("", "", ())
 
@@ -52,6 +55,42 @@ class Issuers(Keys, Protocol):
         ...
 
 
+class Introspection(Protocol):
+    """Asks servers about opaque tokens."""
+
+    async def ask(self, token: Opaque) -> bool:
+        """Ask, or join whoever asks already. True when `check` can answer now; never raises."""
+        ...
+
+
+class Consult(Protocol):
+    """Asks OPA about a request that everything else allows."""
+
+    async def __call__(self, ask: Ask, allowed: Allowed, policy: Policy) -> Allowed | Refused:
+        """The same with obligations, or the refusal. Called only where the policy has Rego."""
+        ...
+
+
+class Damper(Protocol):
+    """Slows down guessing: failed authentications by client address."""
+
+    def judge(self, address: str, policy: Policy) -> GatewayError | None:
+        """The refusal of an address that failed too often, before its credential is looked at."""
+        ...
+
+    def failed(self, address: str, policy: Policy) -> None:
+        """The address has shown a credential that does not count."""
+        ...
+
+
+class Usage(Protocol):
+    """Remembers when credentials were last used."""
+
+    def used(self, key_id: str) -> None:
+        """The registry's key was used now. Called for every allowed request, so it costs next to nothing."""
+        ...
+
+
 class Meter(Protocol):
     """The counter that authz needs."""
 
@@ -67,24 +106,31 @@ class Authorization:
         self,
         *,
         policies: Policies,
-        peppers: Peppers,
+        means: Means,
         issuers: Issuers,
         limiter: Limiter,
         offer: Callable[[Record], bool],
         meter: Meter,
         clock: Clock,
         deadline_s: float,
+        introspection: Introspection | None = None,
+        consult: Consult | None = None,
+        damper: Damper | None = None,
+        usage: Usage | None = None,
         random: RandomBytes = secrets.token_bytes,
     ) -> None:
         self._policies = policies
-        self._peppers = peppers
+        self._means = means
         self._issuers = issuers
-        self._tokens = Tokens(issuers)
         self._limiter = limiter
         self._offer = offer
         self._meter = meter
         self._clock = clock
         self._deadline_s = deadline_s
+        self._introspection = introspection
+        self._consult = consult
+        self._damper = damper
+        self._usage = usage
         self._random = random
 
     async def check(self, raw: bytes, _context: object = None) -> bytes:
@@ -93,13 +139,18 @@ class Authorization:
         ask = _UNREAD
         try:
             ask = wire.decode(raw)
+            policy = self._policies.current
             until_s = asyncio.get_running_loop().time() + self._deadline_s  # for everything that has to be waited for
-            decision = await self._decide(ask, until_s)
+            decision = await self._decide(ask, policy, until_s)
+            if isinstance(decision, Allowed) and policy.opa is not None:
+                decision = await self._ask_opa(ask, decision, policy, until_s)
             if isinstance(decision, Allowed) and decision.buckets:
                 decision = await self._spend(decision, until_s)
             if isinstance(decision, Allowed):
                 answer = wire.allowed(decision)
                 self._meter.count(ALLOWED, decision.caller.tenant)
+                if self._usage is not None and decision.method == "api_key":
+                    self._usage.used(decision.caller.key_id)
                 return answer
         except GatewayError as error:
             decision = Refused(error, self._nobody(ask))
@@ -107,21 +158,49 @@ class Authorization:
             decision = Refused(errors.unexpected(bug), self._nobody(ask))
         return self._refuse(ask, decision, started_s, began_s)
 
-    async def _decide(self, ask: Ask, until_s: float) -> Allowed | Refused:
-        """Judge the request; once more where newer keys of a token's issuer arrived in time."""
-        decision = self._judge(ask)
+    async def _decide(self, ask: Ask, policy: Policy, until_s: float) -> Allowed | Refused:
+        """Judge the request; once more where what it waits for arrived in time."""
+        throttled = self._damper.judge(ask.address, policy) if self._damper is not None else None
+        if throttled is not None:
+            return Refused(throttled, self._nobody(ask))
+        decision = self._judge(ask, policy)
         if isinstance(decision, Waits):
-            renewed = False
+            settled = False
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(until_s):
-                    renewed = await self._issuers.renew(decision.issuer)
-            if renewed:
-                decision = self._judge(ask)
-        return decision.refused if isinstance(decision, Waits) else decision
+                    settled = await self._settle(decision.what)
+            if settled:
+                decision = self._judge(ask, policy)
+        if isinstance(decision, Waits):
+            decision = decision.refused
+        if isinstance(decision, Refused) and decision.error.kind in _GUESSES and self._damper is not None:
+            self._damper.failed(ask.address, policy)
+        return decision
 
-    def _judge(self, ask: Ask) -> Allowed | Refused | Waits:
-        policy, now_s = self._policies.current, self._clock.now()
-        return decide(ask, policy, self._peppers, self._tokens, now_s=now_s, random=self._random)
+    async def _settle(self, what: Issuer | Opaque) -> bool:
+        if isinstance(what, Issuer):
+            return await self._issuers.renew(what)
+        return self._introspection is not None and await self._introspection.ask(what)
+
+    def _judge(self, ask: Ask, policy: Policy) -> Allowed | Refused | Waits:
+        return decide(ask, policy, self._means, now_s=self._clock.now(), random=self._random)
+
+    async def _ask_opa(self, ask: Ask, decision: Allowed, policy: Policy, until_s: float) -> Allowed | Refused:
+        """What Rego says. No answer is a refusal."""
+        away = GatewayError(
+            Kind.POLICY_ENGINE_UNAVAILABLE,
+            "The gateway could not evaluate its policy in time. Try again.",
+            cause="no policy engine" if self._consult is None else "policy engine: deadline",
+        )
+        if self._consult is None:
+            return Refused(away, decision.caller)
+        try:
+            async with asyncio.timeout_at(until_s):
+                return await self._consult(ask, decision, policy)
+        except TimeoutError:
+            return Refused(away, decision.caller)
+        except Exception as bug:  # noqa: BLE001  # a policy that cannot be evaluated allows nothing
+            return Refused(errors.unexpected(bug), decision.caller)
 
     async def _spend(self, decision: Allowed, until_s: float) -> Allowed | Refused:
         """Count the request, or refuse it."""

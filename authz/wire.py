@@ -7,9 +7,9 @@ from typing import Final, cast
 from google.protobuf.struct_pb2 import Struct, Value
 
 from authz.decide import Allowed, Ask
-from gateway import contract
+from gateway import contract, obligation
 from gateway.errors import Rendered
-from gateway.identity import Caller
+from gateway.identity import NO_OBLIGATIONS, Caller
 from protos.core_pb2 import HeaderValue, HeaderValueOption
 from protos.ext_authz_pb2 import CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse
 from protos.status_pb2 import HttpStatus, StatusCode
@@ -25,14 +25,15 @@ def decode(raw: bytes) -> Ask:
     Raises:
         google.protobuf.message.DecodeError: the bytes are no CheckRequest.
     """
-    http = CheckRequest.FromString(raw).attributes.request.http
+    attributes = CheckRequest.FromString(raw).attributes
+    http, source = attributes.request.http, attributes.source
     listed = http.header_map.headers
     if listed:
         # Header values are bytes; Latin-1 gives each one a character and cannot fail (RFC 9110 section 5.5).
         headers = tuple((header.key.lower(), header.raw_value.decode("latin-1") or header.value) for header in listed)
     else:
         headers = tuple((name.lower(), value) for name, value in http.headers.items())
-    return Ask(http.method, http.path, headers)
+    return Ask(http.method, http.path, headers, source.address.socket_address.address, source.certificate)
 
 
 def allowed(decision: Allowed) -> bytes:
@@ -86,7 +87,18 @@ def _identity(caller: Caller) -> dict[str, str]:
 
 
 def _per_request(caller: Caller) -> dict[str, str]:
-    return {contract.REQUEST_ID: caller.request_id, contract.TRACEPARENT: caller.traceparent}
+    told = {contract.REQUEST_ID: caller.request_id, contract.TRACEPARENT: caller.traceparent}
+    if caller.client:
+        told[contract.CLIENT] = caller.client
+    if caller.certificate:
+        told[contract.CERTIFICATE] = caller.certificate
+    if caller.issued_at:
+        told[contract.ISSUED_AT] = str(caller.issued_at)
+    if caller.obligations is not NO_OBLIGATIONS:
+        told[contract.OBLIGATIONS] = obligation.write(caller.obligations)
+    if caller.decision:
+        told[contract.OPA_DECISION] = caller.decision
+    return told
 
 
 def _struct(values: dict[str, str]) -> Struct:

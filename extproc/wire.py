@@ -32,9 +32,9 @@ from extproc.core.events import (
     ResponseHead,
     ResponseTrailers,
 )
-from gateway import contract
+from gateway import contract, obligation
 from gateway.errors import Rendered
-from gateway.identity import Caller
+from gateway.identity import NO_OBLIGATIONS, Caller, Obligations
 from protos import core_pb2 as core
 from protos import ext_proc_pb2 as pb
 
@@ -89,7 +89,22 @@ def _caller(context: core.Metadata) -> Caller | None:
         policy=fields[contract.POLICY].string_value,
         request_id=_text(fields, contract.REQUEST_ID),
         traceparent=_text(fields, contract.TRACEPARENT),
+        client=_text(fields, contract.CLIENT),
+        certificate=_text(fields, contract.CERTIFICATE),
+        issued_at=int(_text(fields, contract.ISSUED_AT) or 0),
+        obligations=_obligations(_text(fields, contract.OBLIGATIONS)),
+        decision=_text(fields, contract.OPA_DECISION),
     )
+
+
+def _obligations(text: str) -> Obligations:
+    if not text:
+        return NO_OBLIGATIONS
+    try:
+        return obligation.read(text)
+    except ValueError:
+        # What must be seen to cannot be read, so the exchange cannot go on.
+        raise GarbageError("obligations of authz") from None
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:

@@ -20,6 +20,12 @@ SCOPES: Final = "scopes"  # space separated, as RFC 6749 section 3.3 writes them
 POLICY: Final = "policy"  # version that authz pinned; every later phase uses it
 REQUEST_ID: Final = "request_id"
 TRACEPARENT: Final = "traceparent"  # W3C Trace Context level 1
+#: These five are left out where they would be empty: every byte of metadata travels with every message.
+CLIENT: Final = "client"
+CERTIFICATE: Final = "certificate"
+ISSUED_AT: Final = "issued_at"
+OBLIGATIONS: Final = "obligations"  # JSON (authz/wire.py, extproc/wire.py)
+OPA_DECISION: Final = "opa"
 
 # --- keys that inspect writes (OSTIARY_NAMESPACE), all strings ------------------------------------------------
 MODEL: Final = "model"
@@ -35,6 +41,8 @@ HOST_BACKEND: Final = "backend"
 # --- headers -----------------------------------------------------------------------------------------------
 #: Set by `inspect`, matched by the route table, removed by `adapt`: which composite cluster serves this request.
 ROUTE_HEADER: Final = "x-ostiary-route"
+#: The verified client certificate, URL-encoded PEM; Envoy sets it on routes to `control` and on no others.
+CLIENT_CERTIFICATE_HEADER: Final = "x-ostiary-client-certificate"
 #: Marks a local reply that authz has already put on record, so that `inspect` does not record it twice.
 REFUSED_BY_HEADER: Final = "x-ostiary-refused-by"
 #: Told to clients on every governed answer.
@@ -103,6 +111,8 @@ VIA_UPSTREAM: Final = "via_upstream"
 SIDECAR_CLUSTER: Final = "ostiary_sidecar"
 #: The same sockets again for `adapt` alone: sharing connections with `inspect` crashes Envoy (envoy/README.md).
 ADAPT_CLUSTER: Final = "ostiary_sidecar_adapt"
+#: The control plane's socket: token service and admin API.
+CONTROL_CLUSTER: Final = "ostiary_control"
 INSPECT_FILTER: Final = "ostiary.inspect"
 ADAPT_FILTER: Final = "ostiary.adapt"
 HEALTH_SERVICE: Final = "ostiary.worker"

@@ -40,6 +40,13 @@ class Kind(StrEnum):
     CREDENTIAL_INVALID = "credential_invalid"
     CREDENTIAL_AMBIGUOUS = "credential_ambiguous"
     CREDENTIAL_EXPIRED = "credential_expired"
+    CREDENTIAL_REVOKED = "credential_revoked"
+    CREDENTIAL_UNBOUND = "credential_unbound"
+    AUTHENTICATION_THROTTLED = "authentication_throttled"
+    REVOCATIONS_UNAVAILABLE = "revocations_unavailable"
+    ADDRESS_FORBIDDEN = "address_forbidden"
+    POLICY_DENIED = "policy_denied"
+    POLICY_ENGINE_UNAVAILABLE = "policy_engine_unavailable"
     ISSUER_UNAVAILABLE = "issuer_unavailable"
     ROUTE_UNKNOWN = "route_unknown"
     ROUTE_FORBIDDEN = "route_forbidden"
@@ -58,6 +65,7 @@ class Kind(StrEnum):
     REQUEST_INVALID = "request_invalid"
     MODEL_UNKNOWN = "model_unknown"
     MODEL_FORBIDDEN = "model_forbidden"
+    MAX_TOKENS_EXCEEDED = "max_tokens_exceeded"
     REQUEST_BLOCKED = "request_blocked"
     ANSWER_BLOCKED = "answer_blocked"
     RATE_LIMITED = "rate_limited"
@@ -113,6 +121,13 @@ PLAN: Final = MappingProxyType(
         Kind.CREDENTIAL_INVALID: _plan(401, _UNAUTHENTICATED),
         Kind.CREDENTIAL_AMBIGUOUS: _plan(401, _UNAUTHENTICATED),
         Kind.CREDENTIAL_EXPIRED: _plan(401, _UNAUTHENTICATED),
+        Kind.CREDENTIAL_REVOKED: _plan(401, _UNAUTHENTICATED),
+        Kind.CREDENTIAL_UNBOUND: _plan(401, _UNAUTHENTICATED),
+        Kind.AUTHENTICATION_THROTTLED: _plan(429, _EXHAUSTED, Retry.LATER),
+        Kind.REVOCATIONS_UNAVAILABLE: _plan(503, _UNAVAILABLE, Retry.LATER),
+        Kind.ADDRESS_FORBIDDEN: _plan(403, _DENIED),
+        Kind.POLICY_DENIED: _plan(403, _DENIED),
+        Kind.POLICY_ENGINE_UNAVAILABLE: _plan(503, _UNAVAILABLE, Retry.LATER),
         Kind.ISSUER_UNAVAILABLE: _plan(503, _UNAVAILABLE, Retry.LATER),
         Kind.ROUTE_UNKNOWN: _plan(404, 5),
         Kind.ROUTE_FORBIDDEN: _plan(403, _DENIED),
@@ -131,6 +146,7 @@ PLAN: Final = MappingProxyType(
         Kind.REQUEST_INVALID: _plan(400, _INVALID),
         Kind.MODEL_UNKNOWN: _plan(404, 5),
         Kind.MODEL_FORBIDDEN: _plan(403, _DENIED),
+        Kind.MAX_TOKENS_EXCEEDED: _plan(403, _DENIED),
         Kind.REQUEST_BLOCKED: _plan(403, _DENIED),
         Kind.ANSWER_BLOCKED: _plan(403, _DENIED),
         Kind.RATE_LIMITED: _plan(429, _EXHAUSTED, Retry.LATER),

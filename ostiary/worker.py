@@ -16,8 +16,10 @@ import uvloop
 from authz import fetch
 from authz.apikey import Peppers
 from authz.jwks import Keyring
+from authz.means import Means
 from authz.rate import Limiter
 from authz.service import ALLOWED, Authorization
+from authz.tokens import Tokens
 from extproc.service import Processor
 from extproc.world import Book
 from gateway.aio import spawn
@@ -117,7 +119,7 @@ def compose(settings: Settings) -> Worker:
     keyring = Keyring(fetch.get, clock)
     authorization = Authorization(
         policies=door,
-        peppers=_peppers(settings.peppers_file),
+        means=Means(_peppers(settings.peppers_file), Tokens(keyring)),
         issuers=keyring,
         limiter=_limiter(settings, clock),
         offer=door.offer,

@@ -52,6 +52,8 @@ class Tenant:
     request: Mapping[str, RuleSetting]  # rule id -> setting, for texts on the way in
     response: Mapping[str, RuleSetting]  # the same for texts on the way out
     rate: RateLimit | None = None
+    principal_rate: RateLimit | None = None  # for each of its principals, whichever credential they show
+    address_rate: RateLimit | None = None  # for each client address that its callers come from
 
     def may_call(self, path: str) -> bool:
         """Whether the tenant's route allow-list names `path`."""
@@ -75,6 +77,8 @@ class Key:
     expires_at: int | None = None  # unix seconds
     disabled: bool = False
     rate: RateLimit | None = None
+    models: frozenset[str] = frozenset()  # public model names; empty: as the tenant
+    cidrs: tuple[str, ...] = ()  # client addresses that may use it; empty: every one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +103,82 @@ class Issuer:
     group_claim: str = "groups"
     keys_refresh_s: int = 300
     keys_max_age_s: int = 3600  # after this without a successful fetch, its tokens are refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Introspector:
+    """An authorization server that is asked about opaque tokens of one tenant (RFC 7662)."""
+
+    name: str
+    tenant: str
+    endpoint: str  # introspection endpoint, https (http to loopback only)
+    client_id: str  # the gateway's own client at that server (RFC 7662 section 2.1)
+    secret_file: str  # its secret; relative to the policy directory or absolute
+    token_prefix: str = ""  # tells opaque tokens of several servers apart; "" for the only one
+    ca_file: str | None = None  # None: the system's roots
+    issuer: str | None = None  # `iss` that the answer must name; None: not compared
+    audiences: frozenset[str] = frozenset()  # `aud` must name one of them; empty: not compared
+    clients: frozenset[str] = frozenset()  # allowed `client_id`; empty: every one
+    principal_claim: str = "sub"
+    principal_prefix: str = ""
+    scope_claims: tuple[str, ...] = ("scope",)
+    group_claim: str = "groups"
+    cache_s: int = 30  # longest life of a positive answer, within the token's own `exp`
+    negative_cache_s: int = 10
+    deadline_ms: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateIdentity:
+    """Who a client certificate names. Exactly one of `uri`, `dns` and `subject` is set.
+
+    Where `required_for_principal` is set, no other credential of the same tenant and principal counts without it.
+    """
+
+    name: str
+    tenant: str
+    principal: str
+    scopes: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    uri: str = ""  # SAN URI, for example a SPIFFE ID, character by character
+    dns: str = ""  # SAN DNS name
+    subject: str = ""  # RFC 4514 text of the subject
+    spki_sha256: frozenset[str] = frozenset()  # pins, lower-case hex; several for a rotation; empty: no pin
+    required_for_principal: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenService:
+    """The gateway's own token service (`ostiary control`). Its accounts live in the registry, not in policy."""
+
+    issuer: str  # `iss` of its tokens, the URL under which clients reach it
+    audience: str  # `aud` of its tokens: this gateway
+    token_s: int = 300  # life of a token; an account may want less
+    rotate_s: int = 86_400  # a signing key signs this long, and verifies for `token_s` and an hour more
+    algorithm: str = "ES256"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opa:
+    """Decisions by Rego. Sources are part of the policy version; `url` set: a server holds them instead."""
+
+    package: str  # dotted, for example "ostiary.authz"; its rule `decision` is evaluated
+    sources: Mapping[str, str]  # file name -> Rego text
+    data: str = "{}"  # JSON text, the `data` document
+    cache_on: tuple[str, ...] = ()  # input fields that decide, dotted; empty: nothing is cached
+    url: str | None = None  # an OPA server; None: the library in the worker
+    ca_file: str | None = None
+    cert_file: str | None = None  # client certificate for the server
+    key_file: str | None = None
+    deadline_ms: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damping:
+    """Failed authentications that one client address may cause before it is refused unheard."""
+
+    failures: int = 30
+    window_s: int = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,4 +249,10 @@ class Policy:
     backends: Mapping[str, Backend]
     limits: Limits
     issuers: Mapping[str, Issuer] = field(default_factory=dict)  # none in most policies of tests
+    introspectors: Mapping[str, Introspector] = field(default_factory=dict)
+    certificates: Mapping[str, CertificateIdentity] = field(default_factory=dict)
+    token_service: TokenService | None = None
+    opa: Opa | None = None
+    damping: Damping = field(default_factory=Damping)
+    revocation_max_age_s: int = 60  # without word from the registry for this long, registered credentials are refused
     credential_dir: str = ""  # base of relative paths (`Credential.file`, `Issuer.ca_file`); not part of the version

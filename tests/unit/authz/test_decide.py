@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import issuing
 from authz.apikey import Peppers
 from authz.decide import FRONT_DOORS, Allowed, Refused, Waits, decide
+from authz.means import Means
 from authz.tokens import Tokens
 from authz_case import (
     DISABLED,
@@ -37,7 +38,7 @@ WRONG = GOOD[:-1] + ("a" if GOOD[-1] != "a" else "b")
 
 
 def judge(asked, policy=POLICY, peppers=PEPPERS, now_s=NOW_S):
-    return decide(asked, policy, peppers, Tokens(NoKeys()), now_s=now_s, random=ones)
+    return decide(asked, policy, Means(peppers, Tokens(NoKeys())), now_s=now_s, random=ones)
 
 
 def kind(decision):
@@ -158,7 +159,7 @@ ISSUERS = replace(
 def judge_token(text, *, known=True, policy=ISSUERS, header=None, **asked):
     tokens = Tokens(Ring(issuing.keys("ES256", "RS256") if known else None))
     given = ask(header or bearer(text), **asked)
-    return decide(given, policy, PEPPERS, tokens, now_s=NOW_S, random=ones)
+    return decide(given, policy, Means(PEPPERS, tokens), now_s=NOW_S, random=ones)
 
 
 def test_a_token_identifies_its_bearer_for_the_tenant_of_its_issuer():
@@ -213,7 +214,7 @@ def test_expiry_of_a_token_is_told_and_recorded_with_its_bearer():
 def test_without_keys_a_token_waits_and_is_refused_as_a_fault_of_ours():
     waits = judge_token(token(), known=False)
     assert isinstance(waits, Waits)
-    assert waits.issuer is ISSUER
+    assert waits.what is ISSUER
     assert kind(waits.refused) is Kind.ISSUER_UNAVAILABLE
     assert "corp" in waits.refused.error.cause
     assert "corp" not in waits.refused.error.public

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 import issuing
+from authz.means import Means
 from authz.rate import Limiter
 from authz.service import Authorization
+from authz.tokens import Tokens
 from authz_case import (
     EXPIRED,
     GOOD,
@@ -89,7 +91,7 @@ class Door:
     async def check(self, data):
         service = Authorization(
             policies=self.policies,
-            peppers=PEPPERS,
+            means=Means(PEPPERS, Tokens(self.issuers)),
             issuers=self.issuers,
             limiter=self.limiter,
             offer=self.offer,
