@@ -4,6 +4,7 @@ Envoy carries these between `authz`, `inspect` and `adapt`; a client can set non
 every inbound header of `OWNED_PREFIXES` and metadata has no client-facing spelling.
 """
 
+import re
 from typing import Final
 
 # --- metadata namespaces -----------------------------------------------------------------------------------
@@ -43,6 +44,10 @@ HOST_BACKEND: Final = "backend"
 ROUTE_HEADER: Final = "x-ostiary-route"
 #: The verified client certificate, URL-encoded PEM; Envoy sets it on routes to `control` and on no others.
 CLIENT_CERTIFICATE_HEADER: Final = "x-ostiary-client-certificate"
+#: Under which name a local operator asks `control`; believed on the operator's socket alone, and never instead of the
+#: user id that the kernel tells.
+ACTOR_HEADER: Final = "x-ostiary-actor"
+ACTOR_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 #: Marks a local reply that authz has already put on record, so that `inspect` does not record it twice.
 REFUSED_BY_HEADER: Final = "x-ostiary-refused-by"
 #: Told to clients on every governed answer.
@@ -113,6 +118,10 @@ SIDECAR_CLUSTER: Final = "ostiary_sidecar"
 ADAPT_CLUSTER: Final = "ostiary_sidecar_adapt"
 #: The control plane's socket: token service and admin API.
 CONTROL_CLUSTER: Final = "ostiary_control"
+#: In the run directory: what Envoy reaches of `control`, and what the local operator reaches. Two sockets, so that a
+#: request that came from outside can never pass for a local one.
+CONTROL_SOCKET: Final = "control.sock"
+OPERATOR_SOCKET: Final = "operator.sock"
 INSPECT_FILTER: Final = "ostiary.inspect"
 ADAPT_FILTER: Final = "ostiary.adapt"
 HEALTH_SERVICE: Final = "ostiary.worker"

@@ -77,6 +77,12 @@ def read_process() -> Settings:
     return read(os.environ)  # noqa: TID251  # this function is where the ban sends callers
 
 
+def run_dir_of_process() -> Path | None:
+    """Where the sockets are, if the environment says so: commands of an operator need nothing else of the settings."""
+    text = os.environ.get(PREFIX + "RUN_DIR", "")  # noqa: TID251  # as above
+    return Path(text) if text else None
+
+
 def read(environ: Mapping[str, str]) -> Settings:
     """Settings from `environ`; raises `SettingsError` with every problem that was found."""
     problems = {name: f"{name}: {advice}" for name, advice in _unknown(environ)}
