@@ -1,4 +1,4 @@
-"""API keys: their form, the check, pepper rotation, and what never shows."""
+"""API keys: what counts as one, and pepper rotation."""
 
 from dataclasses import replace
 
@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.apikey import Fault, Peppers, Rejected, check, digest, mint, new_id
+from authz.apikey import Fault, Peppers, Rejected, check, digest, mint
 from gateway.policy.model import Key
-from gateway.secrets.reference import peppers as read
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 PEPPERS = Peppers(current="v2", secrets={"v1": OLD, "v2": NEW})
@@ -36,13 +35,6 @@ def minted():
     return mint(KEY_ID, counting, PEPPERS)
 
 
-def test_minted_key_has_the_documented_form(minted):
-    prefix, key_id, secret = minted.text.split("_")
-    assert (prefix, key_id, len(secret)) == ("osk", KEY_ID, 43)
-    assert secret.isalnum()
-    assert minted.pepper == "v2"
-
-
 def test_minted_key_is_found(minted):
     key = key_for(minted)
     assert check(minted.text, {KEY_ID: key}, PEPPERS) is key
@@ -53,23 +45,6 @@ def test_every_secret_fits_the_form_and_is_found(secret):
     made = mint(KEY_ID, lambda _: secret, PEPPERS)
     key = key_for(made)
     assert check(made.text, {KEY_ID: key}, PEPPERS) is key
-
-
-@given(first=st.binary(min_size=32, max_size=32), second=st.binary(min_size=32, max_size=32))
-def test_different_secrets_give_different_keys(first, second):
-    texts = {mint(KEY_ID, lambda _, secret=secret: secret, PEPPERS).text for secret in (first, second)}
-    assert len(texts) == len({first, second})
-
-
-@given(random=st.binary(min_size=16, max_size=16))
-def test_new_ids_fit_the_form(random):
-    assert mint(new_id(lambda _: random), counting, PEPPERS).id
-
-
-@pytest.mark.parametrize("key_id", ["", "short", "ACME00000001", "acme0000000_", "acme000000012"])
-def test_bad_id_cannot_be_minted(key_id):
-    with pytest.raises(ValueError, match="key id"):
-        mint(key_id, counting, PEPPERS)
 
 
 @pytest.mark.parametrize(
@@ -146,16 +121,3 @@ def test_every_well_formed_key_costs_one_digest(minted, change, monkeypatch):
     monkeypatch.setattr("authz.apikey.digest", lambda *given: calls.append(1) or real(*given))
     check(minted.text, {} if change is None else {KEY_ID: key_for(minted, **change)}, PEPPERS)
     assert calls == [1]
-
-
-def test_nothing_secret_shows(minted):
-    assert minted.text not in repr(minted)
-    assert repr(NEW) not in repr(PEPPERS)
-    assert "secrets" not in repr(PEPPERS)
-
-
-def test_the_last_pepper_listed_is_current(tmp_path):
-    file = tmp_path / "peppers"
-    file.touch(0o600)
-    file.write_text(f"v1: {OLD.hex()}\nv2: {NEW.hex()}\n")
-    assert Peppers.of(read(file)) == PEPPERS
