@@ -7,7 +7,16 @@ accounts, signing keys. Each change has an epoch, one more than the change befor
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Protocol
+from typing import Final, Protocol
+
+#: A value is a key's record or a public JWK, far below 4 KiB; the bound keeps one writer from filling every worker.
+VALUE_BYTES: Final = 64 * 1024
+#: The longest id is a mark with a principal; principals are bounded far below this.
+ID_BYTES: Final = 1024
+#: One apply is one script call, and a store serves nobody else meanwhile: milliseconds at these bounds. Messages of
+#: 1 MiB stay far below the 8 MiB at which Valkey drops a slow subscriber (client-output-buffer-limit).
+CHANGES_MAX: Final = 256
+APPLY_BYTES: Final = 1024 * 1024
 
 
 class Sort(StrEnum):
@@ -57,6 +66,31 @@ class ConflictError(RegistryError):
     """A condition of a change did not hold: somebody else was faster, or the entry exists already."""
 
 
+def check(changes: Sequence[Change]) -> None:
+    """Refuse what no store takes, before anything is sent.
+
+    Raises:
+        RegistryError: too many changes or too long, an entry named twice, an id or value that cannot be one.
+    """
+    if not 1 <= len(changes) <= CHANGES_MAX:
+        raise RegistryError(f"one to {CHANGES_MAX} changes at a time")
+    if len({(change.sort, change.id) for change in changes}) != len(changes):
+        raise RegistryError("one entry twice in one apply")
+    total = 0
+    for change in changes:
+        if not change.id.isprintable() or not 1 <= len(change.id.encode()) <= ID_BYTES:
+            raise RegistryError(f"an id is 1 to {ID_BYTES} bytes of printable text")
+        if change.value is None:
+            continue
+        total += len(change.value)
+        if len(change.value) > VALUE_BYTES or total > APPLY_BYTES:
+            raise RegistryError(f"a value has at most {VALUE_BYTES} bytes, those of one apply {APPLY_BYTES}")
+        try:
+            change.value.decode()
+        except UnicodeDecodeError:
+            raise RegistryError("a value is JSON in UTF-8") from None
+
+
 class Registry(Protocol):
     """The store, as `control` writes it. Every method may raise RegistryError; callers set deadlines."""
 
@@ -73,21 +107,28 @@ class Registry(Protocol):
         ...
 
 
+#: Told of an entry: its id, and its value or None when it is gone. Called on the event loop; may not raise.
 Apply = Callable[[str, bytes | None], None]
 
 
 class Replica(Protocol):
-    """The registry as a worker holds it: listeners are told of every entry, then of every change, in order."""
+    """The registry as a worker holds it: listeners are told of every entry, then of every change, in order.
 
-    def follow(self, sort: Sort, apply: Apply, *, reset: Callable[[], None]) -> None:
-        """Before `run`: call `apply(id, value or None)` for each entry and change of one sort.
+    A listener may be told the same again (after a gap that could not be healed change by change), never to forget
+    everything: an entry that is gone is told as None once all the others have been told. So a listener needs no view
+    beside its own, and there is no moment at which a revocation is missing that stands in the registry.
+    """
 
-        `reset` is called before everything is told again from the start (gap too wide to heal). Neither may raise.
-        """
+    def follow(self, sort: Sort, apply: Apply) -> None:
+        """Before `run`: call `apply(id, value or None)` for each entry and change of one sort."""
         ...
 
     def age_s(self) -> float:
         """Seconds since the replica last knew that it had missed nothing; infinity before the first time."""
+        ...
+
+    async def ready(self, within_s: float) -> bool:
+        """Wait for the first load. False when it took too long: until then every entry counts as absent."""
         ...
 
     async def run(self) -> None:

@@ -20,7 +20,7 @@ _MEMBERS: Final[Mapping[str, frozenset[str]]] = {
     "OKP": frozenset({"kty", "crv", "x"}),
     "RSA": frozenset({"kty", "n", "e"}),
 }
-_MAX_KID_CHARS: Final = 256  # as of any issuer (authz/keyset.py); ours have 43
+_MAX_KID_CHARS: Final = 256  # as of any issuer (gateway/keyset.py); ours have 43
 _MAX_MEMBER_CHARS: Final = 2048  # the modulus of RSA-8192 has 1,366
 _LAST_SECOND: Final = 253_402_300_799  # 9999-12-31
 
