@@ -1,6 +1,5 @@
 """What the claims of a genuine token say about its bearer, and whether they count now. Pure; checks no signature."""
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import Any, Final
 
 from authz.jose import Bad, Fault
 from gateway.policy.model import Issuer
+from gateway.revocation.mark import name_of_token
 
 #: Subjects of real issuers: `auth0|5f...`, `system:serviceaccount:ns:name`, `repo:a/b:ref:refs/heads/main`. Longer
 #: than 255 OpenID Connect does not allow (Core 1.0 section 2). Part of logs and metadata, so no quotes or spaces.
@@ -18,7 +18,6 @@ _MAX_SCOPES: Final = 100  # travel as metadata with every message of an exchange
 _MAX_GROUPS: Final = 200  # where Entra ID stops listing groups
 _MAX_GROUP_CHARS: Final = 256
 _LAST_SECOND: Final = 253_402_300_799  # 9999-12-31
-_ID_DIGITS: Final = 16  # of SHA-256 in hex: 64 bits tell the tokens of a year apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +76,7 @@ def read(claims: Mapping[str, Any], issuer: Issuer, token_id: bytes) -> Bearer:
         issuer=issuer.name,
         tenant=issuer.tenant,
         principal=_principal(claims, issuer),
-        key_id=_key_id(issuer.issuer, jti.encode("utf-8", "replace") if isinstance(jti, str) else token_id),
+        key_id=name_of_token(issuer.issuer, jti.encode("utf-8", "replace") if isinstance(jti, str) else token_id),
         scopes=_scopes(claims, issuer),
         groups=_groups(claims, issuer),
         client=_client(clients),
@@ -170,8 +169,3 @@ def _bound_to(claims: Mapping[str, Any]) -> str:
     if not isinstance(thumbprint, str) or _THUMBPRINT.fullmatch(thumbprint) is None:
         raise Bad(Fault.CONFIRMATION)
     return thumbprint
-
-
-def _key_id(issuer: str, token_id: bytes) -> str:
-    """Names the token in records and counters without being a part of it."""
-    return "jwt:" + hashlib.sha256(issuer.encode() + b"\0" + token_id).hexdigest()[:_ID_DIGITS]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from authz import strict
-from authz.keyset import MAX_KID_CHARS, VERIFIERS, KeySet
+from gateway import strict
+from gateway.keyset import MAX_KID_CHARS, VERIFIERS, KeySet
 from gateway.policy.model import Issuer
 
 MAX_CHARS: Final = 8 * 1024  # real access tokens have one to three; Envoy's header limit is above this

@@ -14,11 +14,11 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from authz import keyset, strict
 from authz.fetch import FetchError
-from authz.keyset import KeysError, KeySet
+from gateway import keyset, strict
 from gateway.aio import cancel_and_wait, spawn
 from gateway.clock import Clock
+from gateway.keyset import KeysError, KeySet
 from gateway.policy.issuer import on_loopback, url_fault
 from gateway.policy.model import Issuer
 

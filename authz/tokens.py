@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from authz import claims, jose
 from authz.claims import Bearer
 from authz.jose import Bad, Fault
-from authz.keyset import KeySet
+from gateway.keyset import KeySet
 from gateway.policy.model import Issuer, Policy
 
 #: About 1 KiB each. A service account that mints a token a minute fills it in five days.

@@ -3,9 +3,13 @@
 A caller has up to five marks; one revoked mark refuses the caller. Marks are ids of registry entries.
 """
 
+import hashlib
 from enum import StrEnum
+from typing import Final
 
 from gateway.identity import Caller
+
+_ID_DIGITS: Final = 16  # of SHA-256 in hex: 64 bits tell the tokens of a year apart
 
 
 class What(StrEnum):
@@ -23,6 +27,11 @@ def mark(what: What, tenant: str, name: str) -> str:
     if what in {What.SUBJECT, What.CLIENT}:
         return f"{what.value}:{tenant}/{name}"
     return f"{what.value}:{tenant if what is What.TENANT else name}"
+
+
+def name_of_token(issuer: str, token_id: bytes) -> str:
+    """Names a JWT in records, counters and marks, and is no part of it. `token_id`: its `jti` where it has one."""
+    return "jwt:" + hashlib.sha256(issuer.encode() + b"\0" + token_id).hexdigest()[:_ID_DIGITS]
 
 
 def marks_of(caller: Caller) -> tuple[str, ...]:

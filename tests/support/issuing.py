@@ -7,8 +7,8 @@ from typing import Any
 
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-from authz import keyset
-from authz.keyset import KeySet
+from gateway import keyset
+from gateway.keyset import KeySet
 from gateway.policy.model import Issuer
 
 NOW_S = 1_800_000_000

@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz import jose, keyset
+from authz import jose
 from authz.jose import Bad, Fault
+from gateway import keyset
 from gateway.policy.issuer import ALGORITHMS
 from issuing import CLAIMS, ISSUER, SHAPES, b64, jwk, jwks, key, keys, segment, sign, token
 

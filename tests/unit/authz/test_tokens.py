@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz import keyset
 from authz.claims import Bearer
 from authz.jose import Fault
 from authz.tokens import Rejected, Tokens, Unsettled
 from authz_case import POLICY
+from gateway import keyset
 from issuing import ISS, ISSUER, NOW_S, jwk, jwks, keys, token
 
 

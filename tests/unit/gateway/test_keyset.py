@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-from authz import keyset
-from authz.keyset import KeysError
+from gateway import keyset
+from gateway.keyset import KeysError
 from issuing import SHAPES, jwk, jwks, key
 
 

@@ -10,7 +10,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from authz import strict
+from gateway import strict
 from gateway.policy.issuer import ALGORITHMS
 
 MAX_BYTES: Final = 256 * 1024  # large providers publish about 10 KiB

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz import strict
+from gateway import strict
 
 
 @given(raw=st.binary(max_size=60))
