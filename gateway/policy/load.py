@@ -6,17 +6,19 @@ be a guard that is off.
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from gateway.policy import guard, issuer
+from gateway.policy import guard, introspector, issuer
+from gateway.policy.damping import read_damping
 from gateway.policy.endpoint import BACKEND_NAME, read_backend
 from gateway.policy.field import Shape, Table, read_scalar, shape
 from gateway.policy.files import ROOT, Section, read_directory
-from gateway.policy.model import Issuer, Key, Limits, Model, Policy, RateLimit, Tenant
+from gateway.policy.key import KEY_ID, LAST_SECOND, read_key
+from gateway.policy.model import Introspector, Issuer, Key, Limits, Model, Policy, Tenant
 from gateway.policy.problem import Mark, Problems, nearest, shown
+from gateway.policy.rate import read_rate
 from gateway.policy.tree import Broken, Mapping, Node, Scalar
 from gateway.policy.version import named
 
@@ -35,26 +37,17 @@ LIMIT_BOUNDS: Final = MappingProxyType(
         "idle_s": (1, 3600),
     },
 )
-MAX_REQUESTS_PER_S: Final = 10_000  # GCRA counts whole microseconds: at this rate rounding costs at most 1 %
-_MAX_WINDOW_S: Final = 86_400
-_OPTIONAL: Final = frozenset({"keys", "issuers"})  # callers may come by either, and before there are any
-_LAST_SECOND: Final = 253_402_300_799  # 9999-12-31, the last date that Python can print
+#: Callers may come by any of them, and before there are any.
+_OPTIONAL: Final = frozenset({"keys", "issuers", "introspectors"})
 
 _NAME: Final = shape(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", "a name of up to 64 letters, digits, spaces, . _ -")
 #: Becomes part of store keys, metric labels and metadata: no braces, no spaces.
 _TENANT: Final = shape(r"[a-z0-9][a-z0-9_-]{0,62}", "1 to 63 of a-z, 0-9, _ and -, not starting with _ or -")
-_KEY: Final = shape(r"[a-z0-9]{12}", "the 12 characters (a-z, 0-9) between osk_ and the secret")
 _MODEL_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}"
 _MODEL: Final = shape(_MODEL_PATTERN, "a model name of up to 128 of A-Z a-z 0-9 . _ : / @ -")
 _WANTED: Final = shape(r"\*|" + _MODEL_PATTERN, 'a model name or "*"')
 _ROUTE: Final = shape(r"\*|/[a-z0-9/_-]{1,127}", 'a path such as /v1/chat/completions, or "*"')
-_PRINCIPAL: Final = shape(r"[A-Za-z0-9][A-Za-z0-9._@+:/-]{0,127}", "up to 128 of A-Z a-z 0-9 . _ @ + : / -")
-#: RFC 6749 section 3.3 allows more; these need no quoting anywhere.
-_SCOPE: Final = shape(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}", "a scope of up to 64 of A-Z a-z 0-9 . _ : / -")
-_DIGEST: Final = shape(r"[0-9a-f]{64}", "the HMAC-SHA-256 of the key, 64 hex digits in lower case")
-_PEPPER: Final = shape(r"[A-Za-z0-9._-]{1,32}", "the version of a pepper, 1 to 32 of A-Z a-z 0-9 . _ -")
 _OWNER: Final = shape(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", "a name of up to 64 letters, digits, spaces, . _ -")
-_EXPIRY: Final = shape(r"[0-9]{1,12}|[0-9T:.Z+-]{19,35}", "unix seconds or a time such as 2030-01-31T00:00:00Z")
 
 
 def load(directory: Path, *, rules: Collection[str], routes: Collection[str] = ROUTES) -> Policy:
@@ -83,6 +76,7 @@ class _Loader:
         root = self._root()
         name = root.text("name", _NAME)
         limits = self._limits(root.table("limits"))
+        damping = read_damping(root.table("damping"))
         defaults = guard.read_guards(root.table("guards"), self.rules, self.problems)
         root.close()
         backends = {key.text: read_backend(key, table, self.problems) for key, table in self._tables("backends")}
@@ -91,6 +85,8 @@ class _Loader:
         keys = {key.text: self._key(key, table) for key, table in self._tables("keys")}
         issuers = {key: self._issuer(key, table) for key, table in self._tables("issuers")}
         issuer.refuse_overlaps(issuers, self.problems)
+        introspectors = {key: self._introspector(key, table) for key, table in self._tables("introspectors")}
+        introspector.refuse_overlaps(introspectors, self.problems)
         return Policy(
             version="",
             name=name,
@@ -100,6 +96,8 @@ class _Loader:
             backends=MappingProxyType(backends),
             limits=limits,
             issuers=MappingProxyType({key.text: one for key, one in issuers.items()}),
+            introspectors=MappingProxyType({key.text: one for key, one in introspectors.items()}),
+            damping=damping,
             credential_dir=credential_dir,
         )
 
@@ -122,7 +120,8 @@ class _Loader:
                 yield key, node
 
     def _tables(self, kind: str) -> Iterator[tuple[Scalar, Table]]:
-        what = {"tenants": _TENANT, "keys": _KEY, "issuers": issuer.NAME, "backends": BACKEND_NAME}[kind]
+        names = {"issuers": issuer.NAME, "introspectors": issuer.NAME}
+        what = {"tenants": _TENANT, "keys": KEY_ID, "backends": BACKEND_NAME, **names}[kind]
         for key, node in self._entries(kind, what):
             yield key, Table(node, (key.text,), self.problems)
 
@@ -162,7 +161,7 @@ class _Loader:
         model = Model(
             name=key.text,
             backend=self._refer(table.scalar("backend", BACKEND_NAME), (*table.path, "backend"), "backends"),
-            created=table.integer("created", 0, _LAST_SECOND, default=0),
+            created=table.integer("created", 0, LAST_SECOND, default=0),
             owned_by=table.text("owned_by", _OWNER, default="ostiary"),
         )
         table.close()
@@ -186,57 +185,24 @@ class _Loader:
             routes=frozenset(word.text for word in routes),
             request=guard.merge((wishes["request"], defaults["request"]), self.rules),
             response=guard.merge((wishes["response"], defaults["response"]), self.rules),
-            rate=self._rate(table.table("rate")),
+            rate=read_rate(table.table("rate")),
+            principal_rate=read_rate(table.table("principal_rate")),
+            address_rate=read_rate(table.table("address_rate")),
         )
         table.close()
         return tenant
 
     def _key(self, key: Scalar, table: Table) -> Key:
-        read = Key(
-            id=key.text,
-            tenant=self._refer(table.scalar("tenant", _TENANT), (*table.path, "tenant"), "tenants"),
-            principal=table.text("principal", _PRINCIPAL),
-            scopes=tuple(word.text for word in table.words("scopes", _SCOPE, optional=True)),
-            digest=table.text("digest", _DIGEST),
-            pepper=table.text("pepper", _PEPPER),
-            expires_at=self._expiry(table),
-            disabled=table.flag("disabled"),
-            rate=self._rate(table.table("rate")),
-        )
-        table.close()
-        return read
+        tenant = self._refer(table.scalar("tenant", _TENANT), (*table.path, "tenant"), "tenants")
+        models = table.words("models", _MODEL, optional=True)
+        for at, word in enumerate(models):
+            self._refer(word, (*table.path, "models", f"[{at}]"), "models")
+        return read_key(key, tenant, frozenset(word.text for word in models), table, self.problems)
 
     def _issuer(self, key: Scalar, table: Table) -> Issuer:
         tenant = self._refer(table.scalar("tenant", _TENANT), (*table.path, "tenant"), "tenants")
         return issuer.read_issuer(key, tenant, table, self.problems)
 
-    def _expiry(self, table: Table) -> int | None:
-        word = table.scalar("expires_at", _EXPIRY, optional=True)
-        if word is None:
-            return None
-        path = (*table.path, "expires_at")
-        if word.text.isdigit():
-            seconds = int(word.text)
-        else:
-            try:
-                moment = datetime.fromisoformat(word.text)
-            except ValueError:
-                self.problems.add(word.mark, path, f"expected {_EXPIRY.expected}, found {shown(word.text)}")
-                return None
-            if moment.tzinfo is None:
-                self.problems.add(word.mark, path, f"{shown(word.text)} has no time zone", "end it in Z for UTC")
-                return None
-            seconds = int(moment.timestamp())
-        if not 0 < seconds <= _LAST_SECOND:
-            self.problems.add(word.mark, path, "expected a time between 1970 and 9999")
-            return None
-        return seconds
-
-    def _rate(self, table: Table | None) -> RateLimit | None:
-        if table is None:
-            return None
-        window_s = table.integer("window_s", 1, _MAX_WINDOW_S, default=60)
-        most = MAX_REQUESTS_PER_S * window_s
-        rate = RateLimit(requests=table.integer("requests", 1, most), window_s=window_s)
-        table.close()
-        return rate
+    def _introspector(self, key: Scalar, table: Table) -> Introspector:
+        tenant = self._refer(table.scalar("tenant", _TENANT), (*table.path, "tenant"), "tenants")
+        return introspector.read_introspector(key, tenant, table, self.problems)
