@@ -12,9 +12,9 @@ from gateway.policy.tree import Broken, Mapping, Node, Scalar, parse
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024  # about 15,000 keys; more belong in several files
 MAX_FILES: Final = 256  # a file per tenant for every tenant count that one directory should hold
 ROOT: Final = "policy.yaml"
-#: One file `<name>.yaml`, and for the first three also a directory `<name>/*.yaml`.
-SECTIONS: Final = ("tenants", "keys", "issuers", "backends", "models")
-_SPREAD: Final = frozenset({"tenants", "keys", "issuers"})
+#: One file `<name>.yaml`, and for those of `_SPREAD` also a directory `<name>/*.yaml`.
+SECTIONS: Final = ("tenants", "keys", "issuers", "introspectors", "backends", "models")
+_SPREAD: Final = frozenset({"tenants", "keys", "issuers", "introspectors"})
 
 
 @dataclass(slots=True)

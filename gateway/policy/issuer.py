@@ -26,10 +26,10 @@ _KEYS_MAX_AGE_S: Final = (60, 86_400)  # how long a signing key that was withdra
 
 NAME: Final = shape(r"[a-z0-9][a-z0-9_-]{0,39}", "a name of up to 40 of a-z, 0-9, _ and -")
 _URL: Final = shape(r"[!-~]{1,512}", "a URL such as https://idp.example.com, without spaces")
-_AUDIENCE: Final = shape(r"[!-~]{1,255}", "an audience of up to 255 characters without spaces")
-_WORD: Final = shape(r"[!-~]{1,128}", "up to 128 characters without spaces")
-_PREFIX: Final = shape(r"(?:[A-Za-z0-9][A-Za-z0-9._@+:/-]{0,31})?", "up to 32 of A-Z a-z 0-9 . _ @ + : / -")
-_FILE: Final = shape(r"[^\x00-\x1f\x7f]{1,1024}", "a path without control characters")
+AUDIENCE: Final = shape(r"[!-~]{1,255}", "an audience of up to 255 characters without spaces")
+WORD: Final = shape(r"[!-~]{1,128}", "up to 128 characters without spaces")
+PREFIX: Final = shape(r"(?:[A-Za-z0-9][A-Za-z0-9._@+:/-]{0,31})?", "up to 32 of A-Z a-z 0-9 . _ @ + : / -")
+FILE: Final = shape(r"[^\x00-\x1f\x7f]{1,1024}", "a path without control characters")
 
 _MAX_PORT: Final = 65_535
 _PARTS: Final = re.compile(
@@ -66,20 +66,20 @@ def read_issuer(name: Scalar, tenant: str, table: Table, problems: Problems) -> 
     read = Issuer(
         name=name.text,
         tenant=tenant,
-        issuer=_url(table, "issuer", problems),
-        audiences=frozenset(word.text for word in _some(table, "audiences", _AUDIENCE, problems)),
+        issuer=read_url(table, "issuer", problems),
+        audiences=frozenset(word.text for word in _some(table, "audiences", AUDIENCE, problems)),
         algorithms=_algorithms(table, problems),
-        jwks_uri=_url(table, "jwks_uri", problems, optional=True) or None,
-        ca_file=table.maybe("ca_file", _FILE),
+        jwks_uri=read_url(table, "jwks_uri", problems, optional=True) or None,
+        ca_file=table.maybe("ca_file", FILE),
         typ=table.choice("typ", _TYPES, default="at+jwt"),
         clock_skew_s=table.integer("clock_skew_s", 0, _MAX_SKEW_S, default=30),
         max_age_s=table.integer("max_age_s", 1, _MAX_AGE_S, default=0) or None,
-        clients=frozenset(_words(table, "clients")),
-        required_claims=frozenset(_words(table, "required_claims")),
-        principal_claim=claims.text("principal", _WORD, default="sub"),
-        principal_prefix=claims.text("principal_prefix", _PREFIX, default=""),
-        scope_claims=_words(claims, "scopes") or ("scope", "scp"),
-        group_claim=claims.text("groups", _WORD, default="groups"),
+        clients=frozenset(read_words(table, "clients")),
+        required_claims=frozenset(read_words(table, "required_claims")),
+        principal_claim=claims.text("principal", WORD, default="sub"),
+        principal_prefix=claims.text("principal_prefix", PREFIX, default=""),
+        scope_claims=read_words(claims, "scopes") or ("scope", "scp"),
+        group_claim=claims.text("groups", WORD, default="groups"),
         keys_refresh_s=table.integer("keys_refresh_s", *_REFRESH_S, default=300),
         keys_max_age_s=table.integer("keys_max_age_s", *_KEYS_MAX_AGE_S, default=3600),
     )
@@ -106,7 +106,8 @@ def refuse_overlaps(read: dict[Scalar, Issuer], problems: Problems) -> None:
                 problems.add(name.mark, path, f"same issuer and audience as {shown(first.text)}", hint)
 
 
-def _url(table: Table, field: str, problems: Problems, *, optional: bool = False) -> str:
+def read_url(table: Table, field: str, problems: Problems, *, optional: bool = False) -> str:
+    """A URL that may be asked, or "" with the reason on the list."""
     word = table.scalar(field, _URL, optional=optional)
     if word is None:
         return ""
@@ -119,7 +120,7 @@ def _url(table: Table, field: str, problems: Problems, *, optional: bool = False
 
 
 def _algorithms(table: Table, problems: Problems) -> frozenset[str]:
-    found = _some(table, "algorithms", _WORD, problems)
+    found = _some(table, "algorithms", WORD, problems)
     for at, word in enumerate(found):
         if word.text not in ALGORITHMS:
             secret = word.text.lower() == "none" or word.text.upper().startswith("HS")
@@ -136,5 +137,6 @@ def _some(table: Table, field: str, what: Shape, problems: Problems) -> tuple[Sc
     return table.words(field, what)
 
 
-def _words(table: Table, field: str) -> tuple[str, ...]:
-    return tuple(word.text for word in table.words(field, _WORD, optional=True))
+def read_words(table: Table, field: str) -> tuple[str, ...]:
+    """A list that may be absent: clients, claims."""
+    return tuple(word.text for word in table.words(field, WORD, optional=True))

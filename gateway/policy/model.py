@@ -177,7 +177,7 @@ class Opa:
 class Damping:
     """Failed authentications that one client address may cause before it is refused unheard."""
 
-    failures: int = 30
+    failures: int = 30  # 0: nobody is refused for failing
     window_s: int = 60
 
 
