@@ -13,8 +13,8 @@ MAX_FILE_BYTES: Final = 4 * 1024 * 1024  # about 15,000 keys; more belong in sev
 MAX_FILES: Final = 256  # a file per tenant for every tenant count that one directory should hold
 ROOT: Final = "policy.yaml"
 #: One file `<name>.yaml`, and for those of `_SPREAD` also a directory `<name>/*.yaml`.
-SECTIONS: Final = ("tenants", "keys", "issuers", "introspectors", "backends", "models")
-_SPREAD: Final = frozenset({"tenants", "keys", "issuers", "introspectors"})
+SECTIONS: Final = ("tenants", "keys", "issuers", "introspectors", "certificates", "backends", "models")
+_SPREAD: Final = frozenset({"tenants", "keys", "issuers", "introspectors", "certificates"})
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ def read_directory(directory: Path, problems: Problems) -> dict[str, Section]:
 def _list(directory: Path, problems: Problems) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {name: [] for name in ("policy", *SECTIONS)}
     known = [f"{name}.yaml" for name in found]
-    for name in _names(directory):
+    for name in list_names(directory):
         stem, _, suffix = name.rpartition(".")
         if suffix in {"yaml", "yml"}:
             if name in known:
@@ -52,7 +52,7 @@ def _list(directory: Path, problems: Problems) -> dict[str, list[str]]:
                 # A file that nobody reads is a rule that nobody enforces.
                 problems.add(Mark(name, 1, 1), (), "not a file of a policy", nearest(name, known))
     for name in sorted(_SPREAD):
-        for entry in _names(directory / name):
+        for entry in list_names(directory / name):
             if entry.endswith(".yaml"):
                 found[name].append(f"{name}/{entry}")
             elif entry.endswith(".yml"):
@@ -64,7 +64,7 @@ def _list(directory: Path, problems: Problems) -> dict[str, list[str]]:
     return found
 
 
-def _names(directory: Path) -> list[str]:
+def list_names(directory: Path) -> list[str]:
     """Sorted names; hidden ones are not ours (Kubernetes keeps `..data`, editors keep swap files)."""
     try:
         return sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
@@ -75,7 +75,7 @@ def _names(directory: Path) -> list[str]:
 def _read_into(section: Section, path: Path, file: str, problems: Problems) -> None:
     section.files.append(file)
     before = len(problems)
-    text = _text(path, file, problems)
+    text = read_text(path, file, problems)
     if text is None:
         section.whole = False
         return
@@ -98,7 +98,7 @@ def _read_into(section: Section, path: Path, file: str, problems: Problems) -> N
             problems.add(node.mark, (), "expected `name: value` lines at the top of the file")
 
 
-def _text(path: Path, file: str, problems: Problems) -> str | None:
+def read_text(path: Path, file: str, problems: Problems) -> str | None:
     """The file's text, or None with the reason on the list."""
     mark = Mark(file, 1, 1)
     try:

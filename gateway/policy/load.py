@@ -17,6 +17,7 @@ from gateway.policy.field import Shape, Table, read_scalar, shape
 from gateway.policy.files import ROOT, Section, read_directory
 from gateway.policy.key import KEY_ID, LAST_SECOND, read_key
 from gateway.policy.model import Introspector, Issuer, Key, Limits, Model, Policy, Tenant
+from gateway.policy.opa import Compile, read_opa
 from gateway.policy.problem import Mark, Problems, nearest, shown
 from gateway.policy.rate import read_rate
 from gateway.policy.tree import Broken, Mapping, Node, Scalar
@@ -50,15 +51,20 @@ _ROUTE: Final = shape(r"\*|/[a-z0-9/_-]{1,127}", 'a path such as /v1/chat/comple
 _OWNER: Final = shape(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", "a name of up to 64 letters, digits, spaces, . _ -")
 
 
-def load(directory: Path, *, rules: Collection[str], routes: Collection[str] = ROUTES) -> Policy:
+def load(
+    directory: Path, *, rules: Collection[str], routes: Collection[str] = ROUTES, compiled: Compile | None = None
+) -> Policy:
     """Read and check the policy in `directory`; `rules` are the ids of every rule that the guards know.
+
+    `compiled` finds fault with Rego; without it, Rego is read and taken as it is.
 
     Raises:
         PolicyError: with all problems, each with file, line and column.
     """
     problems = Problems()
     sections = read_directory(directory, problems)
-    policy = _Loader(sections, frozenset(rules), frozenset(routes), problems).read(str(directory.absolute()))
+    loader = _Loader(sections, frozenset(rules), frozenset(routes), problems, compiled)
+    policy = loader.read(directory.absolute())
     problems.stop_if_any()
     return named(policy)
 
@@ -71,13 +77,15 @@ class _Loader:
     rules: frozenset[str]
     routes: frozenset[str]
     problems: Problems
+    compiled: Compile | None
 
-    def read(self, credential_dir: str) -> Policy:
+    def read(self, directory: Path) -> Policy:
         root = self._root()
         name = root.text("name", _NAME)
         limits = self._limits(root.table("limits"))
         damping = read_damping(root.table("damping"))
         defaults = guard.read_guards(root.table("guards"), self.rules, self.problems)
+        opa = read_opa(root.table("opa"), directory, self.compiled, self.problems)
         root.close()
         backends = {key.text: read_backend(key, table, self.problems) for key, table in self._tables("backends")}
         models = {key.text: self._model(key, node) for key, node in self._entries("models", _MODEL)}
@@ -98,7 +106,8 @@ class _Loader:
             issuers=MappingProxyType({key.text: one for key, one in issuers.items()}),
             introspectors=MappingProxyType({key.text: one for key, one in introspectors.items()}),
             damping=damping,
-            credential_dir=credential_dir,
+            opa=opa,
+            credential_dir=str(directory),
         )
 
     def _root(self) -> Table:
