@@ -76,7 +76,7 @@ def read(claims: Mapping[str, Any], issuer: Issuer, token_id: bytes) -> Bearer:
         issuer=issuer.name,
         tenant=issuer.tenant,
         principal=_principal(claims, issuer),
-        key_id=name_of_token(issuer.issuer, jti.encode("utf-8", "replace") if isinstance(jti, str) else token_id),
+        key_id=name_of_token(issuer.issuer, jti if isinstance(jti, str) else token_id),
         scopes=_scopes(claims, issuer),
         groups=_groups(claims, issuer),
         client=_client(clients),

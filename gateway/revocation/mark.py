@@ -4,7 +4,10 @@ A caller has up to five marks; one revoked mark refuses the caller. Marks are id
 """
 
 import hashlib
+import re
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 from gateway.identity import Caller
@@ -22,6 +25,21 @@ class What(StrEnum):
     CERTIFICATE = "certificate"  # SHA-256 of its DER, lower-case hex
 
 
+#: Tenants as policy names them (gateway/policy/load.py): without a slash, so the first one ends the tenant.
+_TENANT: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
+#: Subjects of tokens have 255 characters at most, and a prefix of 32 (authz/claims.py, gateway/policy/issuer.py).
+_NAME: Final = r"[A-Za-z0-9._@+:/|=~*-]{1,287}"
+_SHAPES: Final[Mapping[What, re.Pattern[str]]] = MappingProxyType(
+    {
+        What.KEY: re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII),
+        What.SUBJECT: re.compile(f"{_TENANT}/{_NAME}", re.ASCII),
+        What.CLIENT: re.compile(f"{_TENANT}/{_NAME}", re.ASCII),
+        What.TENANT: re.compile(_TENANT, re.ASCII),
+        What.CERTIFICATE: re.compile(r"[0-9a-f]{64}", re.ASCII),
+    },
+)
+
+
 def mark(what: What, tenant: str, name: str) -> str:
     """The mark's text. Subjects and clients are names within a tenant; the others are unique by themselves."""
     if what in {What.SUBJECT, What.CLIENT}:
@@ -29,9 +47,26 @@ def mark(what: What, tenant: str, name: str) -> str:
     return f"{what.value}:{tenant if what is What.TENANT else name}"
 
 
-def name_of_token(issuer: str, token_id: bytes) -> str:
-    """Names a JWT in records, counters and marks, and is no part of it. `token_id`: its `jti` where it has one."""
-    return "jwt:" + hashlib.sha256(issuer.encode() + b"\0" + token_id).hexdigest()[:_ID_DIGITS]
+def name_of_token(issuer: str, token_id: str | bytes) -> str:
+    """Names a JWT in records, counters and marks, and is no part of it.
+
+    `token_id` is the token's `jti`, or the SHA-256 of the whole token where it has none.
+    """
+    plain = token_id.encode("utf-8", "replace") if isinstance(token_id, str) else token_id
+    return "jwt:" + hashlib.sha256(issuer.encode() + b"\0" + plain).hexdigest()[:_ID_DIGITS]
+
+
+def split(text: str) -> tuple[What, str]:
+    """What a mark names, and the rest of it.
+
+    Raises:
+        ValueError: it is no mark, and no caller can ever have it.
+    """
+    word, _, rest = text.partition(":")
+    what = What(word)  # ValueError
+    if _SHAPES[what].fullmatch(rest) is None:
+        raise ValueError(f"not a mark of a {what.value}")
+    return what, rest
 
 
 def marks_of(caller: Caller) -> tuple[str, ...]:
