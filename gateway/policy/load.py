@@ -10,13 +10,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from gateway.policy import guard, introspector, issuer
+from gateway.policy import certificate, guard, introspector, issuer
 from gateway.policy.damping import read_damping
 from gateway.policy.endpoint import BACKEND_NAME, read_backend
 from gateway.policy.field import Shape, Table, read_scalar, shape
 from gateway.policy.files import ROOT, Section, read_directory
 from gateway.policy.key import KEY_ID, LAST_SECOND, read_key
-from gateway.policy.model import Introspector, Issuer, Key, Limits, Model, Policy, Tenant
+from gateway.policy.model import CertificateIdentity, Introspector, Issuer, Key, Limits, Model, Policy, Tenant
 from gateway.policy.opa import Compile, read_opa
 from gateway.policy.problem import Mark, Problems, nearest, shown
 from gateway.policy.rate import read_rate
@@ -39,7 +39,7 @@ LIMIT_BOUNDS: Final = MappingProxyType(
     },
 )
 #: Callers may come by any of them, and before there are any.
-_OPTIONAL: Final = frozenset({"keys", "issuers", "introspectors"})
+_OPTIONAL: Final = frozenset({"keys", "issuers", "introspectors", "certificates"})
 
 _NAME: Final = shape(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", "a name of up to 64 letters, digits, spaces, . _ -")
 #: Becomes part of store keys, metric labels and metadata: no braces, no spaces.
@@ -95,6 +95,8 @@ class _Loader:
         issuer.refuse_overlaps(issuers, self.problems)
         introspectors = {key: self._introspector(key, table) for key, table in self._tables("introspectors")}
         introspector.refuse_overlaps(introspectors, self.problems)
+        certificates = {key: self._certificate(key, table) for key, table in self._tables("certificates")}
+        certificate.refuse_overlaps(certificates, self.problems)
         return Policy(
             version="",
             name=name,
@@ -105,6 +107,7 @@ class _Loader:
             limits=limits,
             issuers=MappingProxyType({key.text: one for key, one in issuers.items()}),
             introspectors=MappingProxyType({key.text: one for key, one in introspectors.items()}),
+            certificates=MappingProxyType({key.text: one for key, one in certificates.items()}),
             damping=damping,
             opa=opa,
             credential_dir=str(directory),
@@ -129,7 +132,7 @@ class _Loader:
                 yield key, node
 
     def _tables(self, kind: str) -> Iterator[tuple[Scalar, Table]]:
-        names = {"issuers": issuer.NAME, "introspectors": issuer.NAME}
+        names = {"issuers": issuer.NAME, "introspectors": issuer.NAME, "certificates": issuer.NAME}
         what = {"tenants": _TENANT, "keys": KEY_ID, "backends": BACKEND_NAME, **names}[kind]
         for key, node in self._entries(kind, what):
             yield key, Table(node, (key.text,), self.problems)
@@ -215,3 +218,7 @@ class _Loader:
     def _introspector(self, key: Scalar, table: Table) -> Introspector:
         tenant = self._refer(table.scalar("tenant", _TENANT), (*table.path, "tenant"), "tenants")
         return introspector.read_introspector(key, tenant, table, self.problems)
+
+    def _certificate(self, key: Scalar, table: Table) -> CertificateIdentity:
+        tenant = self._refer(table.scalar("tenant", _TENANT), (*table.path, "tenant"), "tenants")
+        return certificate.read_certificate(key, tenant, table, self.problems)
