@@ -3,10 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from authz.jose import Bad, Fault
-from gateway.policy.model import Issuer
+from gateway.policy.model import Introspector, Issuer
 from gateway.revocation.mark import name_of_token
 
 #: Subjects of real issuers: `auth0|5f...`, `system:serviceaccount:ns:name`, `repo:a/b:ref:refs/heads/main`. Longer
@@ -18,6 +18,9 @@ _MAX_SCOPES: Final = 100  # travel as metadata with every message of an exchange
 _MAX_GROUPS: Final = 200  # where Entra ID stops listing groups
 _MAX_GROUP_CHARS: Final = 256
 _LAST_SECOND: Final = 253_402_300_799  # 9999-12-31
+
+#: What says which claims count: the entry of the policy for whoever vouches for them.
+Entry: TypeAlias = Issuer | Introspector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,7 @@ def read(claims: Mapping[str, Any], issuer: Issuer, token_id: bytes) -> Bearer:
     """
     if any(claims.get(name) is None for name in issuer.required_claims):
         raise Bad(Fault.CLAIM_MISSING)
-    ends_s, issued_s = _time(claims, "exp"), _time(claims, "iat")
+    ends_s, issued_s = time_of(claims, "exp"), time_of(claims, "iat")
     if ends_s is None or (issued_s is None and issuer.max_age_s is not None):
         raise Bad(Fault.CLAIM_MISSING)
     clients = client_of(claims)
@@ -75,13 +78,13 @@ def read(claims: Mapping[str, Any], issuer: Issuer, token_id: bytes) -> Bearer:
     return Bearer(
         issuer=issuer.name,
         tenant=issuer.tenant,
-        principal=_principal(claims, issuer),
+        principal=principal_of(claims, issuer),
         key_id=name_of_token(issuer.issuer, jti if isinstance(jti, str) else token_id),
-        scopes=_scopes(claims, issuer),
-        groups=_groups(claims, issuer),
-        client=_client(clients),
+        scopes=scopes_of(claims, issuer),
+        groups=groups_of(claims, issuer),
+        client=named_client(clients),
         issued_at=int(issued_s or 0),
-        bound_to=_bound_to(claims),
+        bound_to=bound_to(claims),
         ends_s=ends_s,
         stale_s=stale_s,
     )
@@ -94,7 +97,7 @@ def check_times(claims: Mapping[str, Any], issuer: Issuer, now_s: float) -> None
         Bad: the token counts only later, or was issued too long ago.
     """
     skew_s = issuer.clock_skew_s
-    starts_s, issued_s = _time(claims, "nbf"), _time(claims, "iat")
+    starts_s, issued_s = time_of(claims, "nbf"), time_of(claims, "iat")
     if starts_s is not None and now_s < starts_s - skew_s:
         raise Bad(Fault.NOT_YET)
     if issued_s is None:
@@ -105,7 +108,7 @@ def check_times(claims: Mapping[str, Any], issuer: Issuer, now_s: float) -> None
         raise Bad(Fault.TOO_OLD)
 
 
-def _time(claims: Mapping[str, Any], name: str) -> float | None:
+def time_of(claims: Mapping[str, Any], name: str) -> float | None:
     """A NumericDate (RFC 7519 section 2: fractions are allowed), or None when it is absent."""
     if name not in claims:
         return None
@@ -116,16 +119,17 @@ def _time(claims: Mapping[str, Any], name: str) -> float | None:
     return float(value)
 
 
-def _principal(claims: Mapping[str, Any], issuer: Issuer) -> str:
-    named = claims.get(issuer.principal_claim)
+def principal_of(claims: Mapping[str, Any], entry: Entry) -> str:
+    """Who the token is about, with the entry's prefix."""
+    named = claims.get(entry.principal_claim)
     if not isinstance(named, str) or _PRINCIPAL.fullmatch(named) is None:
         raise Bad(Fault.PRINCIPAL)
-    return issuer.principal_prefix + named
+    return entry.principal_prefix + named
 
 
-def _scopes(claims: Mapping[str, Any], issuer: Issuer) -> tuple[str, ...]:
+def scopes_of(claims: Mapping[str, Any], entry: Entry) -> tuple[str, ...]:
     """The first scope claim that is there: a text with spaces, or a list as Okta and Entra ID write it."""
-    value = next((claims[name] for name in issuer.scope_claims if name in claims), "")
+    value = next((claims[name] for name in entry.scope_claims if name in claims), "")
     listed = value.split() if isinstance(value, str) else value
     if not isinstance(listed, list) or len(listed) > _MAX_SCOPES:
         raise Bad(Fault.SCOPES)
@@ -135,8 +139,9 @@ def _scopes(claims: Mapping[str, Any], issuer: Issuer) -> tuple[str, ...]:
     return tuple(dict.fromkeys(listed))
 
 
-def _groups(claims: Mapping[str, Any], issuer: Issuer) -> tuple[str, ...]:
-    value = claims.get(issuer.group_claim, [])
+def groups_of(claims: Mapping[str, Any], entry: Entry) -> tuple[str, ...]:
+    """The groups of the bearer: a text, or a list of texts."""
+    value = claims.get(entry.group_claim, [])
     listed = [value] if isinstance(value, str) else value
     if not isinstance(listed, list) or len(listed) > _MAX_GROUPS:
         raise Bad(Fault.GROUPS)
@@ -146,7 +151,7 @@ def _groups(claims: Mapping[str, Any], issuer: Issuer) -> tuple[str, ...]:
     return tuple(dict.fromkeys(listed))
 
 
-def _client(clients: tuple[str, ...]) -> str:
+def named_client(clients: tuple[str, ...]) -> str:
     """The client by which the token may be revoked; one that is no plain name cannot be named in a record."""
     if not clients:
         return ""
@@ -155,7 +160,7 @@ def _client(clients: tuple[str, ...]) -> str:
     return clients[0]
 
 
-def _bound_to(claims: Mapping[str, Any]) -> str:
+def bound_to(claims: Mapping[str, Any]) -> str:
     """The thumbprint of the certificate that the token is bound to.
 
     A confirmation that we do not know (`jkt` of DPoP, for one) cannot be checked here, so such a token does not count.
