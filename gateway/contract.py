@@ -44,6 +44,8 @@ HOST_BACKEND: Final = "backend"
 ROUTE_HEADER: Final = "x-ostiary-route"
 #: The verified client certificate, URL-encoded PEM; Envoy sets it on routes to `control` and on no others.
 CLIENT_CERTIFICATE_HEADER: Final = "x-ostiary-client-certificate"
+#: The client's address, as Envoy sees it; set by Envoy on the same routes.
+CLIENT_ADDRESS_HEADER: Final = "x-ostiary-client-address"
 #: Under which name a local operator asks `control`; believed on the operator's socket alone, and never instead of the
 #: user id that the kernel tells.
 ACTOR_HEADER: Final = "x-ostiary-actor"

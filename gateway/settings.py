@@ -65,6 +65,13 @@ class Settings:
     audit_fsync_ms: int = 50
     # Whoever can open a socket can forge metadata. 600 is for an Envoy of the same user, 660 for its group.
     socket_mode: int = 0o600
+    # What encrypts the token service's signing keys before the registry sees them: a file of `control` alone, or the
+    # transit engine of a vault, which never gives its key away.
+    kek_file: Path | None = None
+    vault_addr: str | None = None
+    vault_token_file: Path | None = None  # read anew for each use: an agent renews it
+    vault_key: str = "ostiary"
+    vault_ca_file: Path | None = None  # None: the host's authorities
 
     @property
     def socket(self) -> Path:
@@ -142,6 +149,14 @@ def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
             "peppers_file",
             f"no file at {settings.peppers_file}; give a file with one `version: hex` a line",
         )
+    for name in ("kek_file", "vault_token_file", "vault_ca_file"):
+        file: Path | None = getattr(settings, name)
+        if file is not None and not _there(file, Path.is_file):
+            yield (name, f"no file at {file}")
+    if settings.kek_file is not None and settings.vault_addr is not None:
+        yield ("kek_file", "a vault is set as well; one of them encrypts signing keys, not both")
+    if (settings.vault_addr is None) is not (settings.vault_token_file is None):
+        yield ("vault_token_file", "comes with OSTIARY_VAULT_ADDR, and that with it")
     for name in ("run_dir", "audit_dir", "metrics_dir"):
         path: Path = getattr(settings, name)
         if _there(path, Path.exists) and not _there(path, Path.is_dir):
@@ -240,6 +255,26 @@ def _valkey(text: str) -> str:
     return text
 
 
+def _vault(text: str) -> str:
+    """A vault's address: TLS, or loopback."""
+    try:
+        url = urlsplit(text)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        raise ValueError("not a URL; use https://host:port") from None
+    if not host or url.path not in {"", "/"} or url.query or url.fragment or url.username is not None:
+        raise ValueError("expected https://host:port and nothing behind it")
+    if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(host)):
+        raise ValueError("scheme must be https; http goes only to loopback")
+    return text.rstrip("/")
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", text):
+        raise ValueError(f"{_shown(text)} is not a name of letters, digits, and _ . -")
+    return text
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -274,4 +309,9 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "audit_full": _one_of("deny"),
     "audit_fsync_ms": _whole(1, 10_000),
     "socket_mode": _mode,
+    "kek_file": _absolute,
+    "vault_addr": _vault,
+    "vault_token_file": _absolute,
+    "vault_key": _name,
+    "vault_ca_file": _absolute,
 }

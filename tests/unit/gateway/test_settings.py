@@ -225,3 +225,38 @@ def test_whatever_the_values_are_the_other_problems_are_still_told(environ):
     found = problems(environ)
     assert "OSTIARY_NOT_A_SETTING" in found[0]
     assert all(line.startswith("OSTIARY_") for line in found)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://vault.example:8200", "https://vault.example:8200/", "http://127.0.0.1:8200"]
+)
+def test_a_vault_is_reached_by_tls_or_on_this_host(required, tmp_path, address):
+    token = tmp_path / "token"
+    token.write_text("t")
+    got = read({**required, "OSTIARY_VAULT_ADDR": address, "OSTIARY_VAULT_TOKEN_FILE": str(token)})
+    assert got.vault_addr == address.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://vault.example",
+        "vault.example:8200",
+        "https://",
+        "https://u:p@vault.example",
+        "https://v/ui",
+        "https://v:x",
+    ],
+)
+def test_no_vault_is_reached_otherwise(required, address):
+    (line, *_) = problems({**required, "OSTIARY_VAULT_ADDR": address})
+    assert line.startswith("OSTIARY_VAULT_ADDR: ")
+
+
+def test_one_thing_encrypts_signing_keys_and_it_is_there(required, tmp_path):
+    file = tmp_path / "kek"
+    assert "no file" in problems({**required, "OSTIARY_KEK_FILE": str(file)})[0]
+    file.write_text("v1: 00\n")
+    both = {"OSTIARY_KEK_FILE": str(file), "OSTIARY_VAULT_ADDR": "https://v", "OSTIARY_VAULT_TOKEN_FILE": str(file)}
+    assert "not both" in problems({**required, **both})[0]
+    assert problems({**required, "OSTIARY_VAULT_ADDR": "https://v"})[0].startswith("OSTIARY_VAULT_TOKEN_FILE")
