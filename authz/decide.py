@@ -12,8 +12,8 @@ from authz import apikey, cidr, jose, trace
 from authz.apikey import RandomBytes
 from authz.claims import Bearer
 from authz.identified import Identified
-from authz.jose import Fault
 from authz.means import Means, Opaque
+from authz.refusal import invalid_token, issuer_away
 from authz.tokens import Rejected, Unsettled
 from gateway import contract
 from gateway.errors import GatewayError, Kind
@@ -51,10 +51,6 @@ _LENGTH_DIGITS: Final = 19
 #: One sentence for every key that does not count: one for each cause would let callers probe for ids.
 _INVALID_KEY: Final = (
     "The API key is not valid. Check that it was copied whole, or ask your platform team for a new one."
-)
-#: The same for tokens: one sentence for each cause would tell a forger how far they got.
-_NOT_VALID_HERE: Final = (
-    "The access token is not valid here. Get a new one for this gateway, or ask your platform team."
 )
 
 
@@ -114,7 +110,7 @@ def decide(ask: Ask, policy: Policy, means: Means, *, now_s: float, random: Rand
         traceparent = trace.new_traceparent(random)
     try:
         who = _identify(ask, seen, policy, means, now_s)
-        fingerprint = means.certificates.fingerprint(ask.certificate) if ask.certificate else ""
+        fingerprint = means.certificates.fingerprint(ask.certificate, now_s) if ask.certificate else ""
     except GatewayError as error:
         return Refused(error, nobody(request_id, traceparent, policy.version))
     if isinstance(who, Unsettled | Opaque):
@@ -196,6 +192,7 @@ def _identify(
         raise GatewayError(
             Kind.CREDENTIAL_MISSING,
             "No API key was sent. Send one as `Authorization: Bearer <key>` or `x-api-key: <key>`.",
+            cause="the client certificate names nobody" if ask.certificate else "",
         )
     # A proxy on the way may have joined two headers by a comma (RFC 9110 section 5.3).
     if len(given) > 1 or "," in given[0]:
@@ -250,7 +247,7 @@ def _of_token(found: Bearer | Rejected | Unsettled) -> Identified | Unsettled:
     if isinstance(found, Bearer):
         return _of_bearer(found)
     if found.bearer is None:
-        raise _invalid_token(found.fault, found.issuer)
+        raise invalid_token(found.fault.value, found.issuer)
     again = GatewayError(
         Kind.CREDENTIAL_EXPIRED, "This access token has expired. Get a new one.", cause=found.fault.value
     )
@@ -274,11 +271,7 @@ def _of_bearer(bearer: Bearer, expired: GatewayError | None = None) -> Identifie
 
 def _unasked(token: Opaque) -> GatewayError:
     """The refusal that stands unless the server answers in time."""
-    return GatewayError(
-        Kind.ISSUER_UNAVAILABLE,
-        "The gateway cannot check access tokens of this issuer at the moment. Try again.",
-        cause=f"no answer to introspection ({token.introspector.name})",
-    )
+    return issuer_away(f"no answer to introspection ({token.introspector.name})")
 
 
 def _from_where(who: Identified, address: str) -> GatewayError | None:
@@ -295,17 +288,8 @@ def _from_where(who: Identified, address: str) -> GatewayError | None:
 def _unsettled(token: Unsettled) -> GatewayError:
     """The refusal that stands unless newer keys come in time."""
     if token.fault is not None:
-        return _invalid_token(token.fault, token.issuer.name)
-    return GatewayError(
-        Kind.ISSUER_UNAVAILABLE,
-        "The gateway cannot check access tokens of this issuer at the moment. Try again.",
-        cause=f"no keys young enough ({token.issuer.name})",
-    )
-
-
-def _invalid_token(fault: Fault, issuer: str) -> GatewayError:
-    cause = f"{fault.value} ({issuer})" if issuer else fault.value
-    return GatewayError(Kind.CREDENTIAL_INVALID, _NOT_VALID_HERE, cause=cause)
+        return invalid_token(token.fault.value, token.issuer.name)
+    return issuer_away(f"no keys young enough ({token.issuer.name})")
 
 
 def _judge(ask: Ask, seen: Mapping[str, Sequence[str]], tenant: Tenant, body_limit_bytes: int) -> GatewayError | None:

@@ -28,6 +28,8 @@ class Fault(Enum):
     HEADER = "token: header is not a JSON object"
     PAYLOAD = "token: payload is not a JSON object"
     DUPLICATE = "token: duplicate name in header or payload"
+    INACTIVE = "token: not active"  # opaque ones, by the answer of their server
+    CHARACTERS = "token: characters that no token has"
     ISSUER = "token: unknown issuer"
     AUDIENCE = "token: not for this audience"
     AUDIENCE_UNCLEAR = "token: for the audiences of several issuer entries"
