@@ -20,6 +20,7 @@ from gateway.policy.model import CertificateIdentity, Introspector, Issuer, Key,
 from gateway.policy.opa import Compile, read_opa
 from gateway.policy.problem import Mark, Problems, nearest, shown
 from gateway.policy.rate import read_rate
+from gateway.policy.token_service import read_token_service, refuse_own_issuer
 from gateway.policy.tree import Broken, Mapping, Node, Scalar
 from gateway.policy.version import named
 
@@ -86,6 +87,7 @@ class _Loader:
         damping = read_damping(root.table("damping"))
         defaults = guard.read_guards(root.table("guards"), self.rules, self.problems)
         opa = read_opa(root.table("opa"), directory, self.compiled, self.problems)
+        token_service = read_token_service(root.table("token_service"), self.problems)
         root.close()
         backends = {key.text: read_backend(key, table, self.problems) for key, table in self._tables("backends")}
         models = {key.text: self._model(key, node) for key, node in self._entries("models", _MODEL)}
@@ -93,6 +95,7 @@ class _Loader:
         keys = {key.text: self._key(key, table) for key, table in self._tables("keys")}
         issuers = {key: self._issuer(key, table) for key, table in self._tables("issuers")}
         issuer.refuse_overlaps(issuers, self.problems)
+        refuse_own_issuer(issuers, token_service, self.problems)
         introspectors = {key: self._introspector(key, table) for key, table in self._tables("introspectors")}
         introspector.refuse_overlaps(introspectors, self.problems)
         certificates = {key: self._certificate(key, table) for key, table in self._tables("certificates")}
@@ -108,6 +111,7 @@ class _Loader:
             issuers=MappingProxyType({key.text: one for key, one in issuers.items()}),
             introspectors=MappingProxyType({key.text: one for key, one in introspectors.items()}),
             certificates=MappingProxyType({key.text: one for key, one in certificates.items()}),
+            token_service=token_service,
             damping=damping,
             opa=opa,
             credential_dir=str(directory),
