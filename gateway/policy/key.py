@@ -2,6 +2,7 @@
 
 import ipaddress
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from gateway.policy.field import Table, shape
@@ -44,6 +45,7 @@ def read_key(name: Scalar, tenant: str, models: frozenset[str], table: Table, pr
     return read
 
 
+@lru_cache(maxsize=1024)  # the keys of a tenant name the same few networks
 def network_fault(text: str) -> str:
     """Why the text is not a network in its only spelling, or "". Others may let in more than their writer meant."""
     if not NETWORK.pattern.match(text):
