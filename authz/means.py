@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from authz.apikey import Peppers
 from authz.identified import Identified
 from authz.tokens import Tokens
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Kind
 from gateway.identity import Caller
 from gateway.policy.model import Introspector, Key, Policy
 
@@ -67,7 +67,7 @@ class NoOpaqueTokens:
 class Certificates(Protocol):
     """Client certificates that Envoy has verified."""
 
-    def fingerprint(self, pem: str) -> str:
+    def fingerprint(self, pem: str, now_s: float) -> str:
         """SHA-256 of the certificate's DER, lower-case hex; "" when none was shown. Raises GatewayError."""
         ...
 
@@ -83,9 +83,9 @@ class Certificates(Protocol):
 class NoCertificates:
     """Certificates are not looked at; a credential that is bound to one cannot count."""
 
-    def fingerprint(self, pem: str) -> str:
+    def fingerprint(self, pem: str, now_s: float) -> str:
         """See `Certificates`."""
-        del pem
+        del pem, now_s
         return ""
 
     def identify(self, pem: str, policy: Policy) -> Identified | None:
@@ -95,8 +95,13 @@ class NoCertificates:
 
     def bind(self, who: Identified, pem: str, policy: Policy) -> GatewayError | None:
         """See `Certificates`."""
-        del who, pem, policy
-        return None
+        del pem, policy
+        if not who.bound_to:
+            return None
+        unread = (
+            "This credential is bound to a client certificate, and the gateway reads none. Tell your platform team."
+        )
+        return GatewayError(Kind.CREDENTIAL_UNBOUND, unread, cause="no certificates are read")
 
 
 class Revocations(Protocol):

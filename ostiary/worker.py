@@ -15,6 +15,7 @@ import uvloop
 
 from authz import fetch
 from authz.apikey import Peppers
+from authz.certificate import VerifiedCertificates
 from authz.jwks import Keyring
 from authz.means import Means
 from authz.rate import Limiter
@@ -119,7 +120,7 @@ def compose(settings: Settings) -> Worker:
     keyring = Keyring(fetch.get, clock)
     authorization = Authorization(
         policies=door,
-        means=Means(_peppers(settings.peppers_file), Tokens(keyring)),
+        means=Means(_peppers(settings.peppers_file), Tokens(keyring), certificates=VerifiedCertificates()),
         issuers=keyring,
         limiter=_limiter(settings, clock),
         offer=door.offer,
