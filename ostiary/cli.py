@@ -32,6 +32,7 @@ run it beside your own Envoy:
   ostiary envoy render -o envoy.yaml  Envoy's configuration from a short ostiary.yaml
   ostiary envoy lint envoy.yaml       how would this envoy.yaml weaken the gateway?
   ostiary serve                       workers under supervision; health and metrics on loopback
+  ostiary control                     admin API and token service: keys, revocations, accounts
 
 hand out a key:
   ostiary keys new --tenant acme --principal ci --peppers peppers
@@ -224,10 +225,22 @@ on OSTIARY_ADMIN_HOST:OSTIARY_ADMIN_PORT (127.0.0.1:9464): /healthz /readyz /met
 """
 
 
+_ABOUT_CONTROL: Final = """\
+Keys, revocations, service accounts and tokens: what changes while the gateway runs. Settings come from OSTIARY_*
+variables; OSTIARY_VALKEY_URL is needed.
+
+on Unix sockets in OSTIARY_RUN_DIR: operator.sock for `ostiary keys` and its kin, control.sock for Envoy
+
+signals: TERM, INT  finish what has begun, then end
+         HUP        reload the policy
+"""
+
+
 def _add_serving(commands: "_Commands") -> None:
     _add(commands, "serve", "run the workers, supervised", _serve, _ABOUT_SERVE)
     worker = _add(commands, "worker", "run one worker (`serve` does this)", _worker)
     worker.add_argument("--index", type=int, default=None, help="which socket is its own (default: from settings)")
+    _add(commands, "control", "run the control plane: admin API and token service", _control, _ABOUT_CONTROL)
     config = _add(commands, "config", "check the settings", None)
     actions = config.add_subparsers(dest="action", metavar="ACTION", required=True)
     _add(actions, "check", "say what is wrong with the OSTIARY_* variables, all at once", _config_check)
@@ -249,6 +262,12 @@ def _worker(arguments: argparse.Namespace) -> int:
 
     settings = _settings()
     return run(settings if arguments.index is None else replace(settings, worker_index=arguments.index))
+
+
+def _control(_: argparse.Namespace) -> int:
+    from ostiary.controlling import run
+
+    return run(_settings())
 
 
 def _config_check(_: argparse.Namespace) -> int:

