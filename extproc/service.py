@@ -16,8 +16,10 @@ import structlog
 from extproc import wire
 from extproc.adapt import prepare
 from extproc.core.commands import Put
-from extproc.core.events import Event, Expired, Gone
+from extproc.core.events import Event, Expired, Gone, RequestHead, Revoked
 from extproc.core.exchange import Exchange
+from extproc.core.journal import NOBODY
+from extproc.roster import Roster
 from extproc.world import Book
 from gateway import contract
 from gateway.aio import spawn
@@ -52,13 +54,21 @@ class Processor:
     """Serves `envoy.service.ext_proc.v3.ExternalProcessor/Process` for both filters."""
 
     def __init__(
-        self, *, book: Book, offer: Callable[[Record], bool], clock: Clock, meters: Meters, limits: Limits
+        self,
+        *,
+        book: Book,
+        offer: Callable[[Record], bool],
+        clock: Clock,
+        meters: Meters,
+        limits: Limits,
+        roster: Roster | None = None,
     ) -> None:
         self._book = book
         self._offer = offer
         self._clock = clock
         self._meters = meters
         self._limits = limits
+        self._roster = roster  # None: no registry, so nothing is revoked while it runs
         self.open_streams = 0
 
     async def process(self, _requests: object, context: Any) -> None:
@@ -87,6 +97,8 @@ class Processor:
                 watch.seen()
                 event = wire.decode(raw)
                 del raw  # a body of many megabytes should not be held twice while it is judged
+                if self._roster is not None and type(event) is RequestHead:
+                    watch.enter(self._roster, event)
                 commands = exchange.receive(event)
                 del event
                 await outbox.send(commands)
@@ -166,9 +178,14 @@ class _Outbox:
 
 
 class _Watch:
-    """Deadlines of one exchange by one timer: FULL_DUPLEX streams have no message timeout in Envoy."""
+    """What happens to one exchange from outside: its deadlines, by one timer, and the revocation of its caller.
 
-    __slots__ = ("_clock", "_exchange", "_handle", "_last_s", "_limits", "_loop", "_outbox", "_start_s")
+    Nobody else watches: FULL_DUPLEX streams have no message timeout in Envoy.
+    """
+
+    __slots__ = (
+        "_clock", "_exchange", "_handle", "_last_s", "_limits", "_loop", "_outbox", "_roster", "_start_s", "caller",
+    )  # fmt: skip
 
     def __init__(self, exchange: Exchange, outbox: _Outbox, clock: Clock, limits: Limits) -> None:
         self._exchange = exchange
@@ -177,15 +194,39 @@ class _Watch:
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._start_s = self._last_s = clock.monotonic()
+        self._roster: Roster | None = None
+        self.caller = NOBODY
         self._handle = self._loop.call_later(min(limits.idle_s, limits.exchange_s), self._look)
 
     def seen(self) -> None:
         """Something arrived."""
         self._last_s = self._clock.monotonic()
 
+    def enter(self, roster: Roster, head: RequestHead) -> None:
+        """The caller is known. One who was revoked since authz asked is refused with this very event."""
+        if head.caller is None or self._roster is not None:
+            return
+        self.caller, self._roster = head.caller, roster
+        error = roster.enter(self)
+        if error is not None:
+            self._exchange.receive(Revoked(error))  # before the request's head nothing is answered to it
+
+    def revoke(self, error: GatewayError) -> None:
+        """See `extproc.roster.Guest`."""
+        spawn(self._send(self._exchange.receive(Revoked(error))), name="exchange_revoked")
+
     def stop(self) -> None:
-        """No more deadlines."""
+        """Nothing more from outside."""
         self._handle.cancel()
+        if self._roster is not None:
+            self._roster.leave(self)
+
+    async def _send(self, commands: tuple[Any, ...]) -> None:
+        try:
+            await self._outbox.send(commands)
+        except grpc.aio.BaseError:
+            # The stream ended by itself meanwhile. The record was put before the first byte was written.
+            _log.info("exchange_ended_first")
 
     def _look(self) -> None:
         now_s = self._clock.monotonic()
@@ -195,7 +236,7 @@ class _Watch:
             return
         total = now_s >= self._start_s + self._limits.exchange_s
         event: Event = Expired("exchange" if total else "idle")
-        spawn(self._outbox.send(self._exchange.receive(event)), name="exchange_expired")
+        spawn(self._send(self._exchange.receive(event)), name="exchange_expired")
         if not self._exchange.finished:
             # Waiting for an upstream's first byte: Envoy's own timers rule there. Look again in a while.
             self._handle = self._loop.call_later(self._limits.idle_s, self._look)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.errors import GatewayError
 from gateway.identity import Caller
 
 #: (lower-case name, value) in wire order; pseudo-headers included. Values are decoded as latin-1 (RFC 9110, 5.5).
@@ -63,8 +64,25 @@ class Expired:
 
 
 @dataclass(frozen=True, slots=True)
+class Revoked:
+    """The caller's credential was taken back while the exchange ran. `error` says so, to the caller and the record."""
+
+    error: GatewayError
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
     """The RPC ended: the client left, Envoy gave up, or all is said. Only the exchange knows which."""
 
 
-Event = RequestHead | RequestBody | RequestTrailers | ResponseHead | ResponseChunk | ResponseTrailers | Expired | Gone
+Event = (
+    RequestHead
+    | RequestBody
+    | RequestTrailers
+    | ResponseHead
+    | ResponseChunk
+    | ResponseTrailers
+    | Expired
+    | Revoked
+    | Gone
+)

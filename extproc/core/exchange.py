@@ -32,6 +32,7 @@ from extproc.core.events import (
     ResponseChunk,
     ResponseHead,
     ResponseTrailers,
+    Revoked,
 )
 from extproc.core.journal import Journal
 from extproc.core.reply import JsonReply, Reply, StreamReply
@@ -83,6 +84,7 @@ class Exchange:
         self._guard_out: Guard | None = None
         self._head: PassResponseHead | None = None  # held back until the first byte behind it was judged
         self._recorded = False
+        self._revoked: GatewayError | None = None  # why the next event is refused
         # Set on the way through the states; a state is entered only after what it needs.
         self._policy: Policy
         self._tenant: Tenant
@@ -124,6 +126,7 @@ class Exchange:
         if caller is None:
             raise GatewayError(Kind.INTERNAL, "The request was not authorised.", cause="no metadata from authz")
         journal.caller = caller
+        self._refuse_revoked()
         policy = self._world.policy(caller.policy)
         tenant = policy.tenants.get(caller.tenant) if policy is not None else None
         if policy is None or tenant is None:
@@ -141,6 +144,7 @@ class Exchange:
         return (PassRequestHead(),)
 
     def _request_body(self, event: RequestBody) -> tuple[Command, ...]:
+        self._refuse_revoked()
         if not event.end_of_stream:
             raise _trailers()
         journal, policy = self._journal, self._policy
@@ -198,6 +202,7 @@ class Exchange:
         seen = Seen()
         if status < 400:
             self._journal.seen = seen  # an answer bills from its first byte, an error does not
+        self._refuse_revoked()
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         head = _pass(tuple(name for name, _ in event.headers), kind if kind in _TYPES else "")
         if event.end_of_stream and status != 401:
@@ -265,6 +270,16 @@ class Exchange:
             raise GatewayError(Kind.BACKEND_TIMEOUT, "The model stopped answering.", cause="idle")
         raise GatewayError(Kind.DEADLINE_EXCEEDED, "The exchange took longer than policy allows.", cause="exchange")
 
+    def _was_revoked(self, event: Revoked) -> tuple[Command, ...]:
+        if self.state in {State.COLLECT, State.STREAM}:
+            raise event.error
+        self._revoked = event.error
+        return ()
+
+    def _refuse_revoked(self) -> None:
+        if self._revoked is not None:
+            raise self._revoked
+
     def _gone(self, event: Gone) -> tuple[Command, ...]:
         del event
         return self._finish("aborted")
@@ -285,7 +300,8 @@ class Exchange:
         if self.state is State.LOCAL:
             # Its head is out and no upstream text can follow: the stream is just ended.
             return (SendBody(b"", end_of_stream=True), *self._finish("failed"))
-        outcome = "failed" if self.state is State.UPSTREAM else "refused"
+        failed = self.state is State.UPSTREAM and error.kind not in _OUR_WORD
+        outcome = "failed" if failed else "refused"
         return self._answer(render(error, self._dialect, self._journal.caller.request_id), error.kind.value, outcome)
 
     def _cut(self, error: GatewayError, released: bytes) -> tuple[Command, ...]:
@@ -294,7 +310,7 @@ class Exchange:
         if self._head is not None:
             # Words that were released in the same breath stay back: the caller gets one clear refusal.
             rendered = render(error, self._dialect, self._journal.caller.request_id)
-            outcome = "refused" if error.kind is Kind.ANSWER_BLOCKED else "failed"
+            outcome = "refused" if error.kind in _OUR_WORD else "failed"
             return self._answer(rendered, error.kind.value, outcome)
         tail = released + self._reply.cut(error)
         self._journal.answer_bytes += len(tail)
@@ -329,9 +345,12 @@ _HANDLERS: Final[dict[type[Event], Callable[[Exchange, Any], tuple[Command, ...]
     ResponseChunk: Exchange._response_chunk,  # noqa: SLF001
     ResponseTrailers: Exchange._response_trailers,  # noqa: SLF001
     Expired: Exchange._expired,  # noqa: SLF001
+    Revoked: Exchange._was_revoked,  # noqa: SLF001
     Gone: Exchange._gone,  # noqa: SLF001
 }
 
+#: Verdicts of the gateway about an exchange that went well so far: it is refused, nothing failed.
+_OUR_WORD: Final = frozenset({Kind.ANSWER_BLOCKED, Kind.CREDENTIAL_REVOKED})
 _REASON_CHARS: Final = 160  # enough for Envoy's code details; a record is not a dump
 
 #: What a reply of Envoy's own router means to the client.

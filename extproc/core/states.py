@@ -19,6 +19,7 @@ from extproc.core.events import (
     ResponseChunk,
     ResponseHead,
     ResponseTrailers,
+    Revoked,
 )
 
 
@@ -69,6 +70,13 @@ NEXT: Final[Mapping[tuple[State, type[Event]], frozenset[State]]] = MappingProxy
         (State.COLLECT, Expired): _ENDS,
         (State.STREAM, Expired): _ENDS,
         (State.LOCAL, Expired): frozenset({State.LOCAL}),
+        # The same holds here, but it is remembered: the next event is refused.
+        (State.IDLE, Revoked): frozenset({State.IDLE}),
+        (State.BODY, Revoked): frozenset({State.BODY}),
+        (State.UPSTREAM, Revoked): frozenset({State.UPSTREAM}),
+        (State.COLLECT, Revoked): _ENDS,
+        (State.STREAM, Revoked): _ENDS,
+        (State.LOCAL, Revoked): frozenset({State.LOCAL}),  # no upstream text is in it
     },
 )
 

@@ -6,11 +6,13 @@ from extproc.core.commands import Answer, Put, SendBody
 from extproc.core.events import RequestBody, RequestHead, ResponseHead
 from extproc.core.exchange import Exchange
 from gateway import contract
+from gateway.errors import GatewayError, Kind
 from worlds import CALLER, FakeClock, FakeWorld
 
 CHAT = "/v1/chat/completions"
 VIA = {contract.ATTR_CODE_DETAILS: contract.VIA_UPSTREAM}
 MAIL = "bob@example.com"
+REVOKED = GatewayError(Kind.CREDENTIAL_REVOKED, "This credential was revoked.", cause="key:k1: leaked")
 
 
 def head(path=CHAT, *, caller=CALLER, end=False, method="POST", **headers):

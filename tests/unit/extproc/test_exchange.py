@@ -16,10 +16,11 @@ from extproc.core.events import (
     ResponseChunk,
     ResponseHead,
     ResponseTrailers,
+    Revoked,
 )
 from gateway import contract
 from gateway.policy.model import Action, Limits
-from playbook import CHAT, MAIL, Play, answer_head, chat, completion, delta, head
+from playbook import CHAT, MAIL, REVOKED, Play, answer_head, chat, completion, delta, head
 from worlds import CALLER, policy, settings
 
 
@@ -228,7 +229,7 @@ EVENTS = [
     RequestBody(chat(), end_of_stream=False), RequestTrailers(), answer_head(), answer_head(kind="text/event-stream"),
     answer_head(end=True), answer_head(status="abc"), ResponseChunk(delta("x y "), end_of_stream=False),
     ResponseChunk(completion("x"), end_of_stream=True), ResponseChunk(b"", end_of_stream=True),
-    ResponseTrailers(()), Expired("idle"), Expired("exchange"), Gone(),
+    ResponseTrailers(()), Expired("idle"), Expired("exchange"), Revoked(REVOKED), Gone(),
 ]  # fmt: skip
 
 

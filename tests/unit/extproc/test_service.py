@@ -4,10 +4,16 @@ import asyncio
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
+from clocks import ManualClock
 from extproc.core.commands import SendBody
+from extproc.roster import Roster
 from extproc.service import Processor, _Outbox
 from gateway.policy.model import Limits
+from gateway.revocation import record
+from gateway.revocation.book import RevocationBook
+from gateway.revocation.record import Revocation
 from messages import body_message, head_message, reply_head, reply_message
 from protos import ext_proc_pb2 as pb
 from worlds import FakeClock, FakeWorld, policy
@@ -173,6 +179,87 @@ async def test_a_silent_upstream_is_cut_by_the_pumps_own_deadline():
         await task
     assert b"backend_timeout" in context.last.body
     assert [record.outcome for record in kept] == ["cut"]
+
+
+class Registrar:
+    """A worker's book and roster, and what its replica tells them."""
+
+    def __init__(self):
+        self.book = RevocationBook(ManualClock(), lambda: 0.0)
+        self.roster = Roster(self.book.revoked)
+        self.kept = []
+        self.processor = Processor(
+            book=FakeWorld(),
+            offer=lambda record: self.kept.append(record) or True,
+            clock=FakeClock(),
+            meters=Counted(),
+            limits=Limits(),
+            roster=self.roster,
+        )
+
+    def revoke(self, mark="key:k1"):
+        value = record.write(Revocation(mark=mark, reason="leaked", actor="ada", at=1))
+        self.book.apply(mark, value)
+        self.roster.apply(mark, value)
+
+
+async def test_a_running_stream_of_a_revoked_caller_is_cut_by_the_pump():
+    house = Registrar()
+    context = FakeContext(PHASES[-1], then=None)
+    task = asyncio.ensure_future(house.processor.process(None, context))
+    async with asyncio.timeout(10):
+        await context.silent.wait()
+        house.revoke()
+        while not (house.kept and context.last.end_of_stream):
+            await asyncio.sleep(0)
+    assert len(house.roster) == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(house.roster) == 0
+    assert b"credential_revoked" in context.last.body
+    assert [(record.outcome, record.reason) for record in house.kept] == [("cut", "key:k1: leaked")]
+
+
+async def test_a_caller_that_was_revoked_between_authz_and_inspect_is_refused_with_its_first_message():
+    house = Registrar()
+    house.revoke()
+    context = FakeContext(PHASES[1])
+    await house.processor.process(None, context)
+    assert [message.immediate_response.status.code for message in context.written] == [401]
+    assert [record.code for record in house.kept] == ["credential_revoked"]
+    assert len(house.roster) == 0
+
+
+@pytest.mark.parametrize("messages", PHASES)
+async def test_the_roster_forgets_an_exchange_however_it_ends(messages):
+    house = Registrar()
+    with pytest.raises(Aborted):
+        await house.processor.process(None, FakeContext(messages))
+    assert len(house.roster) == 0
+
+
+async def test_a_stream_that_ended_before_it_could_be_cut_is_no_crash():
+    class Broken(FakeContext):
+        async def write(self, raw):
+            if self.silent.is_set():
+                raise grpc.aio.UsageError("RPC already finished.")
+            await super().write(raw)
+
+    house = Registrar()
+    context = Broken(PHASES[-1], then=None)
+    task = asyncio.ensure_future(house.processor.process(None, context))
+    with capture_logs() as logged:
+        async with asyncio.timeout(10):
+            await context.silent.wait()
+            house.revoke()
+            while not logged:
+                await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert [line["event"] for line in logged] == ["exchange_ended_first"]
+    assert [record.outcome for record in house.kept] == ["cut"]
 
 
 async def test_concurrent_senders_share_one_writer_and_keep_order():
