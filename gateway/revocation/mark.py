@@ -56,6 +56,11 @@ def name_of_token(issuer: str, token_id: str | bytes) -> str:
     return "jwt:" + hashlib.sha256(issuer.encode() + b"\0" + plain).hexdigest()[:_ID_DIGITS]
 
 
+def name_of_opaque(endpoint: str, token_id: bytes) -> str:
+    """The same for an opaque token, by the server that vouched for it and the SHA-256 of the token."""
+    return "opaque:" + hashlib.sha256(endpoint.encode() + b"\0" + token_id).hexdigest()[:_ID_DIGITS]
+
+
 def split(text: str) -> tuple[What, str]:
     """What a mark names, and the rest of it.
 
