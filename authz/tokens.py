@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from authz import claims, jose
 from authz.claims import Bearer
 from authz.jose import Bad, Fault
+from authz.own import OwnTokens
 from gateway.keyset import KeySet
 from gateway.policy.model import Issuer, Policy
 
@@ -47,7 +48,7 @@ class Unsettled:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    bearer: Bearer
+    bearer: Bearer  # as the token says; whose one of our own is, its account says each time
     issuer: Issuer
     keys: KeySet
     policy: str
@@ -56,8 +57,10 @@ class _Known:
 class Tokens:
     """Verifies tokens, and remembers those that counted."""
 
-    def __init__(self, keys: Keys, *, remembered: int = REMEMBERED) -> None:
+    def __init__(self, keys: Keys, *, own: OwnTokens | None = None, remembered: int = REMEMBERED) -> None:
+        """`own`: keys and accounts of our own token service, where there can be one."""
         self._keys = keys
+        self._own = own
         self._remembered = remembered
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._by_iss: OrderedDict[str, Mapping[str, Sequence[Issuer]]] = OrderedDict()
@@ -70,10 +73,10 @@ class Tokens:
         known = self._known.get(token_id)
         if known is not None:
             # A key that its issuer withdrew, keys that grew too old, another policy: each asks for a new verdict.
-            current = known.policy == policy.version and self._keys.usable(known.issuer) is known.keys
+            current = known.policy == policy.version and self._usable(known.issuer, now_s) is known.keys
             if current and now_s < known.bearer.stale_s:
                 self._known.move_to_end(token_id)
-                return known.bearer
+                return self._held(known.bearer, known.issuer, now_s)
             del self._known[token_id]
         try:
             return self._verify(text, token_id, policy, now_s)
@@ -85,7 +88,7 @@ class Tokens:
         issuer = self._issuer(token, policy)
         try:
             jose.check_header(token, issuer)
-            keys = self._keys.usable(issuer)
+            keys = self._usable(issuer, now_s)
             if keys is None:
                 return Unsettled(issuer, None)
             jose.verify(token, keys)
@@ -94,13 +97,30 @@ class Tokens:
         except Bad as bad:
             unsettled = bad.fault is Fault.KID_UNKNOWN
             return Unsettled(issuer, bad.fault) if unsettled else Rejected(bad.fault, issuer.name)
+        held = self._held(bearer, issuer, now_s)
+        if isinstance(held, Rejected):
+            return held
         if now_s >= bearer.ends_s + issuer.clock_skew_s:
-            return Rejected(Fault.EXPIRED, issuer.name, bearer)
+            return Rejected(Fault.EXPIRED, issuer.name, held)
         if now_s < bearer.stale_s:
             self._known[token_id] = _Known(bearer, issuer, keys, policy.version)
             while len(self._known) > self._remembered:
                 self._known.popitem(last=False)
-        return bearer
+        return held
+
+    def _usable(self, issuer: Issuer, now_s: float) -> KeySet | None:
+        if self._own is not None and self._own.is_entry(issuer):
+            return self._own.usable(now_s)
+        return self._keys.usable(issuer)
+
+    def _held(self, bearer: Bearer, issuer: Issuer, now_s: float) -> Bearer | Rejected:
+        """The bearer as he stands now: the account of a token of our own may have changed since it was signed."""
+        if self._own is None or not self._own.is_entry(issuer):
+            return bearer
+        try:
+            return self._own.holder(bearer, now_s)
+        except Bad as bad:
+            return Rejected(bad.fault, issuer.name)
 
     def _issuer(self, token: jose.Token, policy: Policy) -> Issuer:
         """The one entry that the token's `iss` and `aud` name. The entry, not the token, then says what counts."""
@@ -120,6 +140,9 @@ class Tokens:
             sorted_: dict[str, list[Issuer]] = {}
             for issuer in policy.issuers.values():
                 sorted_.setdefault(issuer.issuer, []).append(issuer)
+            service = self._own.entry(policy) if self._own is not None else None
+            if service is not None:
+                sorted_[service.issuer] = [service]  # and no other entry: it could name a tenant
             entries = self._by_iss[policy.version] = sorted_
             while len(self._by_iss) > _POLICIES:
                 self._by_iss.popitem(last=False)
