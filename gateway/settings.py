@@ -21,6 +21,7 @@ METRICS_DIR_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 #: Bytes of a socket's path, without the final NUL: `sun_path` has 108 on Linux (unix(7)).
 _SOCKET_PATH_BYTES: Final = 107
 _RUN_DIR: Final = Path("/run/ostiary")
+_VALKEY_FILES: Final = ("valkey_ca_file", "valkey_cert_file", "valkey_key_file")
 
 
 class SettingsError(Exception):
@@ -56,6 +57,10 @@ class Settings:
     drain_s: float = 30.0  # Kubernetes kills after 30 s unless told otherwise (terminationGracePeriodSeconds)
     # May hold a password, so it stays out of every repr. Without it, limits are counted per worker.
     valkey_url: str | None = field(default=None, repr=False)
+    # Only with rediss://. All three are read again when they change.
+    valkey_ca_file: Path | None = None  # None: the host's authorities
+    valkey_cert_file: Path | None = None
+    valkey_key_file: Path | None = None  # comes with the certificate
     # Under 200 ms, Envoy's default ext_authz timeout: our own answer must win even where nobody raised that.
     authz_deadline_ms: int = 150
     # 8,192 records of about 1 KiB are 8 MiB, and bridge a disk that stalls for 8 s at 1,000 exchanges/s.
@@ -149,7 +154,7 @@ def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
             "peppers_file",
             f"no file at {settings.peppers_file}; give a file with one `version: hex` a line",
         )
-    for name in ("kek_file", "vault_token_file", "vault_ca_file"):
+    for name in ("kek_file", "vault_token_file", "vault_ca_file", *_VALKEY_FILES):
         file: Path | None = getattr(settings, name)
         if file is not None and not _there(file, Path.is_file):
             yield (name, f"no file at {file}")
@@ -157,6 +162,12 @@ def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
         yield ("kek_file", "a vault is set as well; one of them encrypts signing keys, not both")
     if (settings.vault_addr is None) is not (settings.vault_token_file is None):
         yield ("vault_token_file", "comes with OSTIARY_VAULT_ADDR, and that with it")
+    secured = settings.valkey_url is not None and settings.valkey_url.startswith("rediss://")
+    for name in _VALKEY_FILES:
+        if getattr(settings, name) is not None and not secured:
+            yield (name, "only with a rediss:// address of OSTIARY_VALKEY_URL; on any other nothing would be encrypted")
+    if (settings.valkey_cert_file is None) is not (settings.valkey_key_file is None):
+        yield ("valkey_key_file", "comes with OSTIARY_VALKEY_CERT_FILE, and that with it")
     for name in ("run_dir", "audit_dir", "metrics_dir"):
         path: Path = getattr(settings, name)
         if _there(path, Path.exists) and not _there(path, Path.is_dir):
@@ -242,6 +253,8 @@ def _valkey(text: str) -> str:
         host, _ = url.hostname, url.port
     except ValueError:
         raise ValueError("not a URL; use unix:///path, rediss://host:port or redis://127.0.0.1:port") from None
+    if url.query and not re.fullmatch("db=[0-9]{1,2}", url.query):
+        raise ValueError("options behind ? are not taken, but for db=; they could switch the check of certificates off")
     if url.scheme == "unix":
         if not url.path.startswith("/"):
             raise ValueError("unix:// needs an absolute path: unix:///run/valkey/valkey.sock")
@@ -304,6 +317,9 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "log_format": _one_of("json", "console"),
     "drain_s": _seconds(0, 3600),  # nobody waits longer than an hour for a deployment
     "valkey_url": _valkey,
+    "valkey_ca_file": _absolute,
+    "valkey_cert_file": _absolute,
+    "valkey_key_file": _absolute,
     "authz_deadline_ms": _whole(1, 10_000),  # a door that takes 10 s is shut
     "audit_queue_records": _whole(16, 1_000_000),  # about 1 GiB of records
     "audit_full": _one_of("deny"),

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import random
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import grpc
 import grpc.aio
 import structlog
 import uvloop
+from redis.asyncio import Redis
 
 from authz import fetch
 from authz.apikey import Peppers
@@ -23,22 +25,27 @@ from authz.service import ALLOWED, Authorization
 from authz.tokens import Tokens
 from extproc.service import Processor
 from extproc.world import Book
-from gateway.aio import spawn
+from gateway.aio import cancel_and_wait, spawn
 from gateway.audit.record import Record
 from gateway.audit.trail import Trail
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Kind
 from gateway.limits.door import LeasedLimiter
-from gateway.limits.ledger import ValkeyLedger, connect
+from gateway.limits.ledger import ValkeyLedger
 from gateway.limits.local import LocalLimiter
 from gateway.policy.model import Policy
 from gateway.policy.problem import PolicyError
 from gateway.policy.store import PolicyStore
+from gateway.registry.model import Replica
+from gateway.registry.replica import ValkeyReplica
+from gateway.registry.seal import Seals
 from gateway.secrets import reference
 from gateway.secrets.reference import SecretError
 from gateway.settings import Settings
 from gateway.telemetry import log
 from gateway.telemetry.metrics import Meters
+from gateway.tls import HopError
+from gateway.valkey import client
 from ostiary import bundle, socketfile
 from ostiary.health import Health
 from ostiary.problem import Problem
@@ -47,6 +54,8 @@ _log: Final = structlog.get_logger(__name__)
 _MIB: Final = 1024 * 1024
 #: Envoy asks for health every second (control/edge/clusters.py): after this it sends nothing new.
 _NOTICE_S: Final = 1.5
+#: For the registry's first load: 100,000 keys take about two seconds. Then what policy holds is served without it.
+_REGISTRY_S: Final = 5.0
 
 
 def run(settings: Settings) -> int:
@@ -101,6 +110,7 @@ class Worker:
     keyring: Keyring
     health: Health
     server: grpc.aio.Server
+    replica: Replica | None  # None: no Valkey, no registry
 
 
 def compose(settings: Settings) -> Worker:
@@ -117,10 +127,12 @@ def compose(settings: Settings) -> Worker:
         fsync_ms=settings.audit_fsync_ms,
     )
     door = Door(store, trail, meters)
+    peppers = _peppers(settings.peppers_file)
+    replica = _replica(settings, peppers, clock)
     keyring = Keyring(fetch.get, clock)
     authorization = Authorization(
         policies=door,
-        means=Means(_peppers(settings.peppers_file), Tokens(keyring), certificates=VerifiedCertificates()),
+        means=Means(peppers, Tokens(keyring), certificates=VerifiedCertificates()),
         issuers=keyring,
         limiter=_limiter(settings, clock),
         offer=door.offer,
@@ -140,7 +152,7 @@ def compose(settings: Settings) -> Worker:
             "grpc.health.v1.Health": {"Check": grpc.unary_unary_rpc_method_handler(health.check)},
         },
     )
-    return Worker(settings, store, book, meters, trail, keyring, health, server)
+    return Worker(settings, store, book, meters, trail, keyring, health, server, replica)
 
 
 def _load(directory: Path) -> Policy:
@@ -159,9 +171,22 @@ def _peppers(path: Path) -> Peppers:
 
 def _limiter(settings: Settings, clock: Clock) -> Limiter:
     local = LocalLimiter(clock, workers=settings.workers)
-    if settings.valkey_url is None:
-        return local
-    return LeasedLimiter(ValkeyLedger(connect(settings.valkey_url)), local, clock)
+    valkey = _valkey(settings)
+    return local if valkey is None else LeasedLimiter(ValkeyLedger(valkey), local, clock)
+
+
+def _replica(settings: Settings, peppers: Peppers, clock: Clock) -> Replica | None:
+    valkey = _valkey(settings, connections=2, retries=0)  # one follows, one asks; the replica heals failures itself
+    if valkey is None:
+        return None
+    return ValkeyReplica(valkey, Seals(peppers.secrets), clock, random.SystemRandom().random)
+
+
+def _valkey(settings: Settings, **options: int) -> Redis | None:
+    try:
+        return client(settings, **options)
+    except HopError as failure:
+        raise Problem(str(failure)) from None
 
 
 def _server(message_bytes: int, services: dict[str, dict[str, Any]]) -> grpc.aio.Server:
@@ -190,6 +215,7 @@ async def _run(settings: Settings) -> int:
     trail = spawn(worker.trail.run(), "audit-trail")
     trail.add_done_callback(lambda _: stop.set())  # nothing to put exchanges on record with: a fresh worker is better
     _follow(worker, worker.store.current)
+    registry = await _load_registry(worker, stop)
     # What is loaded now lives as long as the worker: the collector need not walk it again and again.
     gc.collect()
     gc.freeze()
@@ -197,12 +223,24 @@ async def _run(settings: Settings) -> int:
     worker.health.serving = True
     _log.info("worker_serving", pid=os.getpid(), policy=worker.store.current.version)
     await stop.wait()
-    crashed = trail.done()
+    crashed = trail.done() or any(task.done() for task in registry)
     await _drain(worker, inode)
     await worker.keyring.close()
+    await cancel_and_wait(*registry)
     lost = await worker.trail.close()
     _log.info("worker_stopped", records_lost=lost)
     return 1 if crashed or lost else 0
+
+
+async def _load_registry(worker: Worker, stop: asyncio.Event) -> "list[asyncio.Task[None]]":
+    """Start following the registry, and wait for its first load: a revoked caller shall not be let in meanwhile."""
+    if worker.replica is None:
+        return []
+    task = spawn(worker.replica.run(), "registry")
+    task.add_done_callback(lambda _: stop.set())  # it heals what it can: one that ended is better made anew
+    if not await worker.replica.ready(_REGISTRY_S):
+        _log.error("registry_not_loaded", waited_s=_REGISTRY_S, detail="its credentials are refused until it is")
+    return [task]
 
 
 async def _listen(worker: Worker) -> int:

