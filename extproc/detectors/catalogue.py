@@ -7,10 +7,14 @@ from extproc.detectors.pii.card import CARD
 from extproc.detectors.pii.email import EMAIL
 from extproc.detectors.pii.iban import IBAN
 from extproc.detectors.pii.ip import V4, V6
+from extproc.detectors.pii.national import NATIONAL
+from extproc.detectors.pii.numbers import NUMBERS
+from extproc.detectors.pii.phone import PHONE
+from extproc.detectors.pii.place import PLACES
 from extproc.detectors.secrets import SECRETS
 from extproc.guardrails.rule import Rule
 
-RULES: Final[tuple[Rule, ...]] = (EMAIL, CARD, IBAN, V4, V6, *SECRETS)
+RULES: Final[tuple[Rule, ...]] = (EMAIL, CARD, IBAN, V4, V6, PHONE, NATIONAL, *NUMBERS, *PLACES, *SECRETS)
 RULE_IDS: Final = frozenset(rule.id for rule in RULES)
 #: Every rule that a policy may name: those above, and those that judge whole texts.
 POLICY_IDS: Final = RULE_IDS | INJECTION_IDS | {"injection.model"}

@@ -1,5 +1,6 @@
 """Texts full of planted findings, ways of cutting them, and guards over all rules: shared by the guard's tests."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -33,12 +34,22 @@ PLANTS = (
     "4111 1111 1111 1111", "4111111111111111", "3782-822463-10005", "1 5555 5555 5555 4444",
     "DE89 3704 0044 0532 0130 00", "DE89370400440532013000", "gb29nwbk60161331926819",
     "203.0.113.7", "2001:db8::1", "fe80::1%eth0", "::ffff:203.0.113.9",
+    "+49 30 1234567", "+1 (749) 843-7937", "(213) 555-2671", "tel: 030 1234567", "219-09-9999", "ssn 219099999", "912-70-1234",
+    "Passport no X1234567", "License: DL-D14605-05", "MRN: MRN-1720632", "NPI 2097944615", "DEA: BH8052163", "VIN 1HGBH41JXMN109186",
+    "NHS: 943 476 5919", "account 10200564", "BIC: DEUTDEFF500", "EIN 12-3456789", "IMEI: 49-015420-323751-8",
+    "1a:ee:01:c2:5e:12", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
+    "0x52908400098527886E0F7030069857D2E4169EE7", "390.533.447-05", "2 95 10 99 126 111 93", "AB 12 34 56 C", "2341 2341 2346",
+    "PESEL: 44051401359", "7753 Hickory Boulevard, Georgetown, FL 37453", "12B N Main St", "40.7128° N, 74.0060° W",
+    "52.5200, 13.4050", "DOB: 1964-12-09", "born on March 5, 1985", "MORGA657054SM9IJ", "device: AEBE52E7-03EE-455A-B3C4-E57283966239",
     OPENAI_KEY, ANTHROPIC_KEY, AWS_KEY, GITHUB_TOKEN, GITHUB_PAT, SLACK_TOKEN, GOOGLE_KEY, STRIPE_KEY, JWT, LONG_JWT,
     PEM, PEM.replace("\n", "\\n"), PEM[:90], URL, "https://u:p@ss@host.com/x",
 )  # fmt: skip
+#: What stays of a plant whose label tells it.
+LABELS = re.compile(r"(?i)(?:[a-z]+(?: no| on)?:? ?)?")
 #: What touches, splits, prolongs or imitates a finding.
 NOISE = (
     "@", ".", "-", " ", "1", ":", "/", "://", "\n", "\\n", '"', "\\", "x", "é", "💥", "\u00a0", "A" * 30, "0" * 20,
+    "DOB: ", "ssn ", "account ", "12 Main ", " Street", "+1", "(", ")", "°", " N", "19", "Mar", ", ",
     "eyJ", "sk-", "-----BEGIN ", "-----END PRIVATE KEY-----", " the ", "Hello, world. ", ". ", "1.2.", "version ", "_",
 )  # fmt: skip
 

@@ -12,7 +12,11 @@ from extproc.guardrails.guard import Tally
 def test_ids_are_unique_and_stable():
     assert len(RULE_IDS) == len(RULES)
     assert {
-        "pii.email", "pii.card", "pii.iban", "pii.ipv4", "pii.ipv6", "secrets.openai", "secrets.anthropic",
+        "pii.email", "pii.card", "pii.iban", "pii.ipv4", "pii.ipv6", "pii.phone", "pii.national_id", "pii.us_ssn", "pii.us_itin",
+        "pii.us_ssn_plain", "pii.passport", "pii.driver_licence", "pii.uk_driver_licence", "pii.medical_record",
+        "pii.health_insurance", "pii.us_npi", "pii.us_dea", "pii.uk_nhs", "pii.bank_account", "pii.us_routing", "pii.bic",
+        "pii.tax_id", "pii.employee_id", "pii.imei", "pii.device_id", "pii.mac", "pii.vin", "pii.bitcoin", "pii.bitcoin_segwit",
+        "pii.ethereum", "pii.street_address", "pii.coordinates", "pii.birth_date", "secrets.openai", "secrets.anthropic",
         "secrets.aws_access_key", "secrets.github", "secrets.slack", "secrets.google_api", "secrets.stripe", "secrets.jwt",
         "secrets.private_key", "secrets.url_password",
     } == RULE_IDS  # fmt: skip
@@ -35,7 +39,7 @@ def test_what_is_held_stays_within_the_stated_window():
         "def f(x: int) -> str:\n    return f'{x:04d}'  # see issue #1234 and PEP 8, section 3.2\n@decorator\nclass A: ...",
         "git commit 8d89aa0c2f1b6d7e9a0b1c2d3e4f5a6b7c8d9e0f; docker run -p 8080:80 -v /a:/b img:1.2.3",
         "The UUID is 123e4567-e89b-12d3-a456-426614174000, the MD5 d41d8cd98f00b204e9800998ecf8427e.",
-        "Call +49 30 1234567 or (555) 123-4567 between 9:00 and 17:30. ISBN 978-3-16-148410-0, EAN 4006381333931.",
+        "Open between 9:00 and 17:30, room 301-4567, at 10-12 Uhr, extension 4567. ISBN 978-3-16-148410-0, EAN 4006381333931.",
         "| 4500 | 3200 | 1800 |\n| 2020 | 2021 | 2022 |\n0.1234567890123456 3.14159265358979 1732190000000 6.02214076e23",
         'curl -H "Authorization: Bearer $TOKEN" https://api.example.com:8443/v1/x?a=1&b=2#frag | jq .a.b',
         "npm i left-pad@1.3.0 && pip install 'a[b]==1.2.3.post4'; gcc 13.2.0; kernel 6.1.0-18-amd64; Chrome/120.0.6099.109",
