@@ -4,7 +4,7 @@ from typing import Final
 
 import orjson
 
-from gateway.identity import Obligations
+from gateway.identity import NO_OBLIGATIONS, Obligations
 
 _NAMES: Final = frozenset({"models", "max_tokens", "guards", "route"})
 
@@ -21,6 +21,22 @@ def write(obligations: Obligations) -> str:
     if obligations.route:
         told["route"] = obligations.route
     return orjson.dumps(told).decode()
+
+
+def join(one: Obligations, other: Obligations) -> Obligations:
+    """What sees to both: the narrower of two limits, the guards of each. Where both have a hint, the latter's."""
+    if other is NO_OBLIGATIONS:
+        return one
+    if one is NO_OBLIGATIONS:
+        return other
+    sets = [each.models for each in (one, other) if each.models is not None]
+    caps = [each.max_tokens for each in (one, other) if each.max_tokens is not None]
+    return Obligations(
+        models=frozenset.intersection(*sets) if sets else None,
+        max_tokens=min(caps) if caps else None,
+        guards=one.guards | other.guards,
+        route=other.route or one.route,
+    )
 
 
 def read(text: str) -> Obligations:

@@ -1,7 +1,11 @@
-"""Loads a policy directory with the rules that this build knows, the same for authz and extproc."""
+"""Loads a policy directory with the rules that this build knows, the same for authz and extproc.
+
+A policy with Rego is compiled on the way, by OPA's library in this process.
+"""
 
 from pathlib import Path
 
+from authz.opa import build
 from extproc.detectors.catalogue import POLICY_IDS
 from gateway.policy.load import load as load_with
 from gateway.policy.model import Policy
@@ -13,4 +17,4 @@ def load(directory: Path) -> Policy:
     Raises:
         PolicyError: with all problems, each with file, line and column.
     """
-    return load_with(directory, rules=POLICY_IDS)
+    return load_with(directory, rules=POLICY_IDS, compiled=build.check)

@@ -75,6 +75,8 @@ def read_opa(table: Table | None, directory: Path, compiled: Compile | None, pro
         deadline_ms=table.integer("deadline_ms", *_DEADLINE_MS, default=50),
     )
     table.close()
+    if not read.package:
+        return read  # reported already, or the section could not be read
     _judge(read, table, problems, told=data is not None)
     if len(problems) == before and compiled is not None and read.url is None:
         for fault in compiled(read):
