@@ -21,7 +21,6 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
     HttpConnectionManagerInternalAddressConfig,
     HttpConnectionManagerPathWithEscapedSlashesAction,
     HttpConnectionManagerServerHeaderTransformation,
-    HttpConnectionManagerSetCurrentClientCertDetails,
 )
 from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import HeaderMutation
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
@@ -81,12 +80,17 @@ def listener(spec: EdgeSpec, policy: Policy, body_bytes: int) -> Listener:
 
 def _tls(spec: EdgeSpec) -> TransportSocket:
     asked = spec.tls.client_certificates
+    mutual = asked is not ClientCertificates.OFF
     trusted = None
-    if asked is not ClientCertificates.OFF:
+    if mutual:
         # With a context, a certificate that is shown must verify; `required` also demands one.
         trusted = CertificateValidationContext(trusted_ca=DataSource(filename=spec.tls.client_ca))
     context = DownstreamTlsContext(
         require_client_certificate=asked is ClientCertificates.REQUIRED,
+        # A resumed session keeps the certificate of the first handshake: no proof of its key, no look at its chain or
+        # its end (RFC 8446 section 2.2). With these, every connection proves itself anew.
+        disable_stateless_session_resumption=True if mutual else None,
+        disable_stateful_session_resumption=mutual,
         common_tls_context=CommonTlsContext(
             tls_params=TlsParameters(
                 tls_minimum_protocol_version=TlsParametersTlsProtocol.TLSv1_3,
@@ -108,8 +112,6 @@ def _tls(spec: EdgeSpec) -> TransportSocket:
 
 
 def _manager(spec: EdgeSpec, policy: Policy, body_bytes: int) -> HttpConnectionManager:
-    mtls = spec.tls.client_certificates is not ClientCertificates.OFF
-    forwarded = HttpConnectionManagerForwardClientCertDetails
     return HttpConnectionManager(
         stat_prefix="ostiary",
         route_config=routes.table(spec, policy, body_bytes),
@@ -126,11 +128,9 @@ def _manager(spec: EdgeSpec, policy: Policy, body_bytes: int) -> HttpConnectionM
                 HeaderMutation(mutations=filters.owned_headers()),
             ),
         ],
-        # x-forwarded-client-cert is ours: written from the verified certificate, or removed.
-        forward_client_cert_details=forwarded.SANITIZE_SET if mtls else forwarded.SANITIZE,
-        set_current_client_cert_details=(
-            HttpConnectionManagerSetCurrentClientCertDetails(subject=True, uri=True, dns=True) if mtls else None
-        ),
+        # x-forwarded-client-cert is removed and never written: authz is told the certificate in the CheckRequest, and a
+        # header that nobody reads can reach no provider.
+        forward_client_cert_details=HttpConnectionManagerForwardClientCertDetails.SANITIZE,
         generate_request_id=True,
         # A client that could choose the id could make two exchanges look like one in the audit trail.
         preserve_external_request_id=False,

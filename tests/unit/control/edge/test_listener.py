@@ -20,17 +20,21 @@ def test_listener_speaks_tls_1_3_only():
 
 
 @pytest.mark.parametrize(
-    ("asked", "required", "verified", "forwarded"),
+    ("asked", "required", "verified"),
     [
-        (ClientCertificates.OFF, False, False, "SANITIZE"),
-        (ClientCertificates.OPTIONAL, False, True, "SANITIZE_SET"),
-        (ClientCertificates.REQUIRED, True, True, "SANITIZE_SET"),
+        (ClientCertificates.OFF, False, False),
+        (ClientCertificates.OPTIONAL, False, True),
+        (ClientCertificates.REQUIRED, True, True),
     ],
 )
-def test_client_certificates(asked, required, verified, forwarded):
+def test_client_certificates(asked, required, verified):
     data = rendered(replace(SPEC, tls=Tls(cert="/c", key="/k", client_ca="/ca", client_certificates=asked)))
     assert tls(data)["require_client_certificate"] is required
     assert ("validation_context" in tls(data)["common_tls_context"]) is verified
-    # SANITIZE is the default of the enum and therefore left out.
-    assert manager(data).get("forward_client_cert_details", "SANITIZE") == forwarded
     assert http_filter(data, contract.AUTHZ_NAMESPACE).get("include_peer_certificate", False) is verified
+    # The header is removed and never written. SANITIZE is the default of the enum and therefore left out.
+    assert manager(data).get("forward_client_cert_details", "SANITIZE") == "SANITIZE"
+    assert "set_current_client_cert_details" not in manager(data)
+    # A resumed session would skip what proves the client.
+    for kind in ("stateless", "stateful"):
+        assert tls(data).get(f"disable_{kind}_session_resumption", False) is verified
