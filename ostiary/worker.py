@@ -20,6 +20,9 @@ from authz.apikey import Peppers
 from authz.certificate import VerifiedCertificates
 from authz.jwks import Keyring
 from authz.means import Means
+from authz.opa.consult import Consultation
+from authz.opa.library import LibraryError
+from authz.own import OwnTokens
 from authz.rate import Limiter
 from authz.service import ALLOWED, Authorization
 from authz.tokens import Tokens
@@ -36,7 +39,7 @@ from gateway.limits.local import LocalLimiter
 from gateway.policy.model import Policy
 from gateway.policy.problem import PolicyError
 from gateway.policy.store import PolicyStore
-from gateway.registry.model import Replica
+from gateway.registry.model import Replica, Sort
 from gateway.registry.replica import ValkeyReplica
 from gateway.registry.seal import Seals
 from gateway.secrets import reference
@@ -111,6 +114,7 @@ class Worker:
     health: Health
     server: grpc.aio.Server
     replica: Replica | None  # None: no Valkey, no registry
+    consultation: Consultation
 
 
 def compose(settings: Settings) -> Worker:
@@ -130,15 +134,17 @@ def compose(settings: Settings) -> Worker:
     peppers = _peppers(settings.peppers_file)
     replica = _replica(settings, peppers, clock)
     keyring = Keyring(fetch.get, clock)
+    consultation = _consultation(policy, clock)
     authorization = Authorization(
         policies=door,
-        means=Means(peppers, Tokens(keyring), certificates=VerifiedCertificates()),
+        means=Means(peppers, Tokens(keyring, own=_own_tokens(replica)), certificates=VerifiedCertificates()),
         issuers=keyring,
         limiter=_limiter(settings, clock),
         offer=door.offer,
         meter=door,
         clock=clock,
         deadline_s=settings.authz_deadline_ms / 1000,
+        consult=consultation,
     )
     processor = Processor(book=book, offer=door.offer, clock=clock, meters=meters, limits=policy.limits)
     health = Health()
@@ -152,7 +158,7 @@ def compose(settings: Settings) -> Worker:
             "grpc.health.v1.Health": {"Check": grpc.unary_unary_rpc_method_handler(health.check)},
         },
     )
-    return Worker(settings, store, book, meters, trail, keyring, health, server, replica)
+    return Worker(settings, store, book, meters, trail, keyring, health, server, replica, consultation)
 
 
 def _load(directory: Path) -> Policy:
@@ -160,6 +166,16 @@ def _load(directory: Path) -> Policy:
         return bundle.load(directory)
     except PolicyError as failure:
         raise Problem(str(failure)) from None
+
+
+def _consultation(policy: Policy, clock: Clock) -> Consultation:
+    """OPA, asked only where the policy has Rego; its library is loaded here, in a process that forks no more."""
+    consultation = Consultation(clock)
+    try:
+        consultation.take(policy, consultation.build(policy))
+    except (LibraryError, HopError) as failure:
+        raise Problem(f"opa: {failure}") from None
+    return consultation
 
 
 def _peppers(path: Path) -> Peppers:
@@ -180,6 +196,15 @@ def _replica(settings: Settings, peppers: Peppers, clock: Clock) -> Replica | No
     if valkey is None:
         return None
     return ValkeyReplica(valkey, Seals(peppers.secrets), clock, random.SystemRandom().random)
+
+
+def _own_tokens(replica: Replica | None) -> OwnTokens:
+    """Without a registry it knows neither keys nor accounts, and its tokens are refused."""
+    own = OwnTokens()
+    if replica is not None:
+        replica.follow(Sort.VERIFYING, own.key_changed)
+        replica.follow(Sort.ACCOUNT, own.account_changed)
+    return own
 
 
 def _valkey(settings: Settings, **options: int) -> Redis | None:
@@ -226,6 +251,7 @@ async def _run(settings: Settings) -> int:
     crashed = trail.done() or any(task.done() for task in registry)
     await _drain(worker, inode)
     await worker.keyring.close()
+    await worker.consultation.close()
     await cancel_and_wait(*registry)
     lost = await worker.trail.close()
     _log.info("worker_stopped", records_lost=lost)
@@ -283,10 +309,16 @@ async def _reloaded(worker: Worker) -> None:
         problems = [str(problem) for problem in failure.problems[:20]]  # a screen; `ostiary policy check` tells all
         _log.error("policy_refused", kept=worker.store.current.version, problems=problems)
         return
+    try:
+        evaluator = await asyncio.to_thread(worker.consultation.build, policy)
+    except (LibraryError, HopError) as failure:
+        _log.error("policy_refused", kept=worker.store.current.version, problems=[f"opa: {failure}"])
+        return
     if policy.limits != worker.store.current.limits:
         _log.warning("policy_limits_need_restart", detail="message sizes and deadlines were fixed at start")
     worker.book.warm(policy)
     _follow(worker, policy)
+    worker.consultation.take(policy, evaluator)
     worker.store.put(policy)
     worker.meters.know(policy.tenants, policy.models)
     _log.info("policy_activated", policy=policy.version)
