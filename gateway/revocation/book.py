@@ -56,14 +56,9 @@ class RevocationBook:
             return
         if value is None:
             self._tables[what].pop(name, None)
-            return
-        try:
-            found = record.read(mark, value)
-        except ValueError:
-            # Somebody wanted this mark refused, and that much can be read.
-            _log.error("revocation_unreadable", mark=mark)
-            found = Revocation(mark=mark, reason="its record cannot be read", actor="unknown", at=0)
-        self._tables[what][name] = found
+        else:
+            # Somebody wanted this mark refused: that holds also where nothing else can be read.
+            self._tables[what][name] = record.read_or_worst(mark, value)
 
     # --- asked --------------------------------------------------------------------------------------------
 

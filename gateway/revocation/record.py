@@ -10,8 +10,8 @@ import orjson
 
 from gateway.revocation.mark import split
 
-REASON_CHARS: Final = 200  # a sentence; it stands in audit records and in `ostiary revoke list`
-ACTOR_CHARS: Final = 128  # a user's name, or the `sub` of an operator's token
+REASON_CHARS: Final = 500  # as the admin API takes them (control/admin.py); a ticket's number is enough
+ACTOR_CHARS: Final = 128  # `ada (uid:1000)`, or an account's name
 _LAST_SECOND: Final = 253_402_300_799  # 9999-12-31, the last date that Python can print
 
 
@@ -67,6 +67,18 @@ def read(entry_id: str, value: bytes) -> Revocation:
     if not all(told[name] is None or _is_second(told[name]) for name in ("until", "issued_before")):
         raise ValueError("revocation: types")
     return Revocation(**told)
+
+
+def read_or_worst(entry_id: str, value: bytes) -> Revocation:
+    """The revocation of one entry; where only its mark can be read, everything of that mark for good.
+
+    Raises:
+        ValueError: the id is no mark that this version knows.
+    """
+    try:
+        return read(entry_id, value)
+    except ValueError:
+        return Revocation(mark=entry_id, reason="its record cannot be read", actor="unknown", at=0)
 
 
 def _is_second(value: object) -> bool:

@@ -31,7 +31,7 @@ TOLD = orjson.loads(record.write(GOOD))
 @pytest.mark.parametrize(
     "changes",
     [
-        {"mark": "key:k2"}, {"mark": 1}, {"reason": ""}, {"reason": " "}, {"reason": "a\nb"}, {"reason": "x" * 201},
+        {"mark": "key:k2"}, {"mark": 1}, {"reason": ""}, {"reason": " "}, {"reason": "a\nb"}, {"reason": "x" * 501},
         {"reason": None}, {"actor": ""}, {"actor": "x" * 129}, {"actor": 7}, {"at": None}, {"at": 1.5}, {"at": True},
         {"at": -1}, {"at": "100"}, {"until": "200"}, {"until": False}, {"until": 10**12}, {"issued_before": 1.0},
         {"extra": 1},
@@ -70,3 +70,14 @@ def test_it_concerns_what_was_issued_earlier_or_does_not_tell():
     assert not GOOD.concerns(90)
     assert GOOD.concerns(0)
     assert Revocation(mark="key:k1", reason="x", actor="a", at=100).concerns(10**9)
+
+
+def test_a_record_that_cannot_be_read_revokes_everything_of_its_mark():
+    worst = record.read_or_worst("key:k1", b"{}")
+    assert (worst.mark, worst.until, worst.issued_before) == ("key:k1", None, None)
+    assert record.read_or_worst("key:k1", record.write(GOOD)) == GOOD
+
+
+def test_an_unknown_mark_is_told_as_such():
+    with pytest.raises(ValueError):
+        record.read_or_worst("planet:earth", b"{}")
