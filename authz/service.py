@@ -270,4 +270,5 @@ def _record(ask: Ask, refused: Refused, started_s: float, duration_s: float) -> 
         outcome="refused",
         code=error.kind.value,
         reason=error.cause,
+        details={"opa": caller.decision} if caller.decision else {},
     )

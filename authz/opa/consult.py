@@ -16,7 +16,6 @@ from authz.opa import cache, evaluator, input, library, result  # noqa: A004  # 
 from authz.opa.embedded import Embedded, Lanes
 from authz.opa.evaluator import AwayError, BrokenError, Evaluator
 from authz.opa.input import Question
-from authz.opa.remote import Remote
 from authz.opa.result import Decided, ResultError
 from gateway import obligation
 from gateway.aio import spawn
@@ -67,6 +66,8 @@ class Consultation:
         if held is not None:
             return held
         if opa.url is not None:
+            from authz.opa.remote import Remote  # noqa: PLC0415  # 20 MiB that a policy without a server need not hold
+
             return Remote(opa, policy.credential_dir, self._clock)
         engine = library.Engine(opa)
         if self._lanes is None:
