@@ -1,4 +1,4 @@
-"""One GET from an identity provider on loopback: bounded, verified, redirected nowhere."""
+"""GETs and kept lines to an identity provider on loopback: bounded, verified, redirected nowhere."""
 
 import asyncio
 import socket
@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from authz import fetch
-from authz.fetch import FetchError, forbidden, get
+from authz.fetch import FetchError, Line, StatusError, forbidden, get
 from certs import Authority
+from clocks import ManualClock
 
 
 @asynccontextmanager
@@ -216,3 +217,119 @@ def test_no_tls_before_1_2(authority):
     assert fetch._trust(str(authority.pem)).minimum_version is ssl.TLSVersion.TLSv1_2
     assert fetch._trust(None).verify_mode is ssl.CERT_REQUIRED
     assert fetch._trust(None).check_hostname
+
+
+# --- lines ----
+FINE = http(b"{}")
+
+
+@asynccontextmanager
+async def keeping(answer=FINE, *, tls=None):
+    """A server that answers every request of every connection; lists (connection, head, body)."""
+    seen = []
+    connections = 0
+
+    async def serve(reader, writer):
+        nonlocal connections
+        connections += 1
+        number = connections
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+                seen.append((number, head, await reader.readexactly(length)))
+                if not answer:
+                    await reader.read()  # until the client gives up
+                    break
+                for part in answer if isinstance(answer, list) else [answer]:
+                    writer.write(part)
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    async with server:
+        yield f"{'https' if tls else 'http'}://localhost:{server.sockets[0].getsockname()[1]}/introspect", seen
+
+
+@asynccontextmanager
+async def line(url, ca_file=None):
+    clock = ManualClock()
+    made = Line(url, ca_file, clock)
+    try:
+        yield made, clock
+    finally:
+        await made.close()
+
+
+async def test_a_line_posts_over_one_connection_and_keeps_no_cookies():
+    async with keeping(http(b"{}", "200 OK", "set-cookie: a=b")) as (url, seen), line(url) as (made, _):
+        for _ in range(3):
+            assert await made.post({"authorization": "Basic abc"}, b"token=x", 100, 5) == b"{}"
+    assert [(number, body) for number, _, body in seen] == [(1, b"token=x")] * 3
+    head = seen[-1][1]
+    assert head.startswith("post /introspect http/1.1\r\n")
+    assert "authorization: basic abc\r\n" in head
+    assert "accept: application/json\r\n" in head
+    assert "cookie" not in head
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [REFUSED[one] for one in ("too large", "moved", "compressed")],
+    ids=("large", "moved", "compressed"),
+)
+async def test_a_line_refuses_what_a_get_refuses(answer, why):
+    async with keeping(answer) as (url, _), line(url) as (made, _):
+        with pytest.raises(FetchError, match=why):
+            await made.post({}, b"x", 100, 5)
+
+
+async def test_a_line_tells_the_status():
+    async with keeping(http(b"{}", "401 No")) as (url, _), line(url) as (made, _):
+        with pytest.raises(StatusError) as refused:
+            await made.post({}, b"x", 100, 5)
+    assert refused.value.status == 401
+
+
+async def test_a_line_meets_its_own_deadline():
+    async with keeping(None) as (url, _), line(url) as (made, _):
+        with pytest.raises(FetchError, match=r"no answer within 0\.05 s"):
+            await made.post({}, b"x", 100, 0.05)
+
+
+async def test_a_line_looks_up_name_and_roots_once_a_minute(authority, tmp_path):
+    roots = tmp_path / "ca.pem"
+    roots.write_bytes(authority.pem.read_bytes())
+    tls = server_side(authority.issue("server"))
+    async with keeping(tls=tls) as (url, seen), line(url, str(roots)) as (made, clock):
+        await asyncio.gather(*(made.post({}, b"x", 100, 5) for _ in range(3)))
+        roots.unlink()
+        clock.advance(59)
+        await made.post({}, b"x", 100, 5)
+        clock.advance(2)
+        with pytest.raises(FetchError, match="the CA file cannot be read"):
+            await made.post({}, b"x", 100, 5)
+        roots.write_bytes(authority.pem.read_bytes())
+        await made.post({}, b"x", 100, 5)
+    assert len(seen) == 5
+
+
+async def test_a_line_calls_no_forbidden_address(monkeypatch):
+    resolving(monkeypatch, "169.254.169.254")
+    async with line("https://idp.example.com/introspect") as (made, _):
+        with pytest.raises(FetchError, match="an address that is not allowed"):
+            await made.post({}, b"x", 100, 5)
+
+
+async def test_a_line_trusts_no_other_ca(authority, tmp_path):
+    other = Authority(tmp_path)
+    async with (
+        keeping(tls=server_side(other.issue("server"))) as (url, seen),
+        line(url, str(authority.pem)) as (made, _),
+    ):
+        with pytest.raises(FetchError, match="failed: ConnectError"):
+            await made.post({"authorization": "Basic abc"}, b"x", 100, 5)
+    assert not seen
