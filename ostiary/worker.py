@@ -19,13 +19,14 @@ from authz import fetch
 from authz.apikey import Peppers
 from authz.certificate import VerifiedCertificates
 from authz.jwks import Keyring
-from authz.means import Means
+from authz.means import NO_REVOCATIONS, Means, Revocations
 from authz.opa.consult import Consultation
 from authz.opa.library import LibraryError
 from authz.own import OwnTokens
 from authz.rate import Limiter
 from authz.service import ALLOWED, Authorization
 from authz.tokens import Tokens
+from extproc.roster import Roster
 from extproc.service import Processor
 from extproc.world import Book
 from gateway.aio import cancel_and_wait, spawn
@@ -42,6 +43,7 @@ from gateway.policy.store import PolicyStore
 from gateway.registry.model import Replica, Sort
 from gateway.registry.replica import ValkeyReplica
 from gateway.registry.seal import Seals
+from gateway.revocation.book import RevocationBook
 from gateway.secrets import reference
 from gateway.secrets.reference import SecretError
 from gateway.settings import Settings
@@ -133,11 +135,17 @@ def compose(settings: Settings) -> Worker:
     door = Door(store, trail, meters)
     peppers = _peppers(settings.peppers_file)
     replica = _replica(settings, peppers, clock)
+    revocations, roster = _revocations(replica, clock)
     keyring = Keyring(fetch.get, clock)
     consultation = _consultation(policy, clock)
     authorization = Authorization(
         policies=door,
-        means=Means(peppers, Tokens(keyring, own=_own_tokens(replica)), certificates=VerifiedCertificates()),
+        means=Means(
+            peppers,
+            Tokens(keyring, own=_own_tokens(replica)),
+            certificates=VerifiedCertificates(),
+            revocations=revocations,
+        ),
         issuers=keyring,
         limiter=_limiter(settings, clock),
         offer=door.offer,
@@ -146,7 +154,7 @@ def compose(settings: Settings) -> Worker:
         deadline_s=settings.authz_deadline_ms / 1000,
         consult=consultation,
     )
-    processor = Processor(book=book, offer=door.offer, clock=clock, meters=meters, limits=policy.limits)
+    processor = Processor(book=book, offer=door.offer, clock=clock, meters=meters, limits=policy.limits, roster=roster)
     health = Health()
     server = _server(
         policy.limits.body_bytes + _MIB,  # one message holds a whole body; its envelope is far below 1 MiB
@@ -196,6 +204,17 @@ def _replica(settings: Settings, peppers: Peppers, clock: Clock) -> Replica | No
     if valkey is None:
         return None
     return ValkeyReplica(valkey, Seals(peppers.secrets), clock, random.SystemRandom().random)
+
+
+def _revocations(replica: Replica | None, clock: Clock) -> tuple[Revocations, Roster | None]:
+    """What was taken back: asked at the door, and told to the exchanges that run."""
+    if replica is None:
+        return NO_REVOCATIONS, None
+    known = RevocationBook(clock, replica.age_s)
+    roster = Roster(known.revoked)
+    replica.follow(Sort.REVOCATION, known.apply)  # before the roster, which asks it
+    replica.follow(Sort.REVOCATION, roster.apply)
+    return known, roster
 
 
 def _own_tokens(replica: Replica | None) -> OwnTokens:
