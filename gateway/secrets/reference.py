@@ -62,7 +62,12 @@ def read_secret(path: Path | str, base_dir: Path) -> Secret:
 
 
 def peppers(path: Path) -> dict[str, bytes]:
-    """Pepper versions and keys from lines `version: hex`; blank lines and `#` comments are skipped.
+    """Pepper versions and keys, as `versions` reads them."""
+    return versions(path, "pepper")
+
+
+def versions(path: Path, what: str) -> dict[str, bytes]:
+    """Keys by version from lines `version: hex`; blank lines and `#` comments are skipped.
 
     Raises:
         SecretError: with the number of each bad line, and never its text.
@@ -87,7 +92,7 @@ def peppers(path: Path) -> dict[str, bytes]:
     if problems:
         raise SecretError(f"{path}: {'; '.join(problems)}")
     if not found:
-        raise SecretError(f"{path} holds no pepper; add a line such as `v1: $(openssl rand -hex 32)`")
+        raise SecretError(f"{path} holds no {what}; add a line such as `v1: $(openssl rand -hex 32)`")
     return found
 
 
