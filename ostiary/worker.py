@@ -18,6 +18,8 @@ from redis.asyncio import Redis
 from authz import fetch
 from authz.apikey import Peppers
 from authz.certificate import VerifiedCertificates
+from authz.damper import AddressDamper
+from authz.introspect import Inquirer
 from authz.jwks import Keyring
 from authz.means import NO_REVOCATIONS, Means, Revocations
 from authz.opa.consult import Consultation
@@ -117,6 +119,7 @@ class Worker:
     server: grpc.aio.Server
     replica: Replica | None  # None: no Valkey, no registry
     consultation: Consultation
+    inquirer: Inquirer
 
 
 def compose(settings: Settings) -> Worker:
@@ -137,12 +140,14 @@ def compose(settings: Settings) -> Worker:
     replica = _replica(settings, peppers, clock)
     revocations, roster = _revocations(replica, clock)
     keyring = Keyring(fetch.get, clock)
+    inquirer = Inquirer(lambda url, ca_file: fetch.Line(url, ca_file, clock), clock)
     consultation = _consultation(policy, clock)
     authorization = Authorization(
         policies=door,
         means=Means(
             peppers,
             Tokens(keyring, own=_own_tokens(replica)),
+            opaque=inquirer,
             certificates=VerifiedCertificates(),
             revocations=revocations,
         ),
@@ -152,7 +157,9 @@ def compose(settings: Settings) -> Worker:
         meter=door,
         clock=clock,
         deadline_s=settings.authz_deadline_ms / 1000,
+        introspection=inquirer,
         consult=consultation,
+        damper=AddressDamper(clock, workers=settings.workers),
     )
     processor = Processor(book=book, offer=door.offer, clock=clock, meters=meters, limits=policy.limits, roster=roster)
     health = Health()
@@ -166,7 +173,7 @@ def compose(settings: Settings) -> Worker:
             "grpc.health.v1.Health": {"Check": grpc.unary_unary_rpc_method_handler(health.check)},
         },
     )
-    return Worker(settings, store, book, meters, trail, keyring, health, server, replica, consultation)
+    return Worker(settings, store, book, meters, trail, keyring, health, server, replica, consultation, inquirer)
 
 
 def _load(directory: Path) -> Policy:
@@ -270,6 +277,7 @@ async def _run(settings: Settings) -> int:
     crashed = trail.done() or any(task.done() for task in registry)
     await _drain(worker, inode)
     await worker.keyring.close()
+    await worker.inquirer.close()
     await worker.consultation.close()
     await cancel_and_wait(*registry)
     lost = await worker.trail.close()
@@ -312,8 +320,9 @@ async def _drain(worker: Worker, inode: int) -> None:
 
 
 def _follow(worker: Worker, policy: Policy) -> None:
-    """Fetch the keys of the policy's issuers and of no others. Its tokens wait for the first fetch, briefly."""
+    """Fetch keys from the policy's issuers, ask its introspectors, and no others. First tokens wait, briefly."""
     worker.keyring.follow(policy.issuers.values(), policy.credential_dir)
+    worker.inquirer.follow(policy.introspectors.values(), policy.credential_dir)
 
 
 def _reload(worker: Worker) -> None:
