@@ -81,6 +81,7 @@ class Allowed:
     buckets: tuple[Bucket, ...]
     remove: tuple[str, ...]  # headers that must not travel on
     method: str = "api_key"  # how the caller was identified (`Identified.method`)
+    headers: tuple[tuple[str, str], ...] = ()  # told to the client with whatever answer it gets
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,17 @@
-"""What authz asks of a rate limiter, and how it tells a spent limit in OpenAI's headers. Counts nothing."""
+"""What authz asks of a rate limiter, and how it tells the state of a limit in OpenAI's headers. Counts nothing."""
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from gateway.errors import GatewayError, Kind
 from gateway.limits.bucket import Bucket, Verdict
+
+#: Whose limit it is, by the first word of a bucket's scope (authz/decide.py).
+_WHOSE: Final = MappingProxyType(
+    {"key": "API key", "principal": "principal", "address": "network address", "tenant": "tenant"}
+)
 
 
 class Limiter(Protocol):
@@ -19,7 +25,7 @@ class Limiter(Protocol):
 def throttled(verdict: Verdict) -> GatewayError:
     """The refusal of a request beyond the limit."""
     wait_s = max(1, math.ceil(verdict.retry_after_s))  # whole seconds: RFC 9110 section 10.2.3
-    whose = "tenant" if verdict.which == "tenant" else "API key"
+    whose = _WHOSE[verdict.which.partition(":")[0]]
     return GatewayError(
         Kind.RATE_LIMITED,
         f"Too many requests for your {whose}. Try again in {wait_s} s.",
@@ -28,7 +34,7 @@ def throttled(verdict: Verdict) -> GatewayError:
 
 
 def headers(verdict: Verdict) -> tuple[tuple[str, str], ...]:
-    """The state of the limit as OpenAI's clients read it (OpenAI API, "Rate limits in headers")."""
+    """The state of the tightest limit as OpenAI's clients read it (OpenAI API, "Rate limits in headers")."""
     return (
         ("x-ratelimit-limit-requests", str(verdict.limit)),
         ("x-ratelimit-remaining-requests", str(verdict.remaining)),

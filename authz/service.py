@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Protocol
 
 import structlog
@@ -218,7 +219,7 @@ class Authorization:
             return Refused(errors.unexpected(bug), decision.caller)
         if not verdict.allowed:
             return Refused(rate.throttled(verdict), decision.caller, rate.headers(verdict))
-        return decision
+        return replace(decision, headers=rate.headers(verdict))
 
     def _refuse(self, ask: Ask, refused: Refused, started_s: float, began_s: float) -> bytes:
         """Put the refusal on record, count it, and say it. What cannot be put on record is told as that."""

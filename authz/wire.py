@@ -17,6 +17,8 @@ from protos.wire_pb2 import RpcStatus
 
 #: About 400 bytes each. A worker that sees more keys than this between two uses of one builds that one again.
 _REMEMBERED_KEYS: Final = 4096
+#: About 200 bytes each. A limit of 1000 requests has 1000 values of `remaining` and as many seconds as its window.
+_REMEMBERED_HEADERS: Final = 4096
 
 
 def decode(raw: bytes) -> Ask:
@@ -44,13 +46,12 @@ def allowed(decision: Allowed) -> bytes:
     """
     caller = decision.caller
     per_key = _per_key(caller.tenant, caller.principal, caller.key_id, caller.scopes, caller.policy)
-    return (
-        per_key
-        + CheckResponse(
-            ok_response=OkHttpResponse(headers_to_remove=decision.remove),
-            dynamic_metadata=_struct(_per_request(caller)),
-        ).SerializeToString()
+    per_request = CheckResponse(
+        ok_response=OkHttpResponse(headers_to_remove=decision.remove),
+        dynamic_metadata=_struct(_per_request(caller)),
     )
+    told = [_told(name, value) for name, value in decision.headers]
+    return b"".join((per_key, *told, per_request.SerializeToString()))
 
 
 def denied(rendered: Rendered, extra: Iterable[tuple[str, str]], grpc: int, caller: Caller) -> bytes:
@@ -65,6 +66,12 @@ def denied(rendered: Rendered, extra: Iterable[tuple[str, str]], grpc: int, call
         ),
         dynamic_metadata=_struct({**_identity(caller), **_per_request(caller)}),
     ).SerializeToString()
+
+
+@lru_cache(maxsize=_REMEMBERED_HEADERS)
+def _told(name: str, value: str) -> bytes:
+    """One header of the answer. Envoy adds it after `inspect` has taken away what the provider says of its own."""
+    return CheckResponse(ok_response=OkHttpResponse(response_headers_to_add=[_header(name, value)])).SerializeToString()
 
 
 @lru_cache(maxsize=_REMEMBERED_KEYS)

@@ -12,7 +12,7 @@ class Bucket(NamedTuple):
     """One limit of one subject. A changed limit is another bucket to a worker, and the same key in the ledger."""
 
     tenant: str
-    scope: str  # "tenant" | "key:<id>"
+    scope: str  # "tenant" | "key:<id>" | "principal:<name>" | "address:<ip>"
     requests: int
     window_s: int
 
@@ -33,7 +33,7 @@ class Verdict:
 
     allowed: bool
     limit: int = 0  # requests that an untouched limit admits at once; 0 when nothing is limited
-    remaining: int = 0  # best knowledge of this worker
+    remaining: int = 0  # best knowledge of this worker; what others spent since it last asked the ledger is missing
     reset_s: float = 0.0  # until the limit is untouched
     retry_after_s: float = 0.0  # until the next request fits; 0 when this one passed
     which: str = ""  # scope of the limit that these numbers are of

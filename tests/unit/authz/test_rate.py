@@ -5,8 +5,12 @@ from dataclasses import replace
 import pytest
 
 from authz import rate
+from authz.decide import _buckets
+from authz.identified import Identified
+from authz_case import TENANTS
 from gateway.errors import Dialect, Kind, render
 from gateway.limits.bucket import Verdict
+from gateway.policy.model import RateLimit
 
 SPENT = Verdict(allowed=False, limit=60, remaining=0, reset_s=59.01, retry_after_s=1.2, which="key:k1")
 
@@ -38,6 +42,26 @@ def test_refusal_says_when_to_come_back_in_whole_seconds(wait_s, told):
     assert f"in {told} s" in error.public
 
 
-@pytest.mark.parametrize(("which", "whose"), [("key:k1", "your API key"), ("tenant", "your tenant")])
+WHOSE = {
+    "key:k1": "your API key",
+    "principal:a:b@c": "your principal",
+    "address:2001:db8::1": "your network address",
+    "tenant": "your tenant",
+}
+
+
+@pytest.mark.parametrize(("which", "whose"), WHOSE.items())
 def test_refusal_says_whose_limit_it_was(which, whose):
-    assert whose in rate.throttled(replace(SPENT, which=which)).public
+    public = rate.throttled(replace(SPENT, which=which)).public
+    assert whose in public
+    assert "a:b@c" not in public
+
+
+def test_every_limit_that_a_request_counts_against_can_be_told():
+    one = RateLimit(requests=1)
+    tenant = replace(TENANTS[0], rate=one, principal_rate=one, address_rate=one)
+    who = Identified(tenant="acme", principal="p", key_id="k", method="api_key", rate=one)
+    buckets = _buckets(who, tenant, "192.0.2.1")
+    assert len(buckets) == 4
+    for bucket in buckets:
+        assert rate.throttled(replace(SPENT, which=bucket.scope)).kind is Kind.RATE_LIMITED

@@ -295,6 +295,17 @@ async def test_request_is_counted_once_against_all_its_limits():
     assert door.limiter.calls == [("key:larry0000001", "tenant")]
 
 
+async def test_an_allowed_request_is_told_the_state_of_its_limits_and_no_time_to_retry():
+    answer = await Door().check(raw(ask(bearer(LIMITED))))
+    assert {option.header.key: option.header.value for option in answer.ok_response.response_headers_to_add} == {
+        "x-ratelimit-limit-requests": "5",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "1m0s",
+    }
+    unlimited = await Door().check(raw(ask(bearer(GOOD))))
+    assert not unlimited.ok_response.response_headers_to_add
+
+
 async def test_key_without_limits_is_not_counted():
     door = Door()
     await door.check(raw(ask(bearer(GOOD))))
