@@ -39,6 +39,8 @@ LIMIT_BOUNDS: Final = MappingProxyType(
         "idle_s": (1, 3600),
     },
 )
+#: Workers ask the registry three times a second: below 2 s one slow round trip would shut the door.
+_REVOCATION_AGE_S: Final = (2, 86_400)
 #: Callers may come by any of them, and before there are any.
 _OPTIONAL: Final = frozenset({"keys", "issuers", "introspectors", "certificates"})
 
@@ -85,6 +87,7 @@ class _Loader:
         name = root.text("name", _NAME)
         limits = self._limits(root.table("limits"))
         damping = read_damping(root.table("damping"))
+        max_age_s = root.integer("revocation_max_age_s", *_REVOCATION_AGE_S, default=60)
         defaults = guard.read_guards(root.table("guards"), self.rules, self.problems)
         opa = read_opa(root.table("opa"), directory, self.compiled, self.problems)
         token_service = read_token_service(root.table("token_service"), self.problems)
@@ -114,6 +117,7 @@ class _Loader:
             token_service=token_service,
             damping=damping,
             opa=opa,
+            revocation_max_age_s=max_age_s,
             credential_dir=str(directory),
         )
 

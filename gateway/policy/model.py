@@ -13,8 +13,10 @@ class Action(IntEnum):
 
     ALLOW = 0
     FLAG = 1  # pass, and say so in the record
-    REDACT = 2  # replace the span by a typed placeholder
-    BLOCK = 3  # refuse the request, or end the answer before the span
+    MASK = 2  # replace the span by a typed placeholder that keeps its last four letters and digits
+    HASH = 3  # replace it by a placeholder that is the same for the same text of the same tenant
+    REDACT = 4  # replace the span by a typed placeholder
+    BLOCK = 5  # refuse the request, or end the answer before the span
 
 
 class Mode(StrEnum):
@@ -254,5 +256,5 @@ class Policy:
     token_service: TokenService | None = None
     opa: Opa | None = None
     damping: Damping = field(default_factory=Damping)
-    revocation_max_age_s: int = 60  # without word from the registry for this long, registered credentials are refused
+    revocation_max_age_s: int = 60  # without word from the registry for this long, every credential is refused
     credential_dir: str = ""  # base of relative paths (`Credential.file`, `Issuer.ca_file`); not part of the version

@@ -67,6 +67,11 @@ def test_a_good_directory_becomes_a_policy(tmp_path):
     assert policy.name == "test"
 
 
+def test_the_age_of_revocations_has_a_default_and_can_be_set(tmp_path):
+    assert read(tmp_path / "a").revocation_max_age_s == 60
+    assert read(tmp_path / "b", policy="name: x\nrevocation_max_age_s: 5").revocation_max_age_s == 5
+
+
 def test_keys_may_be_missing_and_tenants_may_be_spread_over_files(tmp_path):
     files = {name: text for name, text in GOOD.items() if name not in {"keys.yaml", "tenants.yaml"}}
     files |= {"tenants/a.yaml": GOOD["tenants.yaml"], "tenants/b.yaml": "globex: {models: '*', routes: '*'}"}
@@ -108,6 +113,7 @@ MISTAKES = [
     ("policy", "name: x\nlimits: {json_depth: 999}", "policy.yaml:2:22: limits.json_depth: expected a whole number from 4"),
     ("policy", "name: x\nlimits: {body_byte: 1}", 'did you mean "body_bytes"?'),
     ("policy", "name: x\nname: y", 'policy.yaml:2:1: name: duplicate field "name"; it is already set on line 1'),
+    ("policy", "name: x\nrevocation_max_age_s: 1", "revocation_max_age_s: expected a whole number from 2 to 86400"),
     ("policy", "name: x\nlimits: 3", 'policy.yaml:2:9: limits: expected fields, found "3"'),
     ("policy", "name: x\nguards: {request: {pii.emial: block}}", 'did you mean "pii.email"?'),
     ("policy", 'name: x\nguards: {request: {"pi.*": block}}', 'unknown wildcard that covers no rule "pi.*"; did you mean "pii.*"?'),
