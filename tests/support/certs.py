@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+DAY = dt.timedelta(days=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -37,7 +39,9 @@ class Authority:
         self.pem = directory / f"{name}.pem"
         self.pem.write_bytes(self._cert.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, *, client: bool = False, uri: str = "") -> Pair:
+    def issue(
+        self, name: str, *, client: bool = False, uri: str = "", lasts: dt.timedelta = DAY, self_signed: bool = False
+    ) -> Pair:
         """A leaf. Server leaves are for localhost and 127.0.0.1; client leaves carry `uri` (a SPIFFE id)."""
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = (
@@ -48,13 +52,13 @@ class Authority:
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         cert = (
-            _builder(subject, self._name, key.public_key())
+            _builder(subject, subject if self_signed else self._name, key.public_key(), lasts)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
             .add_extension(_usage(ca=False), critical=True)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
-            .sign(self._key, hashes.SHA256())
+            .sign(key if self_signed else self._key, hashes.SHA256())
         )
         pair = Pair(self._directory / f"{name}.pem", self._directory / f"{name}.key")
         pair.cert.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
@@ -67,7 +71,9 @@ class Authority:
         return pair
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, lasts: dt.timedelta = DAY
+) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
@@ -76,7 +82,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(minutes=5))
-        .not_valid_after(now + dt.timedelta(days=1))
+        .not_valid_after(now + lasts)
     )
 
 
