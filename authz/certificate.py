@@ -5,52 +5,29 @@ the CheckRequest, which no client can write. `x-forwarded-client-cert` is never 
 proxy that forgets to remove it would let every client name itself (docs/identity.md, "Client certificates").
 """
 
-import base64
-import binascii
 import hashlib
 import hmac
-import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote_to_bytes
-
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from authz.identified import Identified
+from gateway import certificate
+from gateway.certificate import MAX_CHARS, Shown
 from gateway.errors import GatewayError, Kind
-from gateway.policy.certificate import subject_text
 from gateway.policy.model import CertificateIdentity, Policy
 
-#: URL-encoded. A leaf of RSA-4096 with a dozen names has 4 KiB; Envoy takes the chain from the handshake, not from us.
-MAX_CHARS: Final = 32 * 1024
 #: About 1 KiB each. Only certificates that Envoy verified get here, so a stranger evicts none.
 REMEMBERED: Final = 4096
 _POLICIES: Final = 4  # versions whose entries stay sorted by name
 _ID_DIGITS: Final = 16  # of SHA-256 in hex: 64 bits tell the certificates of a deployment apart
-#: Exactly one block, its lines of any length, nothing before or behind it.
-_PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END CERTIFICATE-----\s{0,2}")
 
 _BAD: Final = "The client certificate could not be read. Ask your platform team for a new one."
 _UNBOUND: Final = (
     "This credential counts only together with its client certificate. Send it over a connection that shows it."
 )
 _UNCLEAR: Final = "The client certificate names more than one principal here. Tell your platform team."
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What one certificate says, taken from it once."""
-
-    sha256: str  # of its DER, lower-case hex
-    thumbprint: str  # the same as RFC 8705 writes it: base64url, unpadded
-    spki_sha256: str  # of its public key, lower-case hex (RFC 7469 section 2.4)
-    uris: tuple[str, ...]
-    dns: tuple[str, ...]  # lower case: DNS names have no case (RFC 4343)
-    subject: str
-    ends_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,30 +145,9 @@ def parse(pem: str) -> Shown:
         GatewayError: it is not exactly one X.509 certificate.
     """
     try:
-        match = _PEM.fullmatch(unquote_to_bytes(pem))
-        der = binascii.a2b_base64(match[1]) if match else b""
-        certificate = x509.load_der_x509_certificate(der)
-        key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        names = _alternative_names(certificate)
-        digest = hashlib.sha256(der).digest()
-        return Shown(
-            sha256=digest.hex(),
-            thumbprint=base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
-            spki_sha256=hashlib.sha256(key).hexdigest(),
-            uris=tuple(names.get_values_for_type(x509.UniformResourceIdentifier)),
-            dns=tuple(name.lower() for name in names.get_values_for_type(x509.DNSName)),
-            subject=subject_text(certificate.subject),
-            ends_s=certificate.not_valid_after_utc.timestamp(),
-        )
-    except Exception:  # noqa: BLE001  # whatever the library cannot digest identifies nobody
-        raise _invalid("not one X.509 certificate") from None
-
-
-def _alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternativeName:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return x509.SubjectAlternativeName([])
+        return certificate.read(pem)
+    except ValueError as error:
+        raise _invalid(str(error)) from None
 
 
 def _sort(policy: Policy) -> _Entries:
@@ -208,9 +164,8 @@ def _sort(policy: Policy) -> _Entries:
 
 def _matching(shown: Shown, entries: _Entries) -> Sequence[CertificateIdentity]:
     """The entries whose name the certificate carries, character by character; a wildcard in it matches nothing."""
-    # A SPIFFE ID beside another URI is no workload's certificate (X509-SVID, section 2): no URI of it counts.
-    uris = () if len(shown.uris) > 1 and any(uri[:7].lower() == "spiffe:" for uri in shown.uris) else shown.uris
-    wanted = [("uri", uri) for uri in uris] + [("dns", name) for name in shown.dns] + [("subject", shown.subject)]
+    wanted = [("uri", uri) for uri in shown.names_by_uri]
+    wanted += [("dns", name) for name in shown.dns] + [("subject", shown.subject)]
     found = {entry.name: entry for name in wanted if (entry := entries.names.get(name)) is not None}
     return list(found.values())
 
