@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import orjson
 
+#: The largest wish is an account with a JWKS of its own, 16 KiB. Envoy holds the same bound.
+BODY_BYTES: Final = 64 * 1024
 _JSON: Final = ("content-type", "application/json")
 
 

@@ -11,14 +11,12 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from control.request import Answer, Handler, Request, error
+from control.request import BODY_BYTES, Answer, Handler, Request, error
 from gateway.clock import Clock
 from gateway.contract import CLIENT_ADDRESS_HEADER, CLIENT_CERTIFICATE_HEADER, REQUEST_ID_HEADER
 
 _log: Final = structlog.get_logger(__name__)
 
-#: The largest wish is an account with a JWKS of its own, below 8 KiB. Envoy holds the same bound.
-BODY_BYTES: Final = 64 * 1024
 #: A header line: a certificate of 5 KiB, URL-encoded as Envoy does it, is the longest; Envoy lets in 32 KiB in all.
 _FIELD_BYTES: Final = 16 * 1024
 _HEADERS: Final = 100  # as Envoy bounds them

@@ -5,6 +5,7 @@ every inbound header of `OWNED_PREFIXES` and metadata has no client-facing spell
 """
 
 import re
+from types import MappingProxyType
 from typing import Final
 
 # --- metadata namespaces -----------------------------------------------------------------------------------
@@ -124,6 +125,17 @@ CONTROL_CLUSTER: Final = "ostiary_control"
 #: request that came from outside can never pass for a local one.
 CONTROL_SOCKET: Final = "control.sock"
 OPERATOR_SOCKET: Final = "operator.sock"
+#: What of `control` Envoy may reach, and nothing else.
+ADMIN_PREFIX: Final = "/admin/v1/"
+OAUTH_PREFIX: Final = "/oauth2/"
+METADATA_PATH: Final = "/.well-known/oauth-authorization-server"  # RFC 8414 section 3
+#: What Envoy tells control about a request, as header and Envoy's command operator.
+CONTROL_HEADERS: Final = MappingProxyType(
+    {
+        CLIENT_CERTIFICATE_HEADER: "%DOWNSTREAM_PEER_CERT%",
+        CLIENT_ADDRESS_HEADER: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    },
+)
 INSPECT_FILTER: Final = "ostiary.inspect"
 ADAPT_FILTER: Final = "ostiary.adapt"
 HEALTH_SERVICE: Final = "ostiary.worker"

@@ -82,7 +82,7 @@ def compose(settings: Settings) -> Control:
         client=client,
         trail=trail,
         edge=Site((health,), clock, local=False),
-        operators=Site((health, Place("/admin/v1/", Admin(actions, local, trail, clock))), clock, local=True),
+        operators=Site((health, Place(contract.ADMIN_PREFIX, Admin(actions, local, trail, clock))), clock, local=True),
     )
 
 

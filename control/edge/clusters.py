@@ -56,7 +56,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Struct
 
-from control.edge import filters, routes, typed
+from control.edge import filters, plane, routes, typed
 from control.edge.spec import EdgeSpec
 from gateway import contract
 from gateway.policy.model import Backend, Policy
@@ -94,6 +94,7 @@ def every(spec: EdgeSpec, policy: Policy) -> Iterator[Cluster]:
     for name in sorted(policy.backends):
         yield _composite(spec, name)
         yield _backend(spec, policy.backends[name])
+    yield from plane.clusters(spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,9 +37,11 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode, TokenBucket
 
 from control.edge import typed
-from control.edge.spec import ClientCertificates, EdgeSpec
+from control.edge.spec import ClientCertificates, Door, EdgeSpec
 from gateway import contract
 
+DOOR_FILTER: Final = "envoy.filters.http.local_ratelimit"
+BUFFER_FILTER: Final = "envoy.filters.http.buffer"
 #: gRPC initial metadata by which a worker knows which of the two ext_proc filters opened the stream.
 FILTER_HEADER: Final = "x-ostiary-filter"
 
@@ -56,8 +58,8 @@ def chain(spec: EdgeSpec, body_bytes: int) -> list[HttpFilter]:
     """The filters of the HTTP connection manager. On the way back they run in reverse."""
     return [
         _filter("envoy.filters.http.header_mutation", _response_headers()),
-        _filter("envoy.filters.http.local_ratelimit", _door(spec)),
-        _filter("envoy.filters.http.buffer", Buffer(max_request_bytes=body_bytes)),
+        _filter(DOOR_FILTER, door("ostiary_door", spec.door)),
+        _filter(BUFFER_FILTER, Buffer(max_request_bytes=body_bytes)),
         _filter(contract.AUTHZ_NAMESPACE, _authz(spec)),
         _filter(contract.INSPECT_FILTER, _inspect(spec)),
         # suppress_envoy_headers: x-envoy-* would tell clients about upstream timing and providers about
@@ -106,14 +108,13 @@ def _response_headers() -> HeaderMutationFilter:
     )
 
 
-def _door(spec: EdgeSpec) -> LocalRateLimit:
-    """Before the body is buffered and before authz is asked: guessing keys must be cheap for us."""
-    door = spec.door
+def door(name: str, rates: Door) -> LocalRateLimit:
+    """Before the body is buffered and before anybody is asked: guessing keys must be cheap for us."""
     second = typed.seconds(1)
     return LocalRateLimit(
-        stat_prefix="ostiary_door",
+        stat_prefix=name,
         status=HttpStatus(code=StatusCode.TooManyRequests),
-        token_bucket=TokenBucket(max_tokens=door.burst, tokens_per_fill=door.requests_per_s, fill_interval=second),
+        token_bucket=TokenBucket(max_tokens=rates.burst, tokens_per_fill=rates.requests_per_s, fill_interval=second),
         filter_enabled=typed.always(),
         filter_enforced=typed.always(),
         rate_limits=[
@@ -124,8 +125,8 @@ def _door(spec: EdgeSpec) -> LocalRateLimit:
             LocalRateLimitDescriptor(
                 entries=[RateLimitDescriptorEntry(key="remote_address")],
                 token_bucket=TokenBucket(
-                    max_tokens=door.address_burst,
-                    tokens_per_fill=door.address_requests_per_s,
+                    max_tokens=rates.address_burst,
+                    tokens_per_fill=rates.address_requests_per_s,
                     fill_interval=second,
                 ),
             ),

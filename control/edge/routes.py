@@ -17,7 +17,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
 from envoy_data_plane.envoy.extensions.filters.http.buffer.v3 import BufferPerRoute
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
-from control.edge import filters, typed
+from control.edge import filters, plane, typed
 from control.edge.spec import EdgeSpec
 from gateway import contract
 from gateway.policy.model import Backend, Limits, Policy
@@ -30,6 +30,7 @@ BACKEND_PREFIX: Final = "be-"
 #: twice.
 RETRY_ON: Final = "connect-failure,refused-stream,reset-before-request"
 RETRIES: Final = 1  # a stale keep-alive connection is the usual cause, and a new one the cure
+
 #: A worker notices silence first (policy `idle_s`) and tells the client in JSON; Envoy is the second lock.
 SECOND_LOCK_S: Final = 10
 
@@ -56,6 +57,8 @@ def table(spec: EdgeSpec, policy: Policy, body_bytes: int) -> RouteConfiguration
                 routes=[
                     *(_backend(contract.route_of(b), contract.route_of(b), policy.limits) for b in names),
                     *(_direct(policy.backends[b], policy.limits) for b in names),
+                    # Behind them: what `inspect` has sent to a provider may have any path by then.
+                    *plane.routes(spec),
                     _tunnel(),
                     _refusal(503),
                 ],
@@ -123,7 +126,7 @@ def _tunnel() -> Route:
         name="tunnel",
         match=RouteMatch(connect_matcher=RouteMatchConnectMatcher()),
         direct_response=DirectResponseAction(status=403),
-        typed_per_filter_config={"envoy.filters.http.buffer": typed.packed(BufferPerRoute(disabled=True))},
+        typed_per_filter_config={filters.BUFFER_FILTER: typed.packed(BufferPerRoute(disabled=True))},
     )
 
 

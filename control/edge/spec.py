@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from control.edge.mapping import Fields, MappingReader, SpecError, Where
+from gateway import contract
 
 #: `sun_path` of sockaddr_un holds 108 bytes on Linux with the final NUL (man 7 unix).
 SOCKET_PATH_BYTES: Final = 107
@@ -45,6 +46,23 @@ class Door:
     burst: int = 4000  # one second's worth: a reconnecting fleet is not an attack
     address_requests_per_s: int = 2000  # one client address may use half of the door, so it cannot close it alone
     address_burst: int = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """Whether clients reach the token service, and operators the admin API, through this Envoy, and how often."""
+
+    enabled: bool = False
+    remote_admin: bool = False  # the local operator needs no Envoy: whoever wants more says so
+    # A token costs control about 2 ms of its one core. A client asks once in five minutes: 20/s are 6,000 clients
+    # behind one address.
+    tokens: Door = field(
+        default_factory=lambda: Door(requests_per_s=100, burst=200, address_requests_per_s=20, address_burst=40)
+    )
+    # People and their scripts.
+    admin: Door = field(
+        default_factory=lambda: Door(requests_per_s=20, burst=40, address_requests_per_s=5, address_burst=20)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +104,7 @@ class EdgeSpec:
     body_bytes: int | None = None  # smaller than the policy's limit if set; None: the policy's
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"  # roots for backends that name none (Debian's bundle)
     door: Door = field(default_factory=Door)
+    control: Control = field(default_factory=Control)
     bounds: Bounds = field(default_factory=Bounds)
     deadlines: Deadlines = field(default_factory=Deadlines)
 
@@ -94,11 +113,19 @@ class EdgeSpec:
             raise ValueError("tls.client_certificates needs tls.client_ca")
         if not 1 <= self.workers <= WORKERS_MAX:
             raise ValueError(f"workers.count must be 1 to {WORKERS_MAX}")
-        if self.door.burst < self.door.requests_per_s or self.door.address_burst < self.door.address_requests_per_s:
-            raise ValueError("a burst of the door must be at least one second's requests")
-        for path in (*self.worker_sockets, self.admin_socket):
+        for door in (self.door, self.control.tokens, self.control.admin):
+            if door.burst < door.requests_per_s or door.address_burst < door.address_requests_per_s:
+                raise ValueError("a burst of a door must be at least one second's requests")
+        if self.control.remote_admin and not self.control.enabled:
+            raise ValueError("control.remote_admin needs control.enabled")
+        for path in (*self.worker_sockets, self.control_socket, self.admin_socket):
             if len(path.encode()) > SOCKET_PATH_BYTES:
                 raise ValueError(f"socket path is longer than {SOCKET_PATH_BYTES} bytes: {path}")
+
+    @property
+    def control_socket(self) -> str:
+        """Where `ostiary control` listens for Envoy."""
+        return f"{self.run_dir}/{contract.CONTROL_SOCKET}"
 
     @property
     def worker_sockets(self) -> tuple[str, ...]:
@@ -149,7 +176,8 @@ def _spec(reader: MappingReader, top: Fields, located: Callable[[str], str]) -> 
         "xff_trusted_hops": listener.integer("xff_trusted_hops", 0, 0, 10),
         "body_bytes": top.optional_integer("body_bytes", 1024, 64 * MIB),
         "ca_file": located(top.text("ca_file", "/etc/ssl/certs/ca-certificates.crt")),
-        "door": _door(top.mapping("door", required=False)),
+        "door": _door(top.mapping("door", required=False), Door()),
+        "control": _control(reader, top.mapping("control", required=False)),
         "bounds": _bounds(top.mapping("bounds", required=False)),
         "deadlines": _deadlines(top.mapping("deadlines", required=False)),
     }
@@ -183,8 +211,23 @@ def _tls(reader: MappingReader, top: Fields, located: Callable[[str], str]) -> T
     )
 
 
-def _door(fields: Fields) -> Door:
-    default = Door()
+def _control(reader: MappingReader, fields: Fields) -> Control:
+    default = Control()
+    return Control(
+        enabled=_flag(reader, fields, "enabled"),
+        remote_admin=_flag(reader, fields, "remote_admin"),
+        tokens=_door(fields.mapping("tokens", required=False), default.tokens),
+        admin=_door(fields.mapping("admin", required=False), default.admin),
+    )
+
+
+def _flag(reader: MappingReader, fields: Fields, name: str) -> bool:
+    text = fields.text(name, "false")
+    reader.check(fields.where(name), text in {"true", "false"}, f"{name} must be true or false")
+    return text == "true"
+
+
+def _door(fields: Fields, default: Door) -> Door:
     return Door(
         requests_per_s=fields.integer("requests_per_s", default.requests_per_s, 1, 1_000_000),
         burst=fields.integer("burst", default.burst, 1, 1_000_000),

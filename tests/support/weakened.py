@@ -22,7 +22,7 @@ with warnings.catch_warnings():
     # Raised while envoy-data-plane defines its classes; theirs to mend.
     warnings.filterwarnings("ignore", category=PydanticDeprecatedSince212)
     from control.edge.render import render
-    from control.edge.spec import ClientCertificates, EdgeSpec, Tls
+    from control.edge.spec import ClientCertificates, Control, EdgeSpec, Tls
 
 type_url = "type.googleapis.com/envoy.extensions."
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -48,6 +48,7 @@ def spec(
         policy_dir="/etc/ostiary/policy",
         address="0.0.0.0",
         workers=2,
+        control=Control(enabled=True, remote_admin=True),
     )
 
 

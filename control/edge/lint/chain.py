@@ -65,7 +65,7 @@ def _unguarded_path(survey: Survey) -> Iterator[Hit]:
     remedy="Remove the filter, or point it at a cluster that no governed route uses.",
 )
 def _raw_proxy(survey: Survey) -> Iterator[Hit]:
-    names = survey.governed_names | survey.sidecar_names
+    names = survey.governed_names | survey.sidecar_names | survey.control_names
     for listener in survey.listeners:
         entries = [each for chain in chains(listener) for each in chain.get("filters").elements]
         for entry in (*entries, *listener.get("listener_filters").elements):

@@ -161,6 +161,14 @@ class Route:
         return self.chosen.startswith(contract.direct_route_of(""))
 
     @property
+    def to_control(self) -> bool:
+        """Whether it is one of the routes to our own control plane: exactly its paths, to exactly its cluster."""
+        match = self.node.get("match")
+        prefix, path = match.get("prefix").text, match.get("path").text
+        known = prefix in {contract.OAUTH_PREFIX, contract.ADMIN_PREFIX} or path == contract.METADATA_PATH
+        return known and self.action.get("cluster").text == contract.CONTROL_CLUSTER
+
+    @property
     def catch_all(self) -> bool:
         """Matches every path and asks for nothing else."""
         match = self.node.get("match")

@@ -55,7 +55,7 @@ def _default_forwards(survey: Survey) -> Iterator[Hit]:
 )
 def _no_route_header(survey: Survey) -> Iterator[Hit]:
     for route in survey.routes:
-        if _forwards(route) and not route.catch_all and not route.chosen:
+        if _forwards(route) and not route.catch_all and not route.chosen and not route.to_control:
             yield Hit(route.node.get("match"), f"the route does not ask for one exact {contract.ROUTE_HEADER}")
 
 
@@ -125,11 +125,13 @@ def _unknown_cluster(survey: Survey) -> Iterator[Hit]:
 
 
 def _per_filter(survey: Survey) -> Iterator[tuple[str, Node, Node]]:
-    """Filter kind, place and content of every per-route setting."""
+    """Filter kind, place and content of every per-route setting but those of control's routes (lint/plane.py)."""
     kinds = {each.name: each.kind for manager in survey.governed for each in manager.filters}
     for level in survey.levels:
         if level.get("match", "connect_matcher") and level.get("direct_response"):
             continue  # a refused CONNECT has no body that `buffer` could bound, and goes nowhere
+        if survey.is_control_route(level):
+            continue
         for name, value in level.get("typed_per_filter_config").entries:
             inner = extension(_as_config(value))
             yield kinds.get(name, inner.kind or name), value, inner.config
@@ -206,8 +208,15 @@ def _added(survey: Survey, name: str) -> Iterator[tuple[str, Node]]:
     remedy="Remove the header from request_headers_to_add.",
 )
 def _header_forged(survey: Survey) -> Iterator[Hit]:
+    told = {
+        id(entry.get("header"))
+        for route in survey.control_routes
+        for entry in route.node.get("request_headers_to_add").elements
+        if entry.get("append_action").text == "OVERWRITE_IF_EXISTS_OR_ADD"
+        and contract.CONTROL_HEADERS.get(entry.get("header", "key").text) == entry.get("header", "value").text
+    }
     for name, place in _added(survey, "request_headers_to_add"):
-        if name.startswith(contract.OWNED_PREFIXES):
+        if name.startswith(contract.OWNED_PREFIXES) and id(place) not in told:
             yield Hit(place, "a route adds a header that only the gateway may set")
 
 

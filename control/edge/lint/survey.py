@@ -86,7 +86,8 @@ class Survey:
     @cached_property
     def routed(self) -> tuple[Cluster, ...]:
         """The clusters that governed routes name."""
-        names = {target.text for manager in self.governed for route in manager.routes for target in route.targets}
+        asked = (route for manager in self.governed for route in manager.routes if not route.to_control)
+        names = {target.text for route in asked for target in route.targets}
         return tuple(each for each in self.clusters if each.name in names and each not in set(self.sidecars))
 
     @cached_property
@@ -116,6 +117,25 @@ class Survey:
     def sidecar_names(self) -> frozenset[str]:
         """The same for the workers' sockets."""
         return self._twins(self.sidecars)
+
+    @cached_property
+    def controls(self) -> tuple[Cluster, ...]:
+        """The cluster of our own control plane: a guard of its own, so neither a worker nor a provider."""
+        return tuple(each for each in self.clusters if each.name == contract.CONTROL_CLUSTER)
+
+    @cached_property
+    def control_names(self) -> frozenset[str]:
+        """Names under which control's socket can be reached."""
+        return self._twins(self.controls)
+
+    @cached_property
+    def control_routes(self) -> tuple[Route, ...]:
+        """The governed routes to it."""
+        return tuple(route for route in self.routes if route.to_control)
+
+    def is_control_route(self, level: Node) -> bool:
+        """Whether a mapping that may hold per-route settings is such a route itself."""
+        return any(level is route.node for route in self.control_routes)
 
     def _twins(self, known: tuple[Cluster, ...]) -> frozenset[str]:
         reached = {place for each in known for place in each.places}

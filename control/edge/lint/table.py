@@ -11,13 +11,14 @@ from control.edge.lint import (
     edge,
     limits,
     modes,
+    plane,
     processors,
     routes,
     tls,
 )
 from control.edge.lint.rule import ERROR, WARNING, Rule, Severity
 
-_AREAS: Final = (authz, modes, processors, attempts, chain, routes, limits, edge, tls, clusters, bootstrap)
+_AREAS: Final = (authz, modes, processors, attempts, chain, routes, plane, limits, edge, tls, clusters, bootstrap)
 
 #: A rule exists once it is defined in its area; nothing has to be listed twice.
 RULES: Final[tuple[Rule, ...]] = tuple(

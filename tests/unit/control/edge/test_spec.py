@@ -3,7 +3,7 @@
 import pytest
 
 from control.edge.mapping import SpecError
-from control.edge.spec import ClientCertificates, Door, EdgeSpec, Tls, read
+from control.edge.spec import ClientCertificates, Control, Door, EdgeSpec, Tls, read
 
 LEAST = """\
 tls: {cert: c.pem, key: k.pem}
@@ -58,6 +58,7 @@ def test_every_section_is_read(tmp_path):
             + "access_log: {path: a.log}\nhosts: [a.example, b.example]\nbody_bytes: 1_048_576\nca_file: roots.pem\n"
             + "door: {requests_per_s: 10, burst: 20, address_requests_per_s: 5, address_burst: 6}\n"
             + "bounds: {connections: 7, exchanges: 8, heap_bytes: 67108864, backend_requests: 9}\n"
+            + "control: {enabled: true, tokens: {requests_per_s: 2, burst: 3}}\n"
             + "deadlines: {authz_ms: 100, message_ms: 200, request_s: 3, headers_s: 4, connect_s: 5}\n",
         )
     )
@@ -67,6 +68,10 @@ def test_every_section_is_read(tmp_path):
     assert spec.body_bytes == 1024 * 1024
     assert spec.ca_file == f"{tmp_path}/roots.pem"
     assert spec.door == Door(requests_per_s=10, burst=20, address_requests_per_s=5, address_burst=6)
+    assert (spec.control.enabled, spec.control.remote_admin) == (True, False)
+    assert (spec.control.tokens.requests_per_s, spec.control.tokens.burst) == (2, 3)
+    assert spec.control.tokens.address_burst == Control().tokens.address_burst
+    assert spec.control_socket == f"{spec.run_dir}/control.sock"
     assert (spec.bounds.connections, spec.bounds.exchanges, spec.bounds.backend_requests) == (7, 8, 9)
     assert (spec.deadlines.authz_ms, spec.deadlines.message_ms, spec.deadlines.connect_s) == (100, 200, 5)
 
@@ -98,7 +103,10 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path):
         (LEAST + "body_bytes: 1e6\n", "5: body_bytes must be a whole number"),
         (LEAST + "body_bytes: ١٠٢٤\n", "5: body_bytes must be a whole number"),
         (LEAST + "listener: {address: localhost}\n", "5: address must be an IP address"),
-        (LEAST + "door: {requests_per_s: 10, burst: 5}\n", "1: a burst of the door must be at least"),
+        (LEAST + "door: {requests_per_s: 10, burst: 5}\n", "1: a burst of a door must be at least"),
+        (LEAST + "control: {enabled: yes}\n", "5: enabled must be true or false"),
+        (LEAST + "control: {remote_admin: true}\n", "1: control.remote_admin needs control.enabled"),
+        (LEAST + "control: {tokens: {burst: 5}}\n", "1: a burst of a door must be at least"),
         (LEAST.replace("key: k.pem", "key: k.pem, client_certificates: required"), "1: client_certificates needs"),
         (LEAST.replace("run_dir: run", f"run_dir: /{'r' * 100}"), "1: socket path is longer than 107 bytes"),
         ("#" * 70_000, "1: file is larger than 65536 characters"),
