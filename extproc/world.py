@@ -1,5 +1,6 @@
 """What exchanges look up, in memory: pinned policies, compiled guards, provider credentials."""
 
+import hmac
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ from extproc.detectors.catalogue import RULES
 from extproc.detectors.injection.assess import Injection
 from extproc.guardrails.assessor import Assessor, Memory
 from extproc.guardrails.guard import Guard
+from extproc.guardrails.obliged import obliged
 from extproc.guardrails.scanner import ScannerPool
 from gateway.policy.model import Policy, Tenant
 from gateway.policy.store import PolicyStore
@@ -23,37 +25,46 @@ _GUARDS: Final = 4096
 class Book:
     """Implements `World` and `Keys` over a policy store."""
 
-    def __init__(self, store: PolicyStore) -> None:
+    def __init__(self, store: PolicyStore, pseudonym_key: bytes = b"") -> None:
+        """`pseudonym_key`: secret, 32 bytes; without it the action `hash` redacts."""
         self._store = store
+        self._pseudonym_key = pseudonym_key
         self._scanners = ScannerPool(RULES)
-        self._guards: dict[tuple[str, str, str], Guard] = {}
+        self._guards: dict[tuple[str, str, str, frozenset[str]], Guard] = {}
         self._memory = Memory(Injection.load())
-        self._assessors: dict[tuple[str, str], Assessor] = {}
+        self._assessors: dict[tuple[str, str, frozenset[str]], Assessor] = {}
         self._secrets: dict[tuple[str, str], Secret | None] = {}
 
     def policy(self, version: str) -> Policy | None:
         """The policy of that version, if it is held."""
         return self._store.get(version)
 
-    def guard(self, policy: Policy, tenant: Tenant, direction: str) -> Guard:
-        """The tenant's guard for one direction, compiled once."""
-        key = (policy.version, tenant.id, direction)
+    def guard(self, policy: Policy, tenant: Tenant, direction: str, obligatory: frozenset[str] = frozenset()) -> Guard:
+        """The tenant's guard for one direction, compiled once. Rules of `obligatory` block."""
+        key = (policy.version, tenant.id, direction, obligatory)
         guard = self._guards.get(key)
         if guard is None:
             if len(self._guards) >= _GUARDS:
                 self._guards.clear()
+            tenant = obliged(tenant, obligatory)
             settings = tenant.request if direction == "request" else tenant.response
-            guard = self._guards[key] = Guard.of(self._scanners, settings)
+            guard = self._guards[key] = Guard.of(self._scanners, settings, self._key_of(tenant))
         return guard
 
-    def assessor(self, policy: Policy, tenant: Tenant) -> Assessor:
-        """The tenant's judge of prompt injection, made once."""
-        key = (policy.version, tenant.id)
+    def _key_of(self, tenant: Tenant) -> bytes:
+        """Each tenant has pseudonyms of its own: two of them cannot compare their data by these."""
+        if not self._pseudonym_key:
+            return b""
+        return hmac.digest(self._pseudonym_key, f"ostiary pseudonym {tenant.id}".encode(), "sha256")
+
+    def assessor(self, policy: Policy, tenant: Tenant, obligatory: frozenset[str] = frozenset()) -> Assessor:
+        """The tenant's judge of prompt injection, made once. Rules of `obligatory` block."""
+        key = (policy.version, tenant.id, obligatory)
         assessor = self._assessors.get(key)
         if assessor is None:
             if len(self._assessors) >= _GUARDS:
                 self._assessors.clear()
-            assessor = self._assessors[key] = Assessor(self._memory, tenant.request)
+            assessor = self._assessors[key] = Assessor(self._memory, obliged(tenant, obligatory).request)
         return assessor
 
     def ready(self, policy: Policy, backend: str) -> bool:

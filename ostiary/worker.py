@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import hmac
 import os
 import random
 import signal
@@ -127,7 +128,8 @@ def compose(settings: Settings) -> Worker:
     clock = SystemClock()
     policy = _load(settings.policy_dir)
     store = PolicyStore(policy)
-    book = Book(store)
+    peppers = _peppers(settings.peppers_file)
+    book = Book(store, hmac.digest(peppers.secrets[peppers.current], b"ostiary pseudonyms", "sha256"))
     book.warm(policy)
     meters = Meters(tenants=policy.tenants, models=policy.models)
     trail = Trail(
@@ -136,7 +138,6 @@ def compose(settings: Settings) -> Worker:
         fsync_ms=settings.audit_fsync_ms,
     )
     door = Door(store, trail, meters)
-    peppers = _peppers(settings.peppers_file)
     replica = _replica(settings, peppers, clock)
     revocations, roster = _revocations(replica, clock)
     keyring = Keyring(fetch.get, clock)

@@ -4,8 +4,8 @@ The streaming invariant: for every way of cutting the same text into pushes, the
 tally are the same as for the whole text. At most W characters wait between pushes, W = the longest `limit_chars` of
 the enabled rules: 200 with every rule of this release. In prose it is the last word.
 
-Overlapping findings that are enforced with REDACT merge into one region, which is replaced once, at its start, by the
-placeholder of its earliest finding (then the longest, then the first rule id). A finding with BLOCK ends the channel
+Overlapping findings that are replaced (MASK, HASH, REDACT) merge into one region, which is replaced once, at its start,
+as its earliest finding asks (then the longest, then the first rule id). A finding with BLOCK ends the channel
 right before its start.
 """
 
@@ -146,11 +146,11 @@ class HoldBack:
                 pieces.append((max(cursor, min(self._region - base, start)), start, ""))
                 self.blocked = rule
                 self._region = base + start
-            elif action is Action.REDACT:
+            elif (replace := guard.replace(rule)) is not None:
                 if base + start < self._region:
                     self._region = max(self._region, base + end)
                 else:
-                    pieces.append((max(cursor, self._region - base), start, guard.scanner.rules[rule].placeholder))
+                    pieces.append((max(cursor, self._region - base), start, replace(buf[start:end])))
                     cursor = start
                     self._region = base + end
         if self.blocked is None:
@@ -174,7 +174,7 @@ class HoldBack:
                 continue
             swallow.feed(buf[swallow.at - self._base : upto])
             self._covered[rule] = max(self._covered[rule], swallow.at)
-            if self._guard.done(rule) is Action.REDACT:
+            if self._guard.replace(rule) is not None:
                 self._region = max(self._region, swallow.at)
             if not swallow.open:
                 del self._swallows[rule]

@@ -6,6 +6,7 @@ from typing import Final
 
 from extproc.core.holdback import HoldBack
 from extproc.detectors.injection.expressions import RULE_IDS as PATTERN_IDS
+from extproc.guardrails.placeholder import Replace, replacing
 from extproc.guardrails.scanner import Scanner, ScannerPool
 from gateway.audit.record import Found
 from gateway.policy.model import Action, Mode, RuleSetting
@@ -58,17 +59,22 @@ class Guard:
     and change nothing.
     """
 
-    def __init__(self, scanner: Scanner, settings: Mapping[str, RuleSetting]) -> None:
+    def __init__(self, scanner: Scanner, settings: Mapping[str, RuleSetting], key: bytes = b"") -> None:
         self.scanner: Final = scanner
         # Rules that judge whole texts (guardrails.assessor) are kept too: the tally is told from here.
         self.settings: Final = {rule: each for rule, each in settings.items() if each.mode is not Mode.OFF}
         self._done: Final = {rule: _carried_out(setting) for rule, setting in self.settings.items()}
+        self._replace: Final = {
+            rule: replacing(self._done[rule], scanner.rules[rule].placeholder, key)
+            for rule in self._done
+            if rule in scanner.rules
+        }
 
     @classmethod
-    def of(cls, pool: ScannerPool, settings: Mapping[str, RuleSetting]) -> "Guard":
-        """A guard that runs exactly the rules which `settings` turns on."""
+    def of(cls, pool: ScannerPool, settings: Mapping[str, RuleSetting], key: bytes = b"") -> "Guard":
+        """A guard that runs exactly the rules which `settings` turns on. `key` is the tenant's, for pseudonyms."""
         enabled = {rule for rule, each in settings.items() if each.mode is not Mode.OFF}
-        return cls(pool.scanner(enabled - WHOLE_TEXT_IDS), settings)
+        return cls(pool.scanner(enabled - WHOLE_TEXT_IDS), settings, key)
 
     def runs(self, rule: str) -> bool:
         """Whether the rule exists for this guard."""
@@ -77,6 +83,10 @@ class Guard:
     def done(self, rule: str) -> Action:
         """What is carried out on a finding of `rule`: its action, or ALLOW in shadow mode."""
         return self._done[rule]
+
+    def replace(self, rule: str) -> Replace | None:
+        """How a finding of `rule` is replaced, or None when what is carried out replaces nothing."""
+        return self._replace[rule]
 
     def apply(self, text: str, tally: Tally) -> Applied:
         """Guard a whole text, with the very code that guards a streamed one."""
@@ -91,4 +101,5 @@ def _carried_out(setting: RuleSetting) -> Action:
     """What comes of a finding: nothing in shadow mode, and no redaction where there is no span to replace."""
     if setting.mode is not Mode.ENFORCE:
         return Action.ALLOW
-    return Action.FLAG if setting.action is Action.REDACT and setting.rule in WHOLE_TEXT_IDS else setting.action
+    replaces = setting.action in {Action.MASK, Action.HASH, Action.REDACT}
+    return Action.FLAG if replaces and setting.rule in WHOLE_TEXT_IDS else setting.action

@@ -69,7 +69,7 @@ def guards(draw: st.DrawFn) -> Guard:
     for rule in draw(st.sampled_from(SUBSETS)):
         action, mode = draw(st.sampled_from(list(Action))), draw(st.sampled_from([Mode.ENFORCE, Mode.SHADOW]))
         settings[rule.id] = RuleSetting(rule=rule.id, action=action, mode=mode)
-    return Guard.of(POOL, settings)
+    return Guard.of(POOL, settings, b"k" * 32)
 
 
 @st.composite
