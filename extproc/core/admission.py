@@ -6,12 +6,14 @@ from typing import Any, Final
 import orjson
 
 from extproc.core import body as request_body
+from extproc.core.cap import cap, splice
 from extproc.core.texts import lay
 from extproc.guardrails.assessor import Assessor
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Door, Opened
 from extproc.providers.openai import DOORS
 from gateway.errors import GatewayError, Kind, Rendered
+from gateway.identity import NO_OBLIGATIONS, Obligations
 from gateway.policy.model import Model, Policy, Tenant
 
 _JSON: Final = "application/json"
@@ -58,13 +60,15 @@ def parse(raw: bytes, policy: Policy) -> dict[str, Any]:
     return request_body.parse(raw, policy.limits)
 
 
-def choose(model: str, policy: Policy, tenant: Tenant) -> Model:
-    """The model that a public name stands for, if the tenant may use it."""
+def choose(model: str, policy: Policy, tenant: Tenant, obligations: Obligations = NO_OBLIGATIONS) -> Model:
+    """The model that a public name stands for, if tenant and caller may use it."""
     chosen = policy.models.get(model)
     if chosen is None:
         raise unknown_model()
     if not tenant.may_use(chosen.name):
         raise GatewayError(Kind.MODEL_FORBIDDEN, "Your tenant may not use this model.", param="model")
+    if obligations.models is not None and chosen.name not in obligations.models:
+        raise GatewayError(Kind.MODEL_FORBIDDEN, "You may not use this model.", param="model", cause="obligation")
     return chosen
 
 
@@ -78,9 +82,17 @@ def unknown_model() -> GatewayError:
 
 
 def admit(
-    raw: bytes, tree: dict[str, Any], opened: Opened, door: Door, guard: Guard, assessor: Assessor, tally: Tally
+    raw: bytes,
+    tree: dict[str, Any],
+    opened: Opened,
+    door: Door,
+    guard: Guard,
+    assessor: Assessor,
+    tally: Tally,
+    obligations: Obligations = NO_OBLIGATIONS,
 ) -> Admitted:
     """Judge the request, lay the guard over it, and write the bytes that go upstream."""
+    capped = cap(tree, door, obligations.max_tokens)
     attack = assessor.judge(door.positions(tree), tally)
     if attack is not None:
         raise GatewayError(
@@ -95,29 +107,32 @@ def admit(
             f"The request holds data that policy does not let through (rule {laid.blocked}). Remove it and retry.",
             cause=laid.blocked,
         )
-    out: bytes | None = None
-    edited = laid.changed
-    if opened.stream:
-        if laid.changed:
-            door.force_usage(tree)
+    edited, spliced = laid.changed, raw
+    if capped is not None:
+        field, most = capped
+        if field in tree:  # as null: a second one of its name would be anybody's guess
+            edited = True
         else:
-            out = door.splice_usage(raw, tree)
-            if out is None:
-                door.force_usage(tree)
-                edited = True
-            elif out is raw:
-                out = None
+            spliced = splice(raw, field, most)
+        tree[field] = most
+    if opened.stream:
+        asking = None if edited else door.splice_usage(spliced, tree)
+        if asking is None:
+            door.force_usage(tree)
+            edited = True
+        else:
+            spliced = asking
     if edited:
-        out = orjson.dumps(tree)
-    return Admitted(out, laid.changed, sum(map(len, laid.texts)))
+        spliced = orjson.dumps(tree)
+    return Admitted(None if spliced is raw else spliced, laid.changed, sum(map(len, laid.texts)))
 
 
-def models_page(path: str, policy: Policy, tenant: Tenant) -> Rendered:
-    """GET /v1/models and /v1/models/{id}: what the tenant may use, answered by the gateway itself."""
+def models_page(path: str, policy: Policy, tenant: Tenant, obligations: Obligations = NO_OBLIGATIONS) -> Rendered:
+    """GET /v1/models and /v1/models/{id}: what tenant and caller may use, answered by the gateway itself."""
     entries = [
         {"id": m.name, "object": "model", "created": m.created, "owned_by": m.owned_by}
         for name, m in sorted(policy.models.items())
-        if tenant.may_use(name)
+        if tenant.may_use(name) and (obligations.models is None or name in obligations.models)
     ]
     page: Any = {"object": "list", "data": entries}
     if path != MODELS_PATH:

@@ -58,12 +58,12 @@ class World(Keys, Protocol):
         """The pinned policy version, or None when this worker does not hold it."""
         ...
 
-    def guard(self, policy: Policy, tenant: Tenant, direction: str) -> Guard:
-        """The compiled guard of a tenant for "request" or "response"."""
+    def guard(self, policy: Policy, tenant: Tenant, direction: str, obligatory: frozenset[str] = ...) -> Guard:
+        """The compiled guard of a tenant for "request" or "response", in which `obligatory` rules block."""
         ...
 
-    def assessor(self, policy: Policy, tenant: Tenant) -> Assessor:
-        """The tenant's judge of prompt injection."""
+    def assessor(self, policy: Policy, tenant: Tenant, obligatory: frozenset[str] = ...) -> Assessor:
+        """The tenant's judge of prompt injection, in which `obligatory` rules block."""
         ...
 
     def ready(self, policy: Policy, backend: str) -> bool:
@@ -137,7 +137,9 @@ class Exchange:
             )
         self._policy, self._tenant, self._names = policy, tenant, event.headers
         if journal.path == admission.MODELS_PATH or journal.path.startswith(f"{admission.MODELS_PATH}/"):
-            return self._answer(admission.models_page(journal.path, policy, tenant), "models", "completed")
+            return self._answer(
+                admission.models_page(journal.path, policy, tenant, caller.obligations), "models", "completed"
+            )
         self._door = admission.door_of(journal.path)
         admission.check_head(headers, empty=event.end_of_stream)
         self.state = State.BODY
@@ -151,7 +153,8 @@ class Exchange:
         journal.request_bytes = len(event.body)
         tree = admission.parse(event.body, policy)
         opened = self._opened = self._door.open(tree)
-        model = admission.choose(opened.model, policy, self._tenant)
+        obligations = journal.caller.obligations
+        model = admission.choose(opened.model, policy, self._tenant, obligations)
         journal.model, journal.streamed = model.name, opened.stream
         if not self._world.ready(policy, model.backend):
             raise GatewayError(
@@ -160,9 +163,11 @@ class Exchange:
                 cause=f"no credential for backend {model.backend}",
             )
         journal.backend = model.backend
-        self._guard_in = self._world.guard(policy, self._tenant, "request")
-        assessor = self._world.assessor(policy, self._tenant)
-        admitted = admission.admit(event.body, tree, opened, self._door, self._guard_in, assessor, self._tally_in)
+        self._guard_in = self._world.guard(policy, self._tenant, "request", obligations.guards)
+        assessor = self._world.assessor(policy, self._tenant, obligations.guards)
+        admitted = admission.admit(
+            event.body, tree, opened, self._door, self._guard_in, assessor, self._tally_in, obligations
+        )
         journal.prompt_chars = admitted.prompt_chars
         self.state = State.UPSTREAM
         caller = journal.caller
@@ -210,7 +215,8 @@ class Exchange:
         streams = kind == _SSE and self._opened.stream and status < 300
         _check_answer(status, kind, headers.get("content-encoding", ""), streams=streams)
         limits = self._policy.limits
-        guard = self._guard_out = self._world.guard(self._policy, self._tenant, "response")
+        obligatory = self._journal.caller.obligations.guards
+        guard = self._guard_out = self._world.guard(self._policy, self._tenant, "response", obligatory)
         if streams:
             stream = self._door.stream(guard, self._tally_out, seen, show_usage=self._opened.wants_usage)
             self._reply = StreamReply(stream, limits.event_bytes)

@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Final
 
 from extproc.providers.door import Seen
-from gateway import contract
+from gateway import contract, obligation
 from gateway.audit.record import Found, Record, Usage
 from gateway.clock import Clock
-from gateway.identity import Caller
+from gateway.identity import NO_OBLIGATIONS, Caller
 
 NOBODY: Final = Caller(tenant="", principal="", key_id="", scopes=(), policy="", request_id="")
 #: English prose has about four characters to a token (OpenAI's own rule of thumb); used when a provider tells nothing.
@@ -68,6 +68,7 @@ class Journal:
             answer_bytes=self.answer_bytes,
             found=found,
             usage=self._usage(),
+            details=_details(caller),
         )
 
     def _usage(self) -> Usage | None:
@@ -80,6 +81,14 @@ class Journal:
             output_tokens=_or_estimate(seen.output_tokens, seen.text_chars),
             source="provider" if told else "estimate",
         )
+
+
+def _details(caller: Caller) -> dict[str, str]:
+    """What OPA said, and what had to be seen to because of it or of the caller's key."""
+    told = {"opa": caller.decision} if caller.decision else {}
+    if caller.obligations is not NO_OBLIGATIONS:
+        told["obligations"] = obligation.write(caller.obligations)
+    return told
 
 
 def _or_estimate(told: int | None, chars: int) -> int:

@@ -61,6 +61,14 @@ class Door(Protocol):
     """One front door. Stateless."""
 
     path: str
+    #: The field that says how many output tokens a request may have; "" where there is no output to bound.
+    cap_field: str
+    #: Others that mean the same to every server of this route.
+    cap_spellings: frozenset[str]
+
+    def prompts(self, body: dict[str, Any]) -> int:
+        """How many texts the request asks to have continued."""
+        ...
 
     def open(self, body: dict[str, Any]) -> Opened:
         """Check the shape as far as guarding needs it, and read the facts. Raises REQUEST_INVALID with the field."""

@@ -99,6 +99,13 @@ class Chat(_Streaming):
     """POST /v1/chat/completions."""
 
     path = "/v1/chat/completions"
+    cap_field = "max_completion_tokens"
+    cap_spellings = frozenset({"max_tokens"})  # deprecated, and the only one that older servers know
+
+    def prompts(self, body: dict[str, Any]) -> int:
+        """One conversation."""
+        del body
+        return 1
 
     def open(self, body: dict[str, Any]) -> Opened:
         """Check roles, contents and tools as far as the guards need to know them."""
@@ -147,6 +154,13 @@ class Completions(_Streaming):
     """POST /v1/completions (legacy)."""
 
     path = "/v1/completions"
+    cap_field = "max_tokens"
+    cap_spellings: frozenset[str] = frozenset()
+
+    def prompts(self, body: dict[str, Any]) -> int:
+        """Each prompt of a list is continued."""
+        prompt = body["prompt"]
+        return 1 if type(prompt) is str else len(prompt)
 
     def open(self, body: dict[str, Any]) -> Opened:
         """Prompts must be text: token arrays cannot be read by any guard."""
@@ -167,6 +181,13 @@ class Embeddings:
     """POST /v1/embeddings."""
 
     path = "/v1/embeddings"
+    cap_field = ""
+    cap_spellings: frozenset[str] = frozenset()
+
+    def prompts(self, body: dict[str, Any]) -> int:
+        """None: nothing is continued."""
+        del body
+        return 0
 
     def open(self, body: dict[str, Any]) -> Opened:
         """Inputs must be text: token arrays cannot be read by any guard."""

@@ -4,6 +4,7 @@ from extproc.detectors.catalogue import RULE_IDS, RULES
 from extproc.detectors.injection.assess import Injection
 from extproc.guardrails.assessor import Assessor, Memory
 from extproc.guardrails.guard import Guard
+from extproc.guardrails.obliged import obliged
 from extproc.guardrails.scanner import ScannerPool
 from gateway.identity import Caller
 from gateway.policy.model import Action, Backend, Credential, Limits, Mode, Model, Policy, RuleSetting, Tenant
@@ -73,11 +74,12 @@ class FakeWorld:
     def policy(self, version: str) -> Policy | None:
         return self.held if version == self.held.version else None
 
-    def guard(self, policy: Policy, tenant: Tenant, direction: str) -> Guard:
+    def guard(self, policy: Policy, tenant: Tenant, direction: str, obligatory: frozenset[str] = frozenset()) -> Guard:
+        tenant = obliged(tenant, obligatory)
         return Guard.of(_POOL, tenant.request if direction == "request" else tenant.response)
 
-    def assessor(self, policy: Policy, tenant: Tenant) -> Assessor:
-        return Assessor(_MEMORY, tenant.request)
+    def assessor(self, policy: Policy, tenant: Tenant, obligatory: frozenset[str] = frozenset()) -> Assessor:
+        return Assessor(_MEMORY, obliged(tenant, obligatory).request)
 
     def ready(self, policy: Policy, backend: str) -> bool:
         return self.value(policy, backend) is not None
