@@ -24,6 +24,7 @@ PROVIDER_KEYS: Final = {
     "dead": "sk-provider-dead",
 }
 PEPPER: Final = "v1"
+AUDIENCE: Final = "ostiary"  # of the token service
 
 #: tenant -> its policy. JSON is YAML, so nothing here needs a YAML writer.
 TENANTS: Final = {
@@ -70,9 +71,17 @@ class Bundle:
 
 
 def write(
-    root: Path, ports: Mapping[str, int], *, limits: Mapping[str, int], tls: tuple[int, Path] | None = None
+    root: Path,
+    ports: Mapping[str, int],
+    *,
+    limits: Mapping[str, int],
+    tls: tuple[int, Path] | None = None,
+    issuer: str = "",
 ) -> Bundle:
-    """Write the policy directory and the pepper file. `tls`: port and CA of a provider behind TLS."""
+    """Write the policy directory and the pepper file.
+
+    `tls`: port and CA of a provider behind TLS. `issuer`: of the token service, if the policy shall have one.
+    """
     directory = root / "policy"
     directory.mkdir(mode=0o750)
     peppers_file = root / "peppers"
@@ -95,6 +104,8 @@ def write(
     }
     if limits:
         root_file["limits"] = dict(limits)
+    if issuer:
+        root_file["token_service"] = {"issuer": issuer, "audience": AUDIENCE}
     files = {
         "policy.yaml": root_file,
         "tenants.yaml": TENANTS,
@@ -144,9 +155,10 @@ def envoy_yaml(stack: "Stack") -> str:
         # envoy-data-plane declares its validators in a way that pydantic 2.12 warns about; not ours to change.
         warnings.simplefilter("ignore", DeprecationWarning)
         from control.edge.render import render  # noqa: PLC0415  # half a second: only where Envoy starts
-        from control.edge.spec import EdgeSpec, Tls  # noqa: PLC0415
+        from control.edge.spec import Control, EdgeSpec, Tls  # noqa: PLC0415
 
     edge = dict(stack.options.edge)
+    edge.setdefault("control", Control(enabled=stack.options.control, remote_admin=stack.options.control))
     trust = {"client_ca": str(stack.authority.pem)} if stack.client_pair else {}
     tls = Tls(cert=str(stack.server_cert.cert), key=str(stack.server_cert.key), **edge.pop("tls", {}), **trust)
     spec = EdgeSpec(

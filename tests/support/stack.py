@@ -138,7 +138,10 @@ class Stack:
         mutual = "tls" in self.options.edge
         self.client_pair = self.authority.issue("client", client=True, uri="spiffe://test/ci") if mutual else None
         ports = {name: upstream.port for name, upstream in upstreams.items()}
-        self.bundle = bundle.write(root, ports, limits=self.options.limits, tls=self.options.tls_provider)
+        self.issuer = f"https://localhost:{self.port}" if self.options.control else ""
+        self.bundle = bundle.write(
+            root, ports, limits=self.options.limits, tls=self.options.tls_provider, issuer=self.issuer
+        )
         self.run_dir = root / "run"
         self.audit_dir = root / "audit"
         self.metrics_dir = root / "metrics"
