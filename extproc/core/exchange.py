@@ -207,7 +207,6 @@ class Exchange:
         seen = Seen()
         if status < 400:
             self._journal.seen = seen  # an answer bills from its first byte, an error does not
-        self._refuse_revoked()
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         head = _pass(tuple(name for name, _ in event.headers), kind if kind in _TYPES else "")
         if event.end_of_stream and status != 401:
@@ -277,7 +276,7 @@ class Exchange:
         raise GatewayError(Kind.DEADLINE_EXCEEDED, "The exchange took longer than policy allows.", cause="exchange")
 
     def _was_revoked(self, event: Revoked) -> tuple[Command, ...]:
-        if self.state in {State.COLLECT, State.STREAM}:
+        if self.state in {State.UPSTREAM, State.COLLECT, State.STREAM}:
             raise event.error
         self._revoked = event.error
         return ()

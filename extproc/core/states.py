@@ -70,10 +70,11 @@ NEXT: Final[Mapping[tuple[State, type[Event]], frozenset[State]]] = MappingProxy
         (State.COLLECT, Expired): _ENDS,
         (State.STREAM, Expired): _ENDS,
         (State.LOCAL, Expired): frozenset({State.LOCAL}),
-        # The same holds here, but it is remembered: the next event is refused.
+        # Remembered where the next event is due at once, and is refused then.
         (State.IDLE, Revoked): frozenset({State.IDLE}),
         (State.BODY, Revoked): frozenset({State.BODY}),
-        (State.UPSTREAM, Revoked): frozenset({State.UPSTREAM}),
+        # Envoy takes an answer also while it awaits the provider's head, and leaves the provider (test_revocation.py).
+        (State.UPSTREAM, Revoked): _ENDS,
         (State.COLLECT, Revoked): _ENDS,
         (State.STREAM, Revoked): _ENDS,
         (State.LOCAL, Revoked): frozenset({State.LOCAL}),  # no upstream text is in it

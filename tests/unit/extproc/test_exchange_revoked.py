@@ -47,15 +47,22 @@ def test_wherever_it_comes_nothing_of_the_answer_leaves_afterwards(events):
         assert record.tenant == "acme"
 
 
-def test_before_the_answers_head_only_the_next_event_is_refused():
-    for events in (STREAM[:1], STREAM[:2]):
-        play = Play()
-        play.give(*events)
-        assert play.give(TAKEN_BACK) == []
-        assert not play.exchange.finished
-    play.give(STREAM[2])
+def test_before_the_body_is_seen_the_next_event_is_refused():
+    play = Play()
+    play.give(head())
+    assert play.give(TAKEN_BACK) == []
+    assert not play.exchange.finished
+    play.give(RequestBody(chat(), end_of_stream=True))
     assert play.refused() == (401, "credential_revoked")
-    assert play.record.usage is not None  # the provider has begun to answer, so it bills
+
+
+def test_a_request_that_waits_for_its_provider_is_refused_at_once():
+    play = Play()
+    play.give(*STREAM[:2])
+    (answer,) = play.give(TAKEN_BACK)
+    assert isinstance(answer, Answer)
+    assert play.exchange.finished
+    assert (play.record.outcome, play.record.status) == ("refused", 401)
 
 
 def test_a_caller_that_was_revoked_before_its_request_is_seen_is_refused_and_named():
