@@ -343,6 +343,8 @@ def _add_policy(commands: "_Commands") -> None:
     actions = policy.add_subparsers(dest="action", metavar="ACTION", required=True)
     check = _add(actions, "check", "print the policy's version, or every problem with its line", _policy_check)
     check.add_argument("directory", type=Path, metavar="DIR")
+    test = _add(actions, "test", "run the unit tests of the policy's Rego (rego/*_test.rego)", _policy_test)
+    test.add_argument("directory", type=Path, metavar="DIR")
     keys = _add(commands, "keys", "make API keys", None)
     actions = keys.add_subparsers(dest="action", metavar="ACTION", required=True)
     new = _add(actions, "new", "make one API key", _keys_new, _ABOUT_KEYS)
@@ -367,6 +369,12 @@ def _policy_check(arguments: argparse.Namespace) -> int:
     )
     print(f"{policy.version} {policy.name}: {counts}")
     return 0
+
+
+def _policy_test(arguments: argparse.Namespace) -> int:
+    from ostiary import regotest
+
+    return regotest.run(arguments.directory)
 
 
 def _keys_new(arguments: argparse.Namespace) -> int:
