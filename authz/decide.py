@@ -61,7 +61,7 @@ class Ask:
     method: str
     target: str  # path with query
     headers: tuple[tuple[str, str], ...]  # lower-case names, in wire order, with duplicates
-    address: str = ""  # of the client, as Envoy believes it (`xff_num_trusted_hops`)
+    address: str = ""  # of the client, as Envoy believes it (`xff_num_trusted_hops`; authz/wire.py)
     certificate: str = ""  # verified by Envoy: URL-encoded PEM; "" when none was shown
 
     def __repr__(self) -> str:

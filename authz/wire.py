@@ -35,7 +35,9 @@ def decode(raw: bytes) -> Ask:
         headers = tuple((header.key.lower(), header.raw_value.decode("latin-1") or header.value) for header in listed)
     else:
         headers = tuple((name.lower(), value) for name, value in http.headers.items())
-    return Ask(http.method, http.path, headers, source.address.socket_address.address, source.certificate)
+    believed = [value for name, value in headers if name == contract.BELIEVED_ADDRESS_HEADER]
+    address = believed[0] if len(believed) == 1 else source.address.socket_address.address
+    return Ask(http.method, http.path, headers, address, source.certificate)
 
 
 def allowed(decision: Allowed) -> bytes:

@@ -43,6 +43,9 @@ HOST_BACKEND: Final = "backend"
 # --- headers -----------------------------------------------------------------------------------------------
 #: Set by `inspect`, matched by the route table, removed by `adapt`: which composite cluster serves this request.
 ROUTE_HEADER: Final = "x-ostiary-route"
+#: The client's address as Envoy believes it: behind trusted proxies not the peer's, which is all that a CheckRequest
+#: has. Envoy sets it anew on every request, because `use_remote_address` is on and nobody is internal.
+BELIEVED_ADDRESS_HEADER: Final = "x-envoy-external-address"
 #: The verified client certificate, URL-encoded PEM; Envoy sets it on routes to `control` and on no others.
 CLIENT_CERTIFICATE_HEADER: Final = "x-ostiary-client-certificate"
 #: The client's address, as Envoy sees it; set by Envoy on the same routes.

@@ -278,11 +278,14 @@ class RawClient:
         *,
         cert: tuple[Path, Path] | None = None,
         receive_buffer_bytes: int = 0,
+        source: str = "",
     ) -> None:
+        """`source` is the loopback address to come from; all of 127.0.0.0/8 is one host's own (RFC 1122)."""
         self.port = port
         self.headers = list(headers)
         self._context = ssl.create_default_context(cafile=str(ca))
         self._buffer_bytes = receive_buffer_bytes
+        self._source = source
         if cert is not None:
             self._context.load_cert_chain(*map(str, cert))
 
@@ -294,6 +297,8 @@ class RawClient:
             if self._buffer_bytes:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer_bytes)
             raw.settimeout(TIMEOUT_S)
+            if self._source:
+                raw.bind((self._source, 0))
             raw.connect(("127.0.0.1", self.port))
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             wrapped = context.wrap_socket(raw, server_hostname="localhost")

@@ -69,7 +69,7 @@ def _xff_hops(survey: Survey) -> Iterator[Hit]:
 @rule(
     "edge.internal-address",
     WARNING,
-    why=("Clients from these addresses may send x-envoy-* headers that set retries, timeouts and destinations."),
+    why="Clients from these addresses may send x-envoy-* headers: retries, destinations, the address that limits see.",
     remedy="Remove internal_address_config, or give it the one range 255.255.255.255/32, which is nobody's address.",
 )
 def _internal_address(survey: Survey) -> Iterator[Hit]:

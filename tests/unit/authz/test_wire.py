@@ -161,3 +161,18 @@ def test_allowed_answer_tells_the_client_its_headers_without_mixing_callers():
     whole = read(wire.allowed(Allowed(CALLER, (), ("authorization",), headers=(("x-a", "1"),))))
     assert list(whole.ok_response.headers_to_remove) == ["authorization"]
     assert {name: value.string_value for name, value in whole.dynamic_metadata.fields.items()} == METADATA
+
+
+def from_peer(*headers):
+    request = CheckRequest()
+    request.attributes.source.address.socket_address.address = "192.0.2.1"
+    for name, value in headers:
+        request.attributes.request.http.header_map.headers.add(key=name, raw_value=value.encode())
+    return wire.decode(request.SerializeToString()).address
+
+
+def test_the_clients_address_is_the_one_that_envoy_believes():
+    believed = contract.BELIEVED_ADDRESS_HEADER
+    assert from_peer((believed, "203.0.113.9"), ("x-forwarded-for", "198.51.100.1, 203.0.113.9")) == "203.0.113.9"
+    assert from_peer(("x-forwarded-for", "198.51.100.1")) == "192.0.2.1"
+    assert from_peer((believed, "203.0.113.9"), (believed, "203.0.113.8")) == "192.0.2.1"
