@@ -200,6 +200,7 @@ def _identify(
         raise GatewayError(
             Kind.CREDENTIAL_AMBIGUOUS,
             "More than one credential was sent. Send one API key in one header.",
+            cause="several credentials" if len(given) > 1 else "a credential with a comma",
         )
     text = given[0]
     if bearers:
