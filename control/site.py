@@ -134,8 +134,9 @@ class Site:
         )
 
 
-#: No answer of control may be kept: keys, secrets and tokens are among them (RFC 6749 section 5.1).
-_ALWAYS: Final = (("cache-control", "no-store"), ("pragma", "no-cache"))
+#: No answer of control may be kept: keys, secrets and tokens are among them (RFC 6749 section 5.1). The library would
+#: tell its version and Python's as `server`.
+_ALWAYS: Final = (("cache-control", "no-store"), ("pragma", "no-cache"), ("server", "ostiary"))
 
 
 class _Full(asyncio.Protocol):
