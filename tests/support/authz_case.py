@@ -83,6 +83,7 @@ def raw(asked: Ask, *, joined: bool = False) -> bytes:
     message = CheckRequest()
     http = message.attributes.request.http
     http.method, http.path = asked.method, asked.target
+    message.attributes.source.certificate = asked.certificate
     for name, value in asked.headers:
         if joined:
             http.headers[name] = f"{http.headers[name]},{value}" if name in http.headers else value

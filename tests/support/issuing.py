@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import hmac
 import json
 from typing import Any
 
@@ -91,3 +92,15 @@ def token(
     head = {"alg": algorithm, "typ": "at+jwt", "kid": algorithm.lower(), **(header or {})}
     body = {name: value for name, value in {**CLAIMS, **claims}.items() if name not in without}
     return sign({name: value for name, value in head.items() if value is not None}, body, algorithm)
+
+
+def hmac_with_the_public_key(form: str) -> str:
+    """The oldest trick: the public key ("pem", "der" or "n") as a shared secret (RFC 8725 section 2.1)."""
+    public = key("RS256")
+    material = {
+        "pem": public.as_pem(private=False),
+        "der": public.as_der(private=False),
+        "n": jwk("RS256")["n"].encode(),
+    }[form]
+    signed = f"{segment({'alg': 'HS256', 'typ': 'at+jwt', 'kid': 'rs256'})}.{segment(CLAIMS)}"
+    return f"{signed}.{b64(hmac.digest(material, signed.encode(), 'sha256'))}"
