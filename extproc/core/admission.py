@@ -10,6 +10,7 @@ from extproc.core.cap import cap, splice
 from extproc.core.texts import lay
 from extproc.guardrails.assessor import Assessor
 from extproc.guardrails.guard import Guard, Tally
+from extproc.providers import schema
 from extproc.providers.door import Door, Opened
 from extproc.providers.openai import DOORS
 from gateway.errors import GatewayError, Kind, Rendered
@@ -58,6 +59,13 @@ def parse(raw: bytes, policy: Policy) -> dict[str, Any]:
     if len(raw) > limit:
         raise GatewayError(Kind.BODY_TOO_LARGE, f"The request body is larger than {limit} bytes.")
     return request_body.parse(raw, policy.limits)
+
+
+def conforms(tree: dict[str, Any], door: Door, policy: Policy, tenant: Tenant) -> bool:
+    """Whether the schema names every field of the body; where policy is strict, one that it does not is refused."""
+    known = door.schema.check(tree, strict=tenant.strict_schema)
+    schema.count(tree, policy.limits)
+    return known
 
 
 def choose(model: str, policy: Policy, tenant: Tenant, obligations: Obligations = NO_OBLIGATIONS) -> Model:

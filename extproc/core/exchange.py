@@ -40,7 +40,9 @@ from extproc.core.states import NEXT, IllegalTransitionError, State
 from extproc.guardrails.assessor import Assessor
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Door, Opened, Seen
+from extproc.providers.schema import UNKNOWN_FIELD
 from gateway import contract
+from gateway.audit.record import Found
 from gateway.clock import Clock
 from gateway.errors import Dialect, GatewayError, Kind, Rendered, render, unexpected
 from gateway.policy.model import Backend, Policy, Tenant
@@ -84,6 +86,7 @@ class Exchange:
         self._guard_out: Guard | None = None
         self._head: PassResponseHead | None = None  # held back until the first byte behind it was judged
         self._recorded = False
+        self._unknown_fields = False
         self._revoked: GatewayError | None = None  # why the next event is refused
         # Set on the way through the states; a state is entered only after what it needs.
         self._policy: Policy
@@ -153,6 +156,7 @@ class Exchange:
         journal.request_bytes = len(event.body)
         tree = admission.parse(event.body, policy)
         opened = self._opened = self._door.open(tree)
+        self._unknown_fields = not admission.conforms(tree, self._door, policy, self._tenant)
         obligations = journal.caller.obligations
         model = admission.choose(opened.model, policy, self._tenant, obligations)
         journal.model, journal.streamed = model.name, opened.stream
@@ -339,6 +343,8 @@ class Exchange:
         found = self._tally_in.found(self._guard_in, "request") if self._guard_in is not None else ()
         if self._guard_out is not None:
             found += self._tally_out.found(self._guard_out, "response")
+        if self._unknown_fields:
+            found += (_UNKNOWN_FIELDS,)
         return (Put(self._journal.close(outcome, found)),)
 
 
@@ -356,6 +362,8 @@ _HANDLERS: Final[dict[type[Event], Callable[[Exchange, Any], tuple[Command, ...]
 
 #: Verdicts of the gateway about an exchange that went well so far: it is refused, nothing failed.
 _OUR_WORD: Final = frozenset({Kind.ANSWER_BLOCKED, Kind.CREDENTIAL_REVOKED})
+#: What the record says where policy lets fields pass that the schema does not name.
+_UNKNOWN_FIELDS: Final = Found(rule=UNKNOWN_FIELD, direction="request", count=1, action="flag", would="block")
 _REASON_CHARS: Final = 160  # enough for Envoy's code details; a record is not a dump
 
 #: What a reply of Envoy's own router means to the client.

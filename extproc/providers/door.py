@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from extproc.core.sse import Frame
 from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
 from gateway.errors import GatewayError, Kind
+
+if TYPE_CHECKING:
+    from extproc.providers.schema import Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Door(Protocol):
     """One front door. Stateless."""
 
     path: str
+    schema: "Schema"
     #: The field that says how many output tokens a request may have; "" where there is no output to bound.
     cap_field: str
     #: Others that mean the same to every server of this route.

@@ -15,7 +15,9 @@ from extproc.providers.door import (
     require_bool,
     require_str,
 )
+from extproc.providers.openai_schema import CLOSED, OPEN
 from extproc.providers.openai_stream import ChoiceStream
+from extproc.providers.schema import Schema
 
 #: Longer than any model name in use, short enough for a metadata value and a log line.
 _MODEL_CHARS: Final = 256
@@ -99,6 +101,7 @@ class Chat(_Streaming):
     """POST /v1/chat/completions."""
 
     path = "/v1/chat/completions"
+    schema = Schema(CLOSED.chat, OPEN.chat)
     cap_field = "max_completion_tokens"
     cap_spellings = frozenset({"max_tokens"})  # deprecated, and the only one that older servers know
 
@@ -154,6 +157,7 @@ class Completions(_Streaming):
     """POST /v1/completions (legacy)."""
 
     path = "/v1/completions"
+    schema = Schema(CLOSED.completions, OPEN.completions)
     cap_field = "max_tokens"
     cap_spellings: frozenset[str] = frozenset()
 
@@ -181,6 +185,7 @@ class Embeddings:
     """POST /v1/embeddings."""
 
     path = "/v1/embeddings"
+    schema = Schema(CLOSED.embeddings, OPEN.embeddings)
     cap_field = ""
     cap_spellings: frozenset[str] = frozenset()
 

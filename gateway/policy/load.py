@@ -27,6 +27,8 @@ from gateway.policy.version import named
 #: Front doors that a tenant may be let through.
 ROUTES: Final = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models"})
 
+#: What becomes of request fields that an endpoint's schema does not name: refused, or passed, guarded and recorded.
+SCHEMAS: Final = ("strict", "warn")
 #: Limits that policy.yaml may set, with the least and the most that make sense.
 LIMIT_BOUNDS: Final = MappingProxyType(
     {
@@ -35,6 +37,10 @@ LIMIT_BOUNDS: Final = MappingProxyType(
         "event_bytes": (1024, 16 * 1024 * 1024),
         "json_depth": (4, 128),  # below 4 no chat request fits; parsers recurse
         "json_nodes": (64, 2_000_000),
+        "messages": (1, 100_000),
+        "tools": (0, 4096),
+        "images": (0, 4096),
+        "image_bytes": (0, 64 * 1024 * 1024),
         "exchange_s": (1, 3600),
         "idle_s": (1, 3600),
     },
@@ -89,12 +95,13 @@ class _Loader:
         damping = read_damping(root.table("damping"))
         max_age_s = root.integer("revocation_max_age_s", *_REVOCATION_AGE_S, default=60)
         defaults = guard.read_guards(root.table("guards"), self.rules, self.problems)
+        schema = root.choice("schema", SCHEMAS, default="strict")
         opa = read_opa(root.table("opa"), directory, self.compiled, self.problems)
         token_service = read_token_service(root.table("token_service"), self.problems)
         root.close()
         backends = {key.text: read_backend(key, table, self.problems) for key, table in self._tables("backends")}
         models = {key.text: self._model(key, node) for key, node in self._entries("models", _MODEL)}
-        tenants = {key.text: self._tenant(key, table, defaults) for key, table in self._tables("tenants")}
+        tenants = {key.text: self._tenant(key, table, defaults, schema) for key, table in self._tables("tenants")}
         keys = {key.text: self._key(key, table) for key, table in self._tables("keys")}
         issuers = {key: self._issuer(key, table) for key, table in self._tables("issuers")}
         issuer.refuse_overlaps(issuers, self.problems)
@@ -187,7 +194,7 @@ class _Loader:
         table.close()
         return model
 
-    def _tenant(self, key: Scalar, table: Table, defaults: dict[str, guard.Wishes]) -> Tenant:
+    def _tenant(self, key: Scalar, table: Table, defaults: dict[str, guard.Wishes], schema: str) -> Tenant:
         models = table.words("models", _WANTED)
         for at, word in enumerate(models):
             if word.text != "*":
@@ -205,6 +212,7 @@ class _Loader:
             routes=frozenset(word.text for word in routes),
             request=guard.merge((wishes["request"], defaults["request"]), self.rules),
             response=guard.merge((wishes["response"], defaults["response"]), self.rules),
+            strict_schema=table.choice("schema", SCHEMAS, default=schema) == "strict",
             rate=read_rate(table.table("rate")),
             principal_rate=read_rate(table.table("principal_rate")),
             address_rate=read_rate(table.table("address_rate")),

@@ -56,6 +56,7 @@ class Tenant:
     rate: RateLimit | None = None
     principal_rate: RateLimit | None = None  # for each of its principals, whichever credential they show
     address_rate: RateLimit | None = None  # for each client address that its callers come from
+    strict_schema: bool = True  # refuse request fields that the endpoint's schema does not name
 
     def may_call(self, path: str) -> bool:
         """Whether the tenant's route allow-list names `path`."""
@@ -235,6 +236,10 @@ class Limits:
     event_bytes: int = 1024 * 1024  # largest single SSE event
     json_depth: int = 32  # chat requests of real clients stay below 12
     json_nodes: int = 200_000  # keys and items of one body
+    messages: int = 2048  # of one request; a long agent run has some hundred turns
+    tools: int = 128  # what OpenAI takes
+    images: int = 64
+    image_bytes: int = 32 * 1024 * 1024  # decoded, of all pictures that travel in the body
     exchange_s: int = 600  # longest exchange, also a streamed one
     idle_s: int = 120  # longest silence of an upstream
 

@@ -38,6 +38,7 @@ def policy(
     response: dict[str, RuleSetting] | None = None,
     limits: Limits | None = None,
     models: frozenset[str] = frozenset({"gpt-4o-mini", "text-embedding-3-small"}),
+    strict_schema: bool = True,
 ) -> Policy:
     """One tenant "acme", one backend "demo" with a credential, three models of which acme may use two."""
     tenant = Tenant(
@@ -46,6 +47,7 @@ def policy(
         routes=frozenset({"*"}),
         request=settings() if request is None else request,
         response=settings() if response is None else response,
+        strict_schema=strict_schema,
     )
     credential = Credential(file="demo.key")
     names = ("gpt-4o-mini", "text-embedding-3-small", "forbidden-model")

@@ -1,0 +1,102 @@
+"""Whether a request body has the form that its endpoint knows, and counts within policy. Names fields, no values."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from extproc.providers.door import invalid
+from gateway.errors import GatewayError, Kind
+from gateway.policy.model import Limits
+
+#: What the record says of a body with fields that the schema does not name, where policy lets it pass.
+UNKNOWN_FIELD: Final = "schema.unknown_field"
+_AT: Final = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
+_MISSING: Final = re.compile(r"Object missing required field `(?P<name>.*)`", re.DOTALL)
+_NAME_CHARS: Final = 64  # of a caller's own field name in an error: enough to find it
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """One endpoint's body, strict and tolerant of unknown fields."""
+
+    closed: type
+    opened: type
+
+    def check(self, body: dict[str, Any], *, strict: bool) -> bool:
+        """Whether every field is known. Raises REQUEST_INVALID with the path of whatever else is wrong."""
+        try:
+            msgspec.convert(body, self.closed)
+        except msgspec.ValidationError as error:
+            told = str(error)
+            if strict or _UNKNOWN.match(told) is None:
+                raise _refusal(told) from None
+        else:
+            return True
+        try:
+            msgspec.convert(body, self.opened)
+        except msgspec.ValidationError as error:
+            raise _refusal(str(error)) from None
+        return False
+
+
+def _refusal(told: str) -> GatewayError:
+    at = _AT.fullmatch(told)
+    what, path = (at["what"], at["path"] or "") if at is not None else (told, "")
+    path = path.replace("[...]", "[]")
+    unknown = _UNKNOWN.fullmatch(what)
+    if unknown is not None:
+        name = _joined(path, unknown["name"])
+        return GatewayError(
+            Kind.REQUEST_INVALID,
+            f"'{name}' is not a field of this request. Remove it, or ask your platform team to let it pass.",
+            param=name,
+        )
+    missing = _MISSING.fullmatch(what)
+    if missing is not None:
+        name = _joined(path, missing["name"])
+        return GatewayError(Kind.REQUEST_INVALID, f"'{name}' is missing.", param=name)
+    if what.startswith("Expected "):
+        return invalid(path or "body", what.removeprefix("Expected ").partition(", got ")[0].replace("`", ""))
+    # "Invalid value 'x'": of a role or type. The value is the caller's own, and not repeated.
+    return invalid(path or "body", "one of the values that the API reference names")
+
+
+def _joined(path: str, name: str) -> str:
+    shown = "".join(char if char.isprintable() else "?" for char in name[:_NAME_CHARS])
+    return f"{path}.{shown}" if path else shown
+
+
+def count(body: dict[str, Any], limits: Limits) -> None:
+    """Refuse more messages, tools or pictures than policy lets one request have."""
+    messages = body.get("messages")
+    if type(messages) is not list:
+        return
+    _within("messages", len(messages), limits.messages)
+    tools = body.get("tools")
+    if type(tools) is list:
+        _within("tools", len(tools), limits.tools)
+    images = image_chars = 0
+    for message in messages:
+        content = message.get("content") if type(message) is dict else None
+        if type(content) is not list:
+            continue
+        for part in content:
+            image = part.get("image_url") if type(part) is dict else None
+            if type(image) is dict:
+                images += 1
+                url = image.get("url")
+                if type(url) is str and url.startswith("data:"):
+                    image_chars += len(url)
+    if images:
+        _within("images", images, limits.images)
+        _within("bytes of images", image_chars * 3 // 4, limits.image_bytes)  # base64: four characters hold three
+
+
+def _within(what: str, number: int, limit: int) -> None:
+    if number > limit:
+        raise GatewayError(
+            Kind.REQUEST_INVALID, f"The request has {number} {what}; policy allows {limit}.", param="messages"
+        )
