@@ -7,6 +7,10 @@ COPY requirements/run.txt requirements/
 # Hashes are demanded: what was altered on its way is refused.
 RUN python -m venv /opt/ostiary/venv \
  && /opt/ostiary/venv/bin/pip install --require-hashes --only-binary :all: -r requirements/run.txt
+# The OPA library's metadata asks for a newer Python than it needs (requirements/opa.in).
+COPY requirements/opa.txt requirements/
+RUN /opt/ostiary/venv/bin/pip install --require-hashes --only-binary :all: --no-deps --ignore-requires-python \
+      -r requirements/opa.txt
 COPY authz /opt/ostiary/lib/authz
 COPY control /opt/ostiary/lib/control
 COPY extproc /opt/ostiary/lib/extproc

@@ -197,7 +197,8 @@ def _init(arguments: argparse.Namespace) -> int:
 
     os.umask(0o077)
     here = state.create(arguments.state)
-    keys = state.write_policy(here, arguments.backend, arguments.credential_file or here.credential)
+    credential = arguments.credential_file or here.credential
+    keys = state.write_policy(here, arguments.backend, credential, port=arguments.port)
     policy = state.write_envoy(
         here,
         state.Edge(

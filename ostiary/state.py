@@ -5,6 +5,7 @@ What a person may edit (the policy) is written once and kept; what follows from 
 
 import datetime as dt
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -27,6 +28,9 @@ from ostiary.problem import Problem
 TENANTS: Final = ("acme", "globex")  # of policies/demo: the first redacts, the second blocks
 BACKEND: Final = "demo"  # the name that policies/demo gives to its only backend
 _PEPPER: Final = "v1"
+_KEK_BYTES: Final = 32  # AES-256 (control/kek.py)
+#: As policies/demo says it; the port follows the one that Envoy gets.
+_ISSUER: Final = re.compile(r"^(  issuer: https://localhost:)[0-9]{1,5}$", re.MULTILINE)
 #: A socket's path may have 107 bytes (unix(7)); "/worker-255.sock" and Envoy's "/envoy-admin.sock" need 18 of them.
 _RUN_PATH_BYTES: Final = 107 - 18
 
@@ -51,6 +55,11 @@ class State:
     def peppers(self) -> Path:
         """Peppers of the key digests."""
         return self.root / "secrets" / "peppers"
+
+    @property
+    def kek(self) -> Path:
+        """What encrypts the token service's signing keys; for `ostiary control` alone."""
+        return self.root / "control" / "kek"
 
     @property
     def keys(self) -> Path:
@@ -103,11 +112,12 @@ def create(root: Path) -> State:
     state = State(root)
     _make_run(root / "run")
     # A directory per reader, so that a container can be given its own and no other's.
-    owned = (state.policy, state.peppers.parent, state.credential.parent, state.envoy.parent)
+    owned = (state.policy, state.peppers.parent, state.kek.parent, state.credential.parent, state.envoy.parent)
     for directory in (*owned, state.audit, state.logs, root / "valkey"):
         directory.mkdir(mode=0o700, exist_ok=True)
     certificate.ensure(root / "certs", dt.datetime.now(dt.UTC))
     _once(state.peppers, f"{_PEPPER}: {secrets.token_hex(reference.PEPPER_BYTES)}\n")
+    _once(state.kek, f"{_PEPPER}: {secrets.token_hex(_KEK_BYTES)}\n")
     _once(state.credential, f"sk-demo-{secrets.token_urlsafe(24)}\n")
     return state
 
@@ -125,12 +135,17 @@ def _once(path: Path, content: str) -> None:
         write_private(path, content.encode())
 
 
-def write_policy(state: State, url: str, credential: Path | None) -> dict[str, str]:
-    """Complete the policy: the demo's files unless edited, the backend's address, the demo keys. Returns the keys."""
+def write_policy(state: State, url: str, credential: Path | None, *, port: int) -> dict[str, str]:
+    """Complete the policy: the demo's files unless edited, the backend's address, the demo keys. Returns the keys.
+
+    `port` is Envoy's: the token service's clients compare the issuer with the address that they asked.
+    """
     for source in sorted(_demo_policy().glob("*.yaml")):
         target = state.policy / source.name
         if not target.exists():
             shutil.copyfile(source, target)
+    rules = state.policy / "policy.yaml"
+    rules.write_text(_ISSUER.sub(rf"\g<1>{port}", rules.read_text(encoding="utf-8")), encoding="utf-8")
     backend: dict[str, object] = {"url": url}
     if credential is not None:
         backend["credential"] = {"file": str(credential.absolute())}
@@ -188,6 +203,7 @@ def write_envoy(state: State, edge: Edge) -> Policy:
         "workers": {"run_dir": str(edge.run), "count": edge.workers},
         "admin": {"socket": str(edge.admin)},
         "access_log": {"path": edge.access_log},
+        "control": {"enabled": True},
         "policy_dir": "../policy",
     }
     source = state.envoy.with_name("ostiary.yaml")

@@ -4,8 +4,10 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
+from gateway.contract import OPERATOR_SOCKET
 from ostiary import probe
 from ostiary.state import State
 
@@ -30,6 +32,11 @@ class Plan:
         """The base URL for SDKs."""
         return f"https://localhost:{self.port}/v1"
 
+    @property
+    def operator_socket(self) -> Path:
+        """Where commands reach control."""
+        return self.state.run / OPERATOR_SOCKET
+
     def facts(self) -> dict[str, Any]:
         """For programs. Keys are named by file: this line ends up in logs."""
         return {
@@ -42,6 +49,7 @@ class Plan:
             "logs": str(self.state.logs),
             "policy": str(self.state.policy),
             "run": str(self.state.run),
+            "operator_socket": str(self.operator_socket),
             "workers": self.workers,
             "pid": os.getpid(),
             "serve_pid": self.serve_pid,
@@ -72,7 +80,8 @@ or with the official SDK (pip install openai):
       print(event.choices[0].delta.content or "", end="", flush=True)
   print()'
 
-  audit     {plan.state.audit}/worker-*.jsonl
+  keys      ostiary keys list --socket {plan.operator_socket}
+  audit     {plan.state.audit}/*.jsonl
   logs      {plan.state.logs}
   policy    {plan.state.policy}   (after an edit: kill -HUP {plan.serve_pid})
   metrics   http://127.0.0.1:{plan.admin_port}/metrics

@@ -10,16 +10,17 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import uvloop
 
+from gateway import contract
 from gateway import settings as reader
 from gateway.clock import Clock, SystemClock
 from gateway.settings import Settings
-from ostiary import child, probe, state, tour
+from ostiary import child, operator, probe, state, tour
 from ostiary.child import Child, Launch
 from ostiary.problem import Problem
 from ostiary.state import Edge, State
@@ -168,14 +169,14 @@ def _alone(here: State) -> Iterator[None]:
 
 
 async def _start(up: Up, here: State) -> tour.Plan:
-    """Valkey, the demo model, the policy that names its port, the workers, and Envoy in front."""
+    """Valkey, the demo model, the policy that names its port, control, the workers, and Envoy in front."""
     wishes = up.wishes
     port = reserve(wishes.port)
     await _valkey(up, here)
     url, credential = wishes.backend, wishes.credential_file
     if url is None:
         url, credential = f"http://127.0.0.1:{await _demo(up, here)}", here.credential
-    keys = state.write_policy(here, url, credential)
+    keys = state.write_policy(here, url, credential, port=port)
     edge = Edge(
         address="127.0.0.1",
         port=port,
@@ -198,6 +199,7 @@ async def _start(up: Up, here: State) -> tour.Plan:
         drain_s=_DRAIN_S,
         valkey_url=f"unix://{here.run / 'valkey.sock'}",
     )
+    await _control(up, here, settings)
     serving = await _workers(up, here, settings)
     plan = tour.Plan(here, port, admin_port, wishes.workers, serving.pid, keys, demo=wishes.backend is None)
     await _envoy(up, here, plan)
@@ -231,7 +233,9 @@ async def _valkey(up: Up, here: State) -> None:
     command = [
         str(get_binary_path()),
         *("--port", "0", "--unixsocket", str(listening), "--unixsocketperm", "600"),
-        *("--dir", str(here.root / "valkey"), "--save", "", "--appendonly", "no", "--daemonize", "no"),
+        # A revocation that was answered must still stand after a power cut, so every write is on disk before.
+        *("--dir", str(here.root / "valkey"), "--save", "", "--appendonly", "yes", "--appendfsync", "always"),
+        *("--daemonize", "no"),
         # Counters of limits must never be evicted: a forgotten counter is a fresh allowance.
         *("--maxmemory", "256mb", "--maxmemory-policy", "noeviction"),
     ]
@@ -267,6 +271,23 @@ async def _demo(up: Up, here: State) -> int:
 
     await up.part(launch, ready)
     return int(port_file.read_text())
+
+
+async def _control(up: Up, here: State, settings: Settings) -> None:
+    environ = _environ() | reader.for_worker(replace(settings, kek_file=here.kek), 0)
+    del environ[reader.METRICS_DIR_VARIABLE]
+    command = [sys.executable, "-m", "ostiary.cli", "control"]
+    launch = Launch(name="control", command=command, environ=environ, log=here.logs / "control.log")
+    listening = here.run / contract.OPERATOR_SOCKET
+
+    async def ready() -> str:
+        try:
+            await asyncio.to_thread(operator.call, "GET", "/healthz", None, socket=listening)
+        except Problem as not_yet:
+            raise ConnectionError(str(not_yet)) from None
+        return "Control ready: keys, revocations, service accounts, tokens"
+
+    await up.part(launch, ready)
 
 
 async def _workers(up: Up, here: State, settings: Settings) -> Child:

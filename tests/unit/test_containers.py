@@ -49,7 +49,7 @@ def test_only_envoy_is_reachable_and_only_from_this_machine():
     assert {name: service["ports"] for name, service in SERVICES.items() if "ports" in service} == {
         "envoy": ["127.0.0.1:8443:8443"]
     }
-    assert {SERVICES[name]["network_mode"] for name in ("init", "valkey", "gateway")} == {"none"}
+    assert {SERVICES[name]["network_mode"] for name in ("init", "valkey", "control", "gateway")} == {"none"}
 
 
 def test_each_container_sees_only_its_own_part_of_the_state():
@@ -64,6 +64,9 @@ def test_each_container_sees_only_its_own_part_of_the_state():
     assert seen["envoy"] == {"edge": True, "certs": True}
     assert seen["gateway"] == {"policy": True, "secrets": True, "provider": True, "audit": False}
     assert seen["demo"] == {"provider": True}
+    # What unwraps the signing keys is control's alone.
+    assert seen["control"] == {"policy": True, "secrets": True, "control": True, "audit": False}
+    assert seen["valkey"] == {"valkey": False}
 
 
 def test_the_image_holds_every_package_and_runs_as_nobody():

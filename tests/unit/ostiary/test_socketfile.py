@@ -31,7 +31,7 @@ def test_what_a_dead_worker_left_is_removed(place):
 
 
 def test_a_living_worker_keeps_its_socket(place):
-    with listener(place), pytest.raises(Problem, match="another worker"):
+    with listener(place), pytest.raises(Problem, match="another process"):
         socketfile.clear(place)
     assert place.exists()
 
