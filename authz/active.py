@@ -64,8 +64,9 @@ def read(raw: bytes, entry: Introspector, token_id: bytes, now_s: float) -> Acti
 
 def _judge(answer: dict[str, Any], entry: Introspector) -> None:
     """Whether the token is one of those that the entry means. What the server does not tell, it cannot be let off."""
-    kind = answer.get("token_type", "Bearer")
-    if not isinstance(kind, str) or kind.lower() != "bearer":  # DPoP proves a key that is not looked at here (RFC 9449)
+    kind = answer.get("token_type")
+    # Servers are asked about refresh tokens too, and find them active; DPoP proves a key that is not looked at here.
+    if entry.token_type != "any" and not (isinstance(kind, str) and kind.lower() == entry.token_type):
         raise Bad(Fault.TYPE)
     if entry.issuer is not None and answer.get("iss") != entry.issuer:
         raise Bad(Fault.ISSUER)

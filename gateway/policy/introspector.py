@@ -15,6 +15,7 @@ _MAX_NEGATIVE_S: Final = 300  # how long a token that came into being after we a
 #: authz as a whole waits for `OSTIARY_AUTHZ_DEADLINE_MS`; a longer answer still counts for the next request.
 _DEADLINE_MS: Final = (10, 5000)
 
+_TOKEN_TYPES: Final = ("bearer", "any")
 _TOKEN_PREFIX: Final = shape(r"(?:[A-Za-z0-9][A-Za-z0-9._~+/-]{0,31})?", "up to 32 of A-Z a-z 0-9 . _ ~ + / -")
 
 
@@ -29,6 +30,7 @@ def read_introspector(name: Scalar, tenant: str, table: Table, problems: Problem
         secret_file=table.text("secret_file", FILE),
         token_prefix=_token_prefix(table, problems),
         ca_file=table.maybe("ca_file", FILE),
+        token_type=table.choice("token_type", _TOKEN_TYPES, default="bearer"),
         issuer=read_url(table, "issuer", problems, optional=True) or None,
         audiences=frozenset(word.text for word in table.words("audiences", AUDIENCE, optional=True)),
         clients=frozenset(read_words(table, "clients")),

@@ -119,6 +119,7 @@ class Introspector:
     secret_file: str  # its secret; relative to the policy directory or absolute
     token_prefix: str = ""  # tells opaque tokens of several servers apart; "" for the only one
     ca_file: str | None = None  # None: the system's roots
+    token_type: str = "bearer"  # that the answer must name: servers also answer for refresh tokens; "any": not compared
     issuer: str | None = None  # `iss` that the answer must name; None: not compared
     audiences: frozenset[str] = frozenset()  # `aud` must name one of them; empty: not compared
     clients: frozenset[str] = frozenset()  # allowed `client_id`; empty: every one

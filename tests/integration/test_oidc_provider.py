@@ -19,6 +19,8 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed"),
 ]
 SECRET = secrets.token_hex(32)
+GATEWAY_SECRET = "%" + secrets.token_hex(32)  # only form-encoded does it arrive (RFC 6749 section 2.3.1)
+OPAQUE = "https://opaque.example"
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +44,15 @@ class Running:
         except httpx.TransportError:
             return False
 
-    def token(self, scope="chat"):
-        form = {"grant_type": "client_credentials", "scope": scope}
+    def token(self, scope="chat", resource=""):
+        form = {"grant_type": "client_credentials", "scope": scope, **({"resource": resource} if resource else {})}
         answer = self.http.post("/token", data=form, auth=("batch", SECRET))
         assert answer.status_code == 200, answer.text
         return answer.json()["access_token"]
+
+    def revoke(self, token):
+        answer = self.http.post("/token/revocation", data={"token": token}, auth=("batch", SECRET))
+        assert answer.status_code == 200, answer.text
 
 
 @contextlib.contextmanager
@@ -57,6 +63,7 @@ def provider(modules, port, alg, *kids):
         "ALG": alg,
         "KIDS": ",".join(kids),
         "CLIENT_SECRET": SECRET,
+        "GATEWAY_SECRET": GATEWAY_SECRET,
     }
     with (modules / "provider.log").open("ab") as log:
         process = subprocess.Popen(["node", "oidc_provider.mjs"], cwd=modules, env=environ, stdout=log, stderr=log)
@@ -102,3 +109,54 @@ def test_its_access_tokens_open_the_gateway_and_a_rotation_goes_unnoticed(short_
         with provider(modules, port, alg, "second", "third") as running:
             until("the new key", lambda: ask(stack, running.token()).status == 200, 30)
             assert ask(stack, old).code == "credential_invalid"
+
+
+def test_its_opaque_tokens_open_the_gateway_until_they_are_revoked_there(short_dir, upstreams, modules):
+    port = free_port()
+    stack = Stack(short_dir(), upstreams, Options(workers=1))
+    cache_s = 2
+    entry = {
+        "tenant": "acme",
+        "endpoint": f"http://127.0.0.1:{port}/token/introspection",
+        "client_id": "gateway",
+        "secret_file": "gateway.secret",
+        "issuer": f"http://127.0.0.1:{port}",
+        "audiences": [OPAQUE],
+        "clients": ["batch"],
+        "claims": {"principal": "client_id"},  # client credentials have no sub there
+        "cache_s": cache_s,
+        "negative_cache_s": 1,
+        "deadline_ms": 1000,
+    }
+    (stack.bundle.directory / "introspectors.yaml").write_text(json.dumps({"oidc": entry}))
+    secret = stack.bundle.directory / "gateway.secret"
+    secret.touch(0o600)
+    secret.write_text(GATEWAY_SECRET)
+    with contextlib.ExitStack() as opened:
+        with provider(modules, port, "ES256", "first") as running:
+            opened.enter_context(stack)
+            token = running.token("chat embed", OPAQUE)
+            assert "." not in token
+            answer = ask(stack, token)
+            assert answer.status == 200, stack.record(answer)["reason"]
+            record = stack.record(answer)
+            assert (record["tenant"], record["principal"]) == ("acme", "batch")
+            assert record["key_id"].startswith("opaque:")
+            # What is none of its tokens, and one of another resource server of the same provider.
+            assert ask(stack, token[:-2] + "AA").code == "credential_invalid"
+            refused = ask(stack, running.token())
+            assert (refused.code, stack.record(refused)["reason"]) == ("credential_invalid", "token: unknown issuer")
+            # Revoked there, it counts no longer than the answer is kept here.
+            other = running.token("chat", OPAQUE)
+            assert ask(stack, other).status == 200
+            running.revoke(token)
+            until("the end of the kept answer", lambda: ask(stack, token).code == "credential_invalid", cache_s + 5)
+            assert stack.record(ask(stack, token))["reason"] == "token: not active (oidc)"
+            assert ask(stack, other).status == 200
+        # With the server gone nobody can tell, and an old answer does not count for ever.
+        until("the refusal", lambda: ask(stack, other).status == 503, cache_s + 5)
+        assert ask(stack, other).code == "issuer_unavailable"
+        assert stack.client().post(CHAT, chat("hello")).status == 200
+    written = stack.logs() + repr(stack.audit()) + repr(stack.access_log())
+    assert token not in written
+    assert GATEWAY_SECRET not in written

@@ -1,6 +1,7 @@
 """Introspection answers, read strictly: what counts becomes a caller, what does not is told apart from what is garbled."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -73,8 +74,14 @@ def test_the_entrys_mapping_decides_which_members_count():
 
 
 def test_members_that_are_optional_may_be_missing():
-    found = read(without=("scope", "groups", "client_id", "token_type", "iss", "aud", "iat", "exp"))
+    found = read(without=("scope", "groups", "client_id", "iss", "aud", "iat", "exp"))
     assert (found.ends_s, found.who.scopes, found.who.client, found.who.issued_at) == (None, (), "", 0)
+
+
+def test_a_server_that_names_no_type_needs_a_word_in_the_policy():
+    with pytest.raises(Bad):
+        read(without=("token_type",))
+    assert read(replace(ENTRY, token_type="any"), without=("token_type",)).who.principal == "svc-1"
 
 
 def test_a_certificate_that_the_token_is_bound_to_is_passed_on():
@@ -90,6 +97,7 @@ FAULTS = {
     "another client": ({"client_id": "chat"}, Fault.CLIENT),
     "no client": ({"client_id": None}, Fault.CLIENT),
     "DPoP": ({"token_type": "DPoP"}, Fault.TYPE),
+    "a refresh token": ({"token_type": None}, Fault.TYPE),
     "a malformed type": ({"token_type": 1}, Fault.TYPE),
     "no principal": ({"username": None}, Fault.PRINCIPAL),
     "a principal of two words": ({"username": "a b"}, Fault.PRINCIPAL),

@@ -28,7 +28,7 @@ ENTRY = Introspector(
     client_id="gateway",
     secret_file="corp.secret",
 )
-GOOD = {"active": True, "sub": "svc-1", "client_id": "batch"}
+GOOD = {"active": True, "sub": "svc-1", "client_id": "batch", "token_type": "Bearer"}
 
 
 class Server:

@@ -24,6 +24,7 @@ FULL = (
     LEAST
     + """  token_prefix: corp_at_
   ca_file: ca.pem
+  token_type: any
   issuer: https://login.example.com/
   audiences: [llm]
   clients: [batch, chat]
@@ -70,6 +71,7 @@ def test_every_field_is_read(tmp_path):
         secret_file="corp.secret",
         token_prefix="corp_at_",
         ca_file="ca.pem",
+        token_type="any",
         issuer="https://login.example.com/",
         audiences=frozenset({"llm"}),
         clients=frozenset({"batch", "chat"}),
