@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
+from ostiary.commands import inspect
 from ostiary.problem import Problem
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ try it, with everything embedded (no Docker, no root, no network):
 run it beside your own Envoy:
   ostiary config check                are the OSTIARY_* settings complete and right?
   ostiary policy check policies/demo  is the policy right? prints every problem with its line
+  ostiary inspect request.json ...    what would become of this request, and why?
   ostiary envoy render -o envoy.yaml  Envoy's configuration from a short ostiary.yaml
   ostiary envoy lint envoy.yaml       how would this envoy.yaml weaken the gateway?
   ostiary serve                       workers under supervision; health and metrics on loopback
@@ -90,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_envoy(commands)
     _add_policy(commands)
+    inspect.add(commands)
     _add(commands, "version", "print the version", _version)
     return parser
 

@@ -1,0 +1,153 @@
+"""What would become of one request, and why: the very exchange that workers run, fed from a file. Sends nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from extproc.core import admission
+from extproc.core.commands import Answer, PassRequestBody, Put
+from extproc.core.events import Gone, RequestBody, RequestHead
+from extproc.core.exchange import Exchange
+from extproc.detectors.injection.provenance import Provenance
+from extproc.guardrails.guard import Guard, Tally
+from extproc.world import Book
+from gateway.audit.record import Found
+from gateway.clock import Clock
+from gateway.errors import GatewayError
+from gateway.identity import Caller
+from gateway.policy.model import Mode, Policy, Tenant
+from gateway.policy.store import PolicyStore
+
+_UNTOLD: Final = ""  # a text whose author the endpoint's dialect does not tell: names of fields, parameters, metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One rule in one text: characters [start, end), or the whole text where `end` is its length and `start` 0."""
+
+    rule: str
+    start: int
+    end: int
+    action: str  # what policy asks for
+    mode: str  # "enforce" | "shadow"
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One text of the request: where it is, who said it, what was found in it. `text` is what would be sent on."""
+
+    path: str  # "messages[0].content"
+    provenance: str
+    chars: int
+    text: str
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The whole story of one request."""
+
+    policy: str
+    tenant: str
+    decision: str  # "pass" | "change" | "refuse"
+    code: str = ""  # of a refusal
+    status: int = 0
+    message: str = ""  # what the caller would read
+    model: str = ""
+    backend: str = ""
+    spots: tuple[Spot, ...] = ()
+    found: tuple[Found, ...] = ()
+    body: bytes | None = field(default=None, repr=False)  # what would be sent, where it differs
+
+
+class _Offline(Book):
+    """Credentials are not at hand where policy is written, and not needed: nothing is sent."""
+
+    def value(self, policy: Policy, backend: str) -> str | None:
+        return "" if backend in policy.backends else None
+
+
+def explain(raw: bytes, path: str, policy: Policy, caller: Caller, clock: Clock) -> Explanation:
+    """Run the request against the policy as `caller` and tell what happened to each of its texts.
+
+    Raises:
+        ValueError: the policy has no such tenant.
+    """
+    tenant = policy.tenants.get(caller.tenant)
+    if tenant is None:
+        raise ValueError(f"the policy has no tenant {caller.tenant}")
+    book = _Offline(PolicyStore(policy))
+    exchange = Exchange(book, clock)
+    head = ((":method", "POST"), (":path", path), ("content-type", "application/json"))
+    commands = [
+        *exchange.receive(RequestHead(head, caller, end_of_stream=False)),
+        *exchange.receive(RequestBody(raw, end_of_stream=True)),
+    ]
+    ended = [*commands, *exchange.receive(Gone())]
+    record = next(command.record for command in ended if isinstance(command, Put))
+    spots = tuple(_spots(raw, path, policy, tenant, caller, book))
+    answer = next((command for command in commands if isinstance(command, Answer)), None)
+    if answer is not None:
+        status, message = answer.rendered.status, answer.rendered.body.decode()
+        return Explanation(
+            policy.version, tenant.id, "refuse", record.code, status, message, spots=spots, found=record.found
+        )
+    passed = next(command for command in commands if isinstance(command, PassRequestBody))
+    decision = "pass" if passed.body is None else "change"
+    told = passed.metadata
+    return Explanation(
+        policy.version,
+        tenant.id,
+        decision,
+        model=told.get("model", ""),
+        backend=told.get("backends", ""),
+        spots=spots,
+        found=record.found,
+        body=passed.body,
+    )
+
+
+def _spots(raw: bytes, path: str, policy: Policy, tenant: Tenant, caller: Caller, book: Book) -> Iterator[Spot]:
+    """Every text with what each rule says of it; nothing where the body cannot be read at all."""
+    try:
+        door = admission.door_of(path)
+        tree = admission.parse(raw, policy)
+        door.open(tree)
+    except GatewayError:
+        return
+    guard = book.guard(policy, tenant, "request", caller.obligations.guards)
+    assessor = book.assessor(policy, tenant, caller.obligations.guards)
+    said_by = {id(text): provenance for provenance, text in door.positions(tree)}
+    for where, text in _texts(tree, ""):
+        provenance = said_by.get(id(text))
+        hits = [*_spans(text, guard)]
+        if provenance is not None:
+            tally = Tally()
+            assessor.judge([(Provenance(provenance), text)], tally)
+            hits += [_hit(rule, 0, len(text), guard) for rule in tally.counts if guard.runs(rule)]
+        shown = guard.apply(text, Tally()).text
+        yield Spot(where, provenance.value if provenance else _UNTOLD, len(text), shown, tuple(hits))
+
+
+def _spans(text: str, guard: Guard) -> Iterator[Hit]:
+    for finding in guard.scanner.scan(text):
+        if guard.runs(finding.rule):
+            yield _hit(finding.rule, finding.start, finding.end, guard)
+
+
+def _hit(rule: str, start: int, end: int, guard: Guard) -> Hit:
+    setting = guard.settings[rule]
+    mode = Mode.SHADOW if setting.mode is Mode.SHADOW else Mode.ENFORCE
+    return Hit(rule, start, end, setting.action.name.lower(), mode.value)
+
+
+def _texts(node: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every string value with its path. Bounded by `limits.json_depth`, which parsing has checked."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _texts(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for at, value in enumerate(node):
+            yield from _texts(value, f"{path}[{at}]")
+    elif isinstance(node, str):
+        yield path, node
