@@ -11,6 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+import openbao
 from asking import CHAT, chat
 from certs import Authority
 from control.edge.spec import ClientCertificates
@@ -304,3 +305,32 @@ def test_a_certificate_that_runs_out_ends_on_the_open_connection(optional):
         last = until("the end of the certificate", lambda: (said := answer()).status != 200 and said, 30)
         assert (last.status, last.code) == (401, "credential_expired")
     assert not served(optional.client(short, "acme"))
+
+
+# --- a real CA --------------------
+@pytest.mark.slow
+def test_workloads_of_a_real_pki_come_in_by_their_spiffe_ids(short_dir, upstreams, idp):
+    """OpenBao's PKI engine issues, Envoy verifies, policy names; beside it a second CA is trusted, as in a rotation."""
+    root = short_dir()
+    with openbao.running(root) as bao:
+        pki = openbao.Pki(bao, root)
+        doors = Doors(short_dir(), upstreams, idp, ClientCertificates.REQUIRED)
+        both = root / "clients.pem"
+        both.write_text(pki.pem.read_text() + doors.stack.authority.pem.read_text())
+        doors.stack.options.edge["tls"]["client_ca"] = str(both)
+        with doors.stack:
+            until("the keys of the issuer", lambda: "issuer_keys_changed" in doors.stack.logs())
+            workload = pki.issue("bao-workload", SPIFFE)
+            answer = doors.post(workload)
+            assert answer.status == 200
+            record = doors.stack.record(answer)
+            assert (record["principal"], record["key_id"]) == ("workload", f"cert:{hashes(workload)[0][:16]}")
+            bound = idp.token(cnf={"x5t#S256": hashes(workload)[1]})
+            assert doors.post(workload, token=bound).status == 200
+            # Renewed every few minutes, as agents do: the same name, another key, another certificate.
+            renewed = pki.issue("bao-renewed", SPIFFE)
+            assert doors.post(renewed).status == 200
+            assert doors.post(renewed, token=bound).code == "credential_unbound"
+            assert doors.post(pki.issue("bao-pinned", PINNED)).code == "credential_unbound"
+            with pytest.raises(OSError, match="400"):
+                pki.issue("bao-foreign", "spiffe://elsewhere/workload")
