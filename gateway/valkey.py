@@ -46,6 +46,9 @@ def connect(url: str, files: HopFiles | None = None, *, connections: int = _POOL
     pool = BlockingConnectionPool(
         max_connections=connections,
         timeout=None,  # the caller's deadline bounds the wait for a connection too
+        # With one, the library sends under asyncio.wait_for, which before Python 3.12 loses a cancellation that comes
+        # as the sending ends (CPython issue 86296): a deadline that passes unnoticed, a task that does not end.
+        socket_timeout=None,
         retry=Retry(NoBackoff(), retries),
         **options,
     )

