@@ -33,8 +33,9 @@ ALLOWED: Final = "allowed"
 #: Most of a path and a method that a record keeps: routes have 20 characters, the rest is a probe's.
 _PATH_CHARS: Final = 256
 _METHOD_CHARS: Final = 16
-#: Refusals that a guesser of credentials would meet: they count against the client's address.
-_GUESSES: Final = frozenset({Kind.CREDENTIAL_INVALID, Kind.CREDENTIAL_REVOKED, Kind.CREDENTIAL_UNBOUND})
+#: Refusals that a guesser of credentials would meet: they count against the client's address. A revoked credential is
+#: none: it is genuine, its holder will go on trying for a while, and others may come from the same address.
+_GUESSES: Final = frozenset({Kind.CREDENTIAL_INVALID, Kind.CREDENTIAL_UNBOUND})
 #: What is known of a request that could not be read.
 _UNREAD: Final = Ask("", "", ())
 
