@@ -29,7 +29,7 @@ class OpaServer:
                 outer.asked.append((self.path, self.rfile.read(int(self.headers["content-length"]))))
                 if outer.silent:
                     outer._ended.wait(30)
-                if outer.silent or outer.hangs_up:
+                if outer.silent or outer.hangs_up or outer._ended.is_set():
                     self.close_connection = True
                     return
                 try:
