@@ -22,13 +22,15 @@ from authz.certificate import VerifiedCertificates
 from authz.damper import AddressDamper
 from authz.introspect import Inquirer
 from authz.jwks import Keyring
-from authz.means import NO_REVOCATIONS, Means, Revocations
+from authz.keybook import KeyBook
+from authz.means import NO_REVOCATIONS, POLICY_KEYS, Keys, Means, Revocations
 from authz.opa.consult import Consultation
 from authz.opa.library import LibraryError
 from authz.own import OwnTokens
 from authz.rate import Limiter
 from authz.service import ALLOWED, Authorization
 from authz.tokens import Tokens
+from authz.usage import LastUse
 from extproc.roster import Roster
 from extproc.service import Processor
 from extproc.world import Book
@@ -43,6 +45,7 @@ from gateway.limits.local import LocalLimiter
 from gateway.policy.model import Policy
 from gateway.policy.problem import PolicyError
 from gateway.policy.store import PolicyStore
+from gateway.registry.last_used import ValkeyLastUsed
 from gateway.registry.model import Replica, Sort
 from gateway.registry.replica import ValkeyReplica
 from gateway.registry.seal import Seals
@@ -121,6 +124,7 @@ class Worker:
     replica: Replica | None  # None: no Valkey, no registry
     consultation: Consultation
     inquirer: Inquirer
+    last_use: LastUse | None
 
 
 def compose(settings: Settings) -> Worker:
@@ -140,6 +144,7 @@ def compose(settings: Settings) -> Worker:
     door = Door(store, trail, meters)
     replica = _replica(settings, peppers, clock)
     revocations, roster = _revocations(replica, clock)
+    keys, last_use = _keys(settings, replica, clock)
     keyring = Keyring(fetch.get, clock)
     inquirer = Inquirer(lambda url, ca_file: fetch.Line(url, ca_file, clock), clock)
     consultation = _consultation(policy, clock)
@@ -148,6 +153,7 @@ def compose(settings: Settings) -> Worker:
         means=Means(
             peppers,
             Tokens(keyring, own=_own_tokens(replica)),
+            keys,
             opaque=inquirer,
             certificates=VerifiedCertificates(),
             revocations=revocations,
@@ -161,6 +167,7 @@ def compose(settings: Settings) -> Worker:
         introspection=inquirer,
         consult=consultation,
         damper=AddressDamper(clock, workers=settings.workers),
+        usage=last_use,
     )
     processor = Processor(book=book, offer=door.offer, clock=clock, meters=meters, limits=policy.limits, roster=roster)
     health = Health()
@@ -174,7 +181,9 @@ def compose(settings: Settings) -> Worker:
             "grpc.health.v1.Health": {"Check": grpc.unary_unary_rpc_method_handler(health.check)},
         },
     )
-    return Worker(settings, store, book, meters, trail, keyring, health, server, replica, consultation, inquirer)
+    return Worker(
+        settings, store, book, meters, trail, keyring, health, server, replica, consultation, inquirer, last_use
+    )
 
 
 def _load(directory: Path) -> Policy:
@@ -225,6 +234,16 @@ def _revocations(replica: Replica | None, clock: Clock) -> tuple[Revocations, Ro
     return known, roster
 
 
+def _keys(settings: Settings, replica: Replica | None, clock: Clock) -> tuple[Keys, LastUse | None]:
+    """API keys: of the policy alone, or also those of the registry, whose last use is noted."""
+    valkey = _valkey(settings, connections=1)  # a command twice a minute
+    if replica is None or valkey is None:
+        return POLICY_KEYS, None
+    known = KeyBook()
+    replica.follow(Sort.KEY, known.apply)
+    return known, LastUse(ValkeyLastUsed(valkey), known.holds, clock)
+
+
 def _own_tokens(replica: Replica | None) -> OwnTokens:
     """Without a registry it knows neither keys nor accounts, and its tokens are refused."""
     own = OwnTokens()
@@ -268,6 +287,7 @@ async def _run(settings: Settings) -> int:
     trail.add_done_callback(lambda _: stop.set())  # nothing to put exchanges on record with: a fresh worker is better
     _follow(worker, worker.store.current)
     registry = await _load_registry(worker, stop)
+    noting = [spawn(worker.last_use.run(), "last-use")] if worker.last_use is not None else []
     # What is loaded now lives as long as the worker: the collector need not walk it again and again.
     gc.collect()
     gc.freeze()
@@ -280,7 +300,9 @@ async def _run(settings: Settings) -> int:
     await worker.keyring.close()
     await worker.inquirer.close()
     await worker.consultation.close()
-    await cancel_and_wait(*registry)
+    await cancel_and_wait(*registry, *noting)
+    if worker.last_use is not None:
+        await worker.last_use.flush()
     lost = await worker.trail.close()
     _log.info("worker_stopped", records_lost=lost)
     return 1 if crashed or lost else 0
