@@ -54,9 +54,13 @@ class LastUse:
         times = {key_id: moment for key_id, moment in seen.items() if self._holds(key_id)}
         if not times:
             return
+        written = False
         try:
             async with asyncio.timeout(_DEADLINE_S):
                 await self._writer.note(times)
+            written = True
         except (RegistryError, TimeoutError) as failure:
             _log.warning("last_used_not_written", keys=len(times), cause=str(failure) or type(failure).__name__)
-            self._seen = times | self._seen
+        finally:
+            if not written:  # also when the worker ends meanwhile: it flushes once more
+                self._seen = times | self._seen

@@ -103,3 +103,26 @@ async def test_the_task_writes_again_and_again(monkeypatch):
             while key_id not in writer.times:
                 await asyncio.sleep(0)
     task.cancel()
+
+
+async def test_what_is_cut_off_by_the_end_is_written_by_the_last_flush():
+    class Slow(MemoryLastUsed):
+        def __init__(self) -> None:
+            super().__init__()
+            self.begun, self.let = asyncio.Event(), asyncio.Event()
+
+        async def note(self, times):
+            self.begun.set()
+            await self.let.wait()
+            await super().note(times)
+
+    writer = Slow()
+    noted, _ = last_use(writer)
+    noted.used(A)
+    task = asyncio.get_running_loop().create_task(noted.flush())
+    await writer.begun.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    writer.let.set()
+    await noted.flush()
+    assert writer.times == {A: NOW}
