@@ -82,7 +82,7 @@ def _context(files: HopFiles) -> ssl.SSLContext:
         context.load_verify_locations(cafile=files.ca_file)
     if files.cert_file is not None and files.key_file is not None:
         if files.key_file.stat().st_mode & _OTHERS:
-            raise ValueError(f"{files.key_file} is open to every local user; chmod o-rwx it")
+            raise ValueError("the key is open to every local user; chmod o-rwx it")
         # A key with a passphrase would make OpenSSL ask on the terminal; nobody sits there.
         context.load_cert_chain(files.cert_file, files.key_file, password=_no_passphrase)
     return context
@@ -98,4 +98,4 @@ def _cause(files: HopFiles, failure: Exception) -> str:
         return f"{named}: {failure.reason or 'not certificates in PEM, or a key that does not fit'}"
     if isinstance(failure, OSError):
         return f"cannot read {failure.filename}: {failure.strerror}" if failure.filename else f"{named}: unreadable"
-    return str(failure)
+    return f"{named}: {failure}"
