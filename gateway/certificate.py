@@ -36,7 +36,7 @@ class Shown:
 
     @property
     def names_by_uri(self) -> tuple[str, ...]:
-        """The URIs that count: none where a SPIFFE ID stands beside another one, which no workload has (X509-SVID, 2)."""
+        """The URIs that count: none where a SPIFFE ID stands beside another one (X509-SVID, section 2)."""
         several = len(self.uris) > 1 and any(uri[:7].lower() == "spiffe:" for uri in self.uris)
         return () if several else self.uris
 

@@ -41,6 +41,8 @@ LONG_TREES = (
 
 #: Modules without a test file of their name, each with what proves it instead: a file of tests/, or a reason.
 TESTED_ELSEWHERE = {
+    "control/oauth/refusal.py": "tests/unit/control/oauth/test_service.py",
+    "control/oauth/store.py": "tests/unit/control/oauth/test_client.py",
     "control/wrapper.py": "declarations only",
     "extproc/core/admission.py": "tests/unit/extproc/test_exchange.py",
     "extproc/core/commands.py": "declarations only",

@@ -51,7 +51,7 @@ PEM = shown(LEAF)
     ],
 )
 def test_anything_but_one_certificate_is_refused(text):
-    with pytest.raises(ValueError, match="not one X.509 certificate"):
+    with pytest.raises(ValueError, match="not one"):
         read(text)
 
 
