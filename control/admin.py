@@ -24,7 +24,7 @@ class Actor:
     """Who asks. `name` is what a local operator says, or the account of the token."""
 
     name: str
-    proof: str  # "uid:1000": the kernel's word; "token": an access token of ours
+    proof: str  # "uid:1000": the kernel's word; "jwt:…": an access token of ours, as its own record names it
 
 
 @dataclass(frozen=True, slots=True)

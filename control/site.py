@@ -95,8 +95,10 @@ class Site:
             answered = error(500, "internal_error", "Control met an internal error. Quote the request id.")
         self.counted(answered.status)
         response = web.Response(status=answered.status, body=answered.body)
-        for name, value in (*_ALWAYS, (REQUEST_ID_HEADER, request_id), *answered.headers):
+        cached = any(name == "cache-control" for name, _ in answered.headers)
+        for name, value in (*_ALWAYS, *(() if cached else _NO_STORE), *answered.headers):
             response.headers[name] = value
+        response.headers[REQUEST_ID_HEADER] = request_id
         if raw.content.at_eof() is False:
             response.force_close()  # a body that was not read would be taken for the next request
         return response
@@ -134,9 +136,10 @@ class Site:
         )
 
 
-#: No answer of control may be kept: keys, secrets and tokens are among them (RFC 6749 section 5.1). The library would
-#: tell its version and Python's as `server`.
-_ALWAYS: Final = (("cache-control", "no-store"), ("pragma", "no-cache"), ("server", "ostiary"))
+#: The library would tell its version and Python's.
+_ALWAYS: Final = (("server", "ostiary"),)
+#: Keys, secrets and tokens are among the answers (RFC 6749 section 5.1): what may be kept has to say so itself.
+_NO_STORE: Final = (("cache-control", "no-store"), ("pragma", "no-cache"))
 
 
 class _Full(asyncio.Protocol):

@@ -2,33 +2,53 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvloop
 from redis.asyncio import Redis
 
-from control.admin import Action, Admin, local
-from control.request import Answer, Handler, Request, answer
+from control import account_actions, key_actions, revocation_actions
+from control.accounts import Accounts
+from control.admin import Admin, local
+from control.bearer import Bearer
+from control.kek import LocalKek
+from control.keys import Keys
+from control.oauth.client import Clients
+from control.oauth.replay import ValkeySeen
+from control.oauth.service import TokenServer, Told
+from control.oauth.store import Store as AccountStore
+from control.request import Answer, Handler, Request, answer, error
+from control.revocations import Revocations
+from control.signing import TEND_S, Signing
 from control.site import Place, Site
+from control.transit import Transit
+from control.wrapper import WrapError, Wrapper
 from gateway import contract
-from gateway.aio import spawn
+from gateway.aio import cancel_and_wait, spawn
+from gateway.apikey import Peppers
+from gateway.audit.record import Record
 from gateway.audit.trail import Trail
-from gateway.clock import SystemClock
+from gateway.clock import Clock, SystemClock
 from gateway.policy.model import Policy
 from gateway.policy.problem import PolicyError
 from gateway.policy.store import PolicyStore
+from gateway.registry.last_used import ValkeyLastUsed
+from gateway.registry.model import RegistryError
 from gateway.registry.seal import Seals
 from gateway.registry.valkey import ValkeyRegistry
 from gateway.secrets import reference
 from gateway.secrets.reference import SecretError
 from gateway.settings import Settings
 from gateway.telemetry import log
+from gateway.tls import Hop, HopError, HopFiles
 from gateway.valkey import connect
 from ostiary import bundle, socketfile
 from ostiary.problem import Problem
@@ -55,6 +75,8 @@ class Control:
     store: PolicyStore
     client: Redis
     trail: Trail
+    signing: Signing
+    revocations: Revocations
     edge: Site
     operators: Site
 
@@ -67,21 +89,52 @@ def compose(settings: Settings) -> Control:
     store = PolicyStore(_load(settings.policy_dir))
     peppers = _peppers(settings.peppers_file)
     client = connect(settings.valkey_url, retries=0)  # a change that broke off may have been made
-    registry = ValkeyRegistry(client, Seals(peppers))
+    registry = ValkeyRegistry(client, Seals(peppers.secrets))
     trail = Trail(
         settings.audit_dir / "control.jsonl",
         queue_records=settings.audit_queue_records,
         fsync_ms=settings.audit_fsync_ms,
     )
-    actions: Sequence[Action] = ()
-    del registry
+
+    def policy() -> Policy:
+        return store.current
+
+    signing = Signing(registry, _wrapper(settings, store.current), clock)
+    revocations = Revocations(registry, clock)
+    accounts = AccountStore(registry, clock)
+    tokens = TokenServer(
+        policy=policy,
+        clients=Clients(store=accounts, peppers=peppers, seen=ValkeySeen(client), clock=clock, policy=policy),
+        store=accounts,
+        signing=signing,
+        revoker=revocations,
+        tell=partial(_tell, trail, clock),
+        clock=clock,
+        random=secrets.token_bytes,
+    )
+    parts: dict[str, Any] = {"registry": registry, "peppers": peppers, "policy": policy, "clock": clock}
+    actions = (
+        *key_actions.actions(Keys(**parts, random=secrets.token_bytes, last_used=ValkeyLastUsed(client))),
+        *revocation_actions.actions(revocations),
+        *account_actions.actions(Accounts(**parts, random=secrets.token_bytes)),
+        *account_actions.signing_actions(signing, policy),
+    )
+    bearer = Bearer(policy=policy, store=accounts, signing=signing, clock=clock)
     health = Place("/healthz", _health(trail, client))
+    edge = (
+        health,
+        Place(contract.ADMIN_PREFIX, Admin(actions, bearer, trail, clock)),
+        Place(contract.OAUTH_PREFIX, tokens),
+        Place(contract.METADATA_PATH, tokens),
+    )
     return Control(
         settings=settings,
         store=store,
         client=client,
         trail=trail,
-        edge=Site((health,), clock, local=False),
+        signing=signing,
+        revocations=revocations,
+        edge=Site(edge, clock, local=False),
         operators=Site((health, Place(contract.ADMIN_PREFIX, Admin(actions, local, trail, clock))), clock, local=True),
     )
 
@@ -93,11 +146,70 @@ def _load(directory: Path) -> Policy:
         raise Problem(str(failure)) from None
 
 
-def _peppers(path: Path) -> dict[str, bytes]:
+def _peppers(path: Path) -> Peppers:
     try:
-        return reference.peppers(path)
+        return Peppers.of(reference.peppers(path))
     except SecretError as failure:
         raise Problem(str(failure)) from None
+
+
+def _wrapper(settings: Settings, policy: Policy) -> Wrapper:
+    """What encrypts signing keys: a vault or a file. A token service needs one of them."""
+    try:
+        if settings.vault_addr is not None and settings.vault_token_file is not None:
+            secure = settings.vault_addr.startswith("https://")
+            hop = Hop(HopFiles(ca_file=settings.vault_ca_file)) if secure else None
+            return Transit(settings.vault_addr, settings.vault_key, settings.vault_token_file, hop)
+        if settings.kek_file is not None:
+            return LocalKek.read(settings.kek_file, secrets.token_bytes)
+    except (SecretError, HopError, ValueError) as failure:
+        raise Problem(str(failure)) from None
+    if policy.token_service is not None:
+        raise Problem(
+            "the policy has a token service, and nothing encrypts its signing keys",
+            hint="Set OSTIARY_KEK_FILE, or OSTIARY_VAULT_ADDR and OSTIARY_VAULT_TOKEN_FILE.",
+        )
+    return NoWrapper()
+
+
+class NoWrapper:
+    """Where no token service was wanted. One that a reload brings gets no keys, and the log says so."""
+
+    async def wrap(self, _name: str, _plain: bytes) -> str:
+        """Never."""
+        raise WrapError("neither OSTIARY_KEK_FILE nor OSTIARY_VAULT_ADDR is set")
+
+    async def unwrap(self, name: str, _wrapped: str) -> bytes:
+        """Never."""
+        await self.wrap(name, b"")
+        return b""
+
+    def is_current(self, _wrapped: str) -> bool:
+        """There is nothing that could wrap it anew."""
+        return True
+
+
+def _tell(trail: Trail, clock: Clock, told: Told) -> bool:
+    """Put a request to the token service on record. False: it is not, and no token may be handed out."""
+    request = told.request
+    details = {"client": told.client_id, "address": request.address, **told.details}
+    record = Record(
+        writer="control",
+        request_id=request.request_id,
+        started_at=request.now,
+        duration_s=max(0.0, clock.now() - request.now),
+        tenant=told.tenant,
+        principal=told.principal,
+        key_id=told.key_id,
+        method=told.action,
+        path=request.path,
+        status=told.status,
+        outcome="refused" if told.code else "completed",
+        code=told.code,
+        reason=told.cause,
+        details={name: value for name, value in details.items() if value},
+    )
+    return trail.healthy and trail.offer(record)
 
 
 def _health(trail: Trail, client: Redis) -> Handler:
@@ -107,7 +219,9 @@ def _health(trail: Trail, client: Redis) -> Handler:
         failing = [] if trail.healthy else ["audit"]
         if not await _answers(client.ping):
             failing.append("registry")
-        return answer({"status": "failing", "failing": failing}, 503) if failing else answer({"status": "ok"})
+        if failing:
+            return error(503, "unavailable", f"Control cannot change anything: {' and '.join(failing)} failing.")
+        return answer({"status": "ok"})
 
     return asked
 
@@ -134,6 +248,11 @@ async def _run(settings: Settings) -> int:
     loop.add_signal_handler(signal.SIGHUP, lambda: spawn(_reloaded(control), "policy-reload"))
     trail = spawn(control.trail.run(), "audit-trail")
     trail.add_done_callback(lambda _: stop.set())  # without a record nothing may change: a fresh process is better
+    await _tend(control)  # so that the first token can be signed
+    chores = [
+        spawn(_keep_tending(control), "signing-keys"),
+        spawn(control.revocations.keep_small(), "revocations-pruned"),
+    ]
     published = [
         await _listen(control.operators, settings.run_dir / contract.OPERATOR_SOCKET, _OWNER_ONLY),
         await _listen(control.edge, settings.run_dir / contract.CONTROL_SOCKET, settings.socket_mode),
@@ -144,10 +263,28 @@ async def _run(settings: Settings) -> int:
     for path, inode in published:
         socketfile.withdraw(path, inode)
     await asyncio.gather(*(site.close(settings.drain_s) for site in (control.operators, control.edge)))
+    await cancel_and_wait(*chores)
     await control.client.aclose()
     lost = await control.trail.close()
     _log.info("control_stopped", records_lost=lost)
     return 1 if crashed or lost else 0
+
+
+async def _tend(control: Control) -> None:
+    """See to the signing keys, if there is a token service. What cannot be done now is tried again."""
+    service = control.store.current.token_service
+    if service is None:
+        return
+    try:
+        await control.signing.tend(service)
+    except (RegistryError, WrapError) as failure:
+        _log.error("signing_keys_not_tended", cause=str(failure))
+
+
+async def _keep_tending(control: Control) -> None:
+    while True:
+        await asyncio.sleep(TEND_S)
+        await _tend(control)
 
 
 async def _listen(site: Site, path: Path, mode: int) -> tuple[Path, int]:

@@ -28,7 +28,8 @@ class Echo:
             await self.hold.wait()
         if request.path.endswith("/crash"):
             raise RuntimeError("secret-in-a-message")
-        return answer({"path": request.path, "body": request.body.decode()}, 200, ("x-own", "1"))
+        kept = [("cache-control", "public, max-age=300")] if request.path.endswith("/public") else []
+        return answer({"path": request.path, "body": request.body.decode()}, 200, ("x-own", "1"), *kept)
 
 
 @asynccontextmanager
@@ -58,6 +59,12 @@ async def test_a_request_arrives_whole_and_its_answer_is_not_to_be_kept(tmp_path
         assert response.headers["x-own"] == "1"
         assert response.headers["server"] == "ostiary"
     assert echo.seen[0].query == "c=%20d"
+
+
+async def test_what_may_be_kept_says_so_itself(tmp_path):
+    async with site(tmp_path, Echo()) as (session, _), session.get("/a/public") as response:
+        assert response.headers["cache-control"] == "public, max-age=300"
+        assert "pragma" not in response.headers
 
 
 async def test_a_local_operator_is_known_by_the_kernel_and_not_by_headers(tmp_path):
