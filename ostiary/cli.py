@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from ostiary.commands import inspect
+from ostiary.commands import inspect, revoke
 from ostiary.problem import Problem
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ run it beside your own Envoy:
 
 hand out a key:
   ostiary keys new --tenant acme --principal ci --peppers peppers
+
+take one back, now and everywhere:
+  ostiary revoke key k7d2m0q9x4ab --reason "leaked, ticket 4711"
 """
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 
@@ -93,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_envoy(commands)
     _add_policy(commands)
     inspect.add(commands)
+    revoke.add(commands)
     _add(commands, "version", "print the version", _version)
     return parser
 
