@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from ostiary.commands import inspect, revoke
+from ostiary.commands import inspect, keys, revoke
 from ostiary.problem import Problem
 
 if TYPE_CHECKING:
@@ -338,8 +338,8 @@ def _envoy_lint(arguments: argparse.Namespace) -> int:
 # --- policy, keys ----------------------------------------------------------------------------------
 
 _ABOUT_KEYS: Final = """\
-Makes an API key. The key is printed once and stored nowhere; the record, which holds a keyed digest of it,
-goes into keys.yaml of the policy.
+Makes an API key without asking anybody. The key is printed once and stored nowhere; the record, which holds a keyed
+digest of it, goes into keys.yaml of the policy, for who keeps keys in git. `ostiary keys create` needs no such step.
 
 example:
   ostiary keys new --tenant acme --principal ci --peppers /etc/ostiary/peppers --policy policies/prod
@@ -353,9 +353,7 @@ def _add_policy(commands: "_Commands") -> None:
     check.add_argument("directory", type=Path, metavar="DIR")
     test = _add(actions, "test", "run the unit tests of the policy's Rego (rego/*_test.rego)", _policy_test)
     test.add_argument("directory", type=Path, metavar="DIR")
-    keys = _add(commands, "keys", "make API keys", None)
-    actions = keys.add_subparsers(dest="action", metavar="ACTION", required=True)
-    new = _add(actions, "new", "make one API key", _keys_new, _ABOUT_KEYS)
+    new = _add(keys.add(commands), "new", "make a key for keys.yaml of a policy, offline", _keys_new, _ABOUT_KEYS)
     new.add_argument("--tenant", required=True, help="whose key it is")
     new.add_argument("--principal", required=True, help="who or what uses it, for example a service's name")
     new.add_argument("--scope", action="append", default=[], help="may be given several times")
