@@ -90,10 +90,10 @@ def _launch(settings: Settings, index: int) -> Launch:
     }
     # glibc raises this threshold to the size of whatever was freed; then bodies of megabytes stay with the process.
     environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(256 * 1024))
-    # Read by Go's runtime when a worker loads the OPA library (ADR 0013): one core is what a worker has, and collecting
-    # garbage at five times the live heap saves a third of the time of an evaluation.
+    # Read by Go's runtime when a worker loads the OPA library (ADR 0013): one core is what a worker has. 400 for GOGC
+    # would save a twentieth of an evaluation and cost 26 MiB more (bench/README.md, "OPA").
     environ.setdefault("GOMAXPROCS", "1")
-    environ.setdefault("GOGC", "400")
+    environ.setdefault("GOGC", "200")
     environ |= reader.for_worker(settings, index)
     return Launch(
         name=f"worker-{index}",
