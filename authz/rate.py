@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, Protocol
 
 from gateway.errors import GatewayError, Kind
 from gateway.limits.bucket import Bucket, Verdict
 
+#: States of limits whose headers are kept, about 500 bytes each: lookups for a limit of hundreds at a steady rate.
+_REMEMBERED: Final = 4096
 #: Whose limit it is, by the first word of a bucket's scope (authz/decide.py).
 _WHOSE: Final = MappingProxyType(
     {"key": "API key", "principal": "principal", "address": "network address", "tenant": "tenant"}
@@ -16,6 +19,10 @@ _WHOSE: Final = MappingProxyType(
 
 class Limiter(Protocol):
     """Where requests are counted: in memory, or leased from Valkey."""
+
+    def take(self, buckets: Sequence[Bucket]) -> Verdict | None:
+        """The same as `spend` where that needs no waiting; None, and nothing counted, where it does."""
+        ...
 
     async def spend(self, buckets: Sequence[Bucket]) -> Verdict:
         """Count one request against every bucket, or against none."""
@@ -35,10 +42,15 @@ def throttled(verdict: Verdict) -> GatewayError:
 
 def headers(verdict: Verdict) -> tuple[tuple[str, str], ...]:
     """The state of the tightest limit as OpenAI's clients read it (OpenAI API, "Rate limits in headers")."""
+    return _headers(verdict.limit, verdict.remaining, math.ceil(verdict.reset_s))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _headers(limit: int, remaining: int, reset_s: int) -> tuple[tuple[str, str], ...]:
     return (
-        ("x-ratelimit-limit-requests", str(verdict.limit)),
-        ("x-ratelimit-remaining-requests", str(verdict.remaining)),
-        ("x-ratelimit-reset-requests", duration(verdict.reset_s)),
+        ("x-ratelimit-limit-requests", str(limit)),
+        ("x-ratelimit-remaining-requests", str(remaining)),
+        ("x-ratelimit-reset-requests", duration(reset_s)),
     )
 
 

@@ -142,7 +142,7 @@ class Authorization:
         try:
             ask = wire.decode(raw)
             policy = self._policies.current
-            until_s = asyncio.get_running_loop().time() + self._deadline_s  # for everything that has to be waited for
+            until_s = began_s + self._deadline_s  # for everything that has to be waited for
             decision = await self._decide(ask, policy, until_s)
             if isinstance(decision, Allowed) and policy.opa is not None:
                 decision = await self._ask_opa(ask, decision, policy, until_s)
@@ -169,7 +169,7 @@ class Authorization:
         if isinstance(decision, Waits):
             settled = False
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(until_s):
+                async with self._until(until_s):
                     settled = await self._settle(decision.what)
             if settled:
                 decision = self._judge(ask, policy)
@@ -197,7 +197,7 @@ class Authorization:
         if self._consult is None:
             return Refused(away, decision.caller)
         try:
-            async with asyncio.timeout_at(until_s):
+            async with self._until(until_s):
                 return await self._consult(ask, decision, policy)
         except TimeoutError:
             return Refused(away, decision.caller)
@@ -207,8 +207,10 @@ class Authorization:
     async def _spend(self, decision: Allowed, until_s: float) -> Allowed | Refused:
         """Count the request, or refuse it."""
         try:
-            async with asyncio.timeout_at(until_s):
-                verdict = await self._limiter.spend(decision.buckets)
+            verdict = self._limiter.take(decision.buckets)
+            if verdict is None:
+                async with self._until(until_s):
+                    verdict = await self._limiter.spend(decision.buckets)
         except TimeoutError:
             late = GatewayError(
                 Kind.OVERLOADED,
@@ -249,6 +251,10 @@ class Authorization:
             *refused.headers,
         )
         return wire.denied(rendered, extra, PLAN[error.kind].grpc, caller)
+
+    def _until(self, until_s: float) -> asyncio.Timeout:
+        """What is left of the deadline. Timers cost, so only those who wait have one."""
+        return asyncio.timeout(until_s - self._clock.monotonic())
 
     def _nobody(self, ask: Ask) -> Caller:
         given = [value for name, value in ask.headers if name == contract.REQUEST_ID_HEADER]

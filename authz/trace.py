@@ -42,4 +42,5 @@ def read_traceparent(values: Sequence[str]) -> str | None:
 
 def new_traceparent(random: RandomBytes) -> str:
     """A trace that starts at this gateway. Invalid if all zeros, which comes once in 2**64 requests."""
-    return f"00-{random(16).hex()}-{random(8).hex()}-{_FLAGS}"
+    ids = random(24).hex()
+    return f"00-{ids[:32]}-{ids[32:]}-{_FLAGS}"

@@ -17,8 +17,10 @@ from protos.wire_pb2 import RpcStatus
 
 #: About 400 bytes each. A worker that sees more keys than this between two uses of one builds that one again.
 _REMEMBERED_KEYS: Final = 4096
-#: About 200 bytes each. A limit of 1000 requests has 1000 values of `remaining` and as many seconds as its window.
+#: About 600 bytes each: what callers send that is removed, times the states of their limits.
 _REMEMBERED_HEADERS: Final = 4096
+#: About 200 bytes each. Ids have one length, or as many as clients make them: 64 at most.
+_REMEMBERED_LENGTHS: Final = 1024
 
 
 def decode(raw: bytes) -> Ask:
@@ -43,17 +45,18 @@ def decode(raw: bytes) -> Ask:
 def allowed(decision: Allowed) -> bytes:
     """Let the request through, without the headers of `remove`, with the caller as metadata.
 
-    The answer is a concatenation: parts of one key are the same in every answer, and protobuf parsers merge
-    messages that come in pieces (Protocol Buffers, "Encoding", "Last One Wins").
+    The answer is a concatenation: most parts are the same in many answers, and protobuf parsers merge messages that
+    come in pieces (Protocol Buffers, "Encoding", "Last One Wins").
     """
     caller = decision.caller
-    per_key = _per_key(caller.tenant, caller.principal, caller.key_id, caller.scopes, caller.policy)
-    per_request = CheckResponse(
-        ok_response=OkHttpResponse(headers_to_remove=decision.remove),
-        dynamic_metadata=_struct(_per_request(caller)),
-    )
-    told = [_told(name, value) for name, value in decision.headers]
-    return b"".join((per_key, *told, per_request.SerializeToString()))
+    parts = [
+        _per_key(caller.tenant, caller.principal, caller.key_id, caller.scopes, caller.policy),
+        _changes(decision.remove, decision.headers),
+    ]
+    for name, value in _per_request(caller).items():
+        raw = value.encode()
+        parts += (_before(name, len(raw)), raw)
+    return b"".join(parts)
 
 
 def denied(rendered: Rendered, extra: Iterable[tuple[str, str]], grpc: int, caller: Caller) -> bytes:
@@ -71,9 +74,21 @@ def denied(rendered: Rendered, extra: Iterable[tuple[str, str]], grpc: int, call
 
 
 @lru_cache(maxsize=_REMEMBERED_HEADERS)
-def _told(name: str, value: str) -> bytes:
-    """One header of the answer. Envoy adds it after `inspect` has taken away what the provider says of its own."""
-    return CheckResponse(ok_response=OkHttpResponse(response_headers_to_add=[_header(name, value)])).SerializeToString()
+def _changes(remove: tuple[str, ...], told: tuple[tuple[str, str], ...]) -> bytes:
+    """Headers to remove, and headers of the answer: Envoy adds them after `inspect` has taken away the provider's."""
+    headers = [_header(name, value) for name, value in told]
+    changes = OkHttpResponse(headers_to_remove=remove, response_headers_to_add=headers)
+    return CheckResponse(ok_response=changes).SerializeToString()
+
+
+@lru_cache(maxsize=_REMEMBERED_LENGTHS)
+def _before(name: str, value_bytes: int) -> bytes:
+    """What stands before a value of that length in a CheckResponse that has it as metadata and nothing else.
+
+    The value comes last, so whole messages need not be built around each: four objects for one text.
+    """
+    whole = CheckResponse(dynamic_metadata=_struct({name: "x" * value_bytes})).SerializeToString()
+    return whole[: len(whole) - value_bytes]
 
 
 @lru_cache(maxsize=_REMEMBERED_KEYS)

@@ -42,6 +42,10 @@ class LocalLimiter:
         """Count one request against every bucket, or against none. Never waits."""
         return self.draw(buckets)
 
+    def take(self, buckets: Sequence[Bucket]) -> Verdict | None:
+        """The same; there never is anything to wait for."""
+        return self.draw(buckets)
+
     def draw(self, buckets: Sequence[Bucket]) -> Verdict:
         """The same for callers that are not coroutines."""
         if not buckets:

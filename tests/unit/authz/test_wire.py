@@ -176,3 +176,11 @@ def test_the_clients_address_is_the_one_that_envoy_believes():
     assert from_peer((believed, "203.0.113.9"), ("x-forwarded-for", "198.51.100.1, 203.0.113.9")) == "203.0.113.9"
     assert from_peer(("x-forwarded-for", "198.51.100.1")) == "192.0.2.1"
     assert from_peer((believed, "203.0.113.9"), (believed, "203.0.113.8")) == "192.0.2.1"
+
+
+@given(name=st.text(max_size=300), value=st.text(max_size=2000))
+def test_a_value_with_what_stands_before_it_is_what_protobuf_writes(name, value):
+    expected = CheckResponse()
+    expected.dynamic_metadata.fields[name].string_value = value
+    raw_value = value.encode()
+    assert wire._before(name, len(raw_value)) + raw_value == expected.SerializeToString()
