@@ -85,6 +85,12 @@ _TABLE: Final = (
         "The request line or a header is malformed, too large or not allowed.",
     ),
     Mapping("response.code == 502", Kind.BACKEND_ANSWER_INVALID, "The backend broke the HTTP protocol."),
+    Mapping(
+        f"response.code == 503 && (request.path.startsWith('{contract.OAUTH_PREFIX}') || "
+        f"request.path.startsWith('{contract.ADMIN_PREFIX}'))",
+        Kind.BACKEND_UNAVAILABLE,
+        "The gateway's control plane cannot be reached. Try again shortly.",
+    ),
     Mapping("response.code == 503", Kind.BACKEND_UNAVAILABLE, "The backend cannot be reached. Try again shortly."),
     Mapping("response.code == 504", Kind.BACKEND_TIMEOUT, "The backend did not answer in time."),
     Mapping("response.code >= 500", Kind.INTERNAL, "The gateway met an internal error and refused the exchange."),

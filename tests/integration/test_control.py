@@ -252,6 +252,7 @@ def test_without_control_the_gateway_serves_and_its_own_paths_say_503(house, str
         answer = stranger.ask(method, path, None, [bearer(text)])
         assert answer.status == 503
         assert answer.header("retry-after")
+        assert "control plane" in answer.json["error"]["message"]
     assert house.client().post(CHAT, chat("hello")).status == 200
     assert stranger.post(CHAT, chat("hello"), [bearer(text)]).status == 200
     house.start_control()
