@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from ostiary.commands import inspect, keys, revoke
+from ostiary.commands import accounts, inspect, keys, revoke, signing_keys
 from ostiary.problem import Problem
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_policy(commands)
     inspect.add(commands)
     revoke.add(commands)
+    accounts.add(commands)
+    signing_keys.add(commands)
     _add(commands, "version", "print the version", _version)
     return parser
 

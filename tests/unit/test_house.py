@@ -65,6 +65,7 @@ TESTED_ELSEWHERE = {
     "gateway/policy/tree.py": "tests/unit/gateway/policy/test_load.py",
     "gateway/registry/memory.py": "tests/contract/test_registry.py",
     "gateway/registry/model.py": "tests/contract/test_registry.py",
+    "ostiary/commands/signing_keys.py": "tests/unit/ostiary/commands/test_accounts.py",
     "ostiary/__main__.py": "two lines; the command's own tests start through it",
 }
 
