@@ -26,7 +26,7 @@ def main(count: int) -> None:
     """Fill a book and print one JSON line."""
     chance = random.Random(7)
     made = ["".join(chance.choices(_ALPHABET, k=12)) for _ in range(count)]
-    book = KeyBook()
+    book = KeyBook(lambda: 0.0)
     gc.collect()
     before, spent_s = _resident_bytes(), 0.0
     for number, key_id in enumerate(made):

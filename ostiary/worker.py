@@ -239,7 +239,7 @@ def _keys(settings: Settings, replica: Replica | None, clock: Clock) -> tuple[Ke
     valkey = _valkey(settings, connections=1)  # a command twice a minute
     if replica is None or valkey is None:
         return POLICY_KEYS, None
-    known = KeyBook()
+    known = KeyBook(replica.age_s)
     replica.follow(Sort.KEY, known.apply)
     return known, LastUse(ValkeyLastUsed(valkey), known.holds, clock)
 

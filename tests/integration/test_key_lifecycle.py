@@ -67,14 +67,20 @@ def server(tmp_path_factory):
         yield started
 
 
+def following(client) -> tuple[ValkeyReplica, KeyBook]:
+    replica = ValkeyReplica(client, Seals(authz_case.PEPPERS.secrets), SystemClock(), random.random)
+    book = KeyBook(replica.age_s)
+    replica.follow(Sort.KEY, book.apply)
+    return replica, book
+
+
 @pytest.fixture
 async def world(server):
-    client, books, tasks = server.client(), [KeyBook(), KeyBook()], []
+    client, books, tasks = server.client(), [], []
     await client.flushall()
-    seals = Seals(authz_case.PEPPERS.secrets)
-    for book in books:
-        replica = ValkeyReplica(client, seals, SystemClock(), random.random)
-        replica.follow(Sort.KEY, book.apply)
+    for _ in range(2):
+        replica, book = following(client)
+        books.append(book)
         tasks.append(spawn(replica.run(), "replica"))
         assert await replica.ready(DEADLINE_S)
     yield World(client, books, ManualClock(now=NOW))
@@ -128,9 +134,7 @@ async def test_a_key_that_was_put_into_valkey_by_somebody_else_opens_nothing(wor
     forged = sealed.replace(b'"principal":"ci"', b'"principal":"xx"')
     assert forged != sealed
     await world.client.hset(name, made["id"], forged)
-    late = KeyBook()
-    replica = ValkeyReplica(world.client, Seals(authz_case.PEPPERS.secrets), SystemClock(), random.random)
-    replica.follow(Sort.KEY, late.apply)
+    replica, late = following(world.client)
     task = spawn(replica.run(), "replica")
     assert await replica.ready(DEADLINE_S)
     assert check(made["key"], late.of(POLICY), authz_case.PEPPERS) == Rejected(Fault.UNKNOWN, made["id"])

@@ -14,7 +14,7 @@ from authz.decide import Allowed, Refused, decide
 from authz.keybook import KeyBook
 from authz.means import Means
 from authz.tokens import Tokens
-from gateway.errors import Kind
+from gateway.errors import GatewayError, Kind
 from gateway.policy.model import Key, RateLimit
 from gateway.registry import keys
 from gateway.registry.keys import KeyRecord
@@ -40,9 +40,14 @@ def entry(key: Key) -> bytes:
     return keys.write(KeyRecord(key=key, created_at=1, created_by="alice"))
 
 
+def fresh() -> float:
+    """The age of a registry that was heard of just now."""
+    return 0.0
+
+
 @pytest.fixture
 def book():
-    made = KeyBook()
+    made = KeyBook(fresh)
     made.apply(KEY.id, entry(KEY))
     return made
 
@@ -72,7 +77,19 @@ def test_another_policy_is_seen_at_once(book):
 
 
 def test_nothing_is_known_before_it_was_told():
-    assert check(KeyBook()) == Rejected(Fault.UNKNOWN, KEY.id)
+    assert check(KeyBook(fresh)) == Rejected(Fault.UNKNOWN, KEY.id)
+
+
+@pytest.mark.parametrize("age_s", [60.1, float("inf")])
+def test_where_nobody_can_tell_a_key_is_not_called_wrong(age_s):
+    book = KeyBook(lambda: age_s)
+    with pytest.raises(GatewayError) as caught:
+        check(book)
+    assert caught.value.kind is Kind.REVOCATIONS_UNAVAILABLE
+    assert check(book, authz_case.GOOD).id == "alice0000001"
+    assert check(book, "osk_short") == Rejected(Fault.MALFORMED)
+    book.apply(KEY.id, entry(KEY))
+    assert check(book) == KEY  # its age is judged with its revocations
 
 
 def test_a_removed_key_is_unknown(book):
@@ -124,7 +141,7 @@ def test_both_kinds_are_one_mapping(book):
 )
 def test_packing_loses_nothing_that_a_request_needs(digest, **fields):
     key = replace(KEY, digest=digest.hex(), **fields)
-    book = KeyBook()
+    book = KeyBook(fresh)
     book.apply(key.id, entry(key))
     assert book.of(authz_case.POLICY)[key.id] == key
 
@@ -149,6 +166,12 @@ class TestDecide:
         assert isinstance(decision, Refused)
         assert decision.error.kind is Kind.ADDRESS_FORBIDDEN
 
+    def test_before_the_registry_was_loaded_callers_are_told_to_try_again(self):
+        decision = self.decide(KeyBook(lambda: float("inf")))
+        assert isinstance(decision, Refused)
+        assert decision.error.kind is Kind.REVOCATIONS_UNAVAILABLE
+        assert not decision.caller.tenant
+
     def test_a_tenant_that_the_policy_does_not_have_is_refused(self, book):
         book.apply(KEY.id, entry(replace(KEY, tenant="gone")))
         decision = self.decide(book)
@@ -157,9 +180,11 @@ class TestDecide:
 
 
 async def test_the_book_follows_a_replica():
-    registry, book = MemoryRegistry(), KeyBook()
+    registry = MemoryRegistry()
+    replica = registry.replica()
+    book = KeyBook(replica.age_s)
     await registry.apply([Change(Sort.KEY, KEY.id, entry(KEY)), Change(Sort.REVOCATION, "key:x", b"{}")])
-    registry.replica().follow(Sort.KEY, book.apply)
+    replica.follow(Sort.KEY, book.apply)
     assert check(book) == KEY
     await registry.apply([Change(Sort.KEY, KEY.id, None)])
     assert check(book) == Rejected(Fault.UNKNOWN, KEY.id)

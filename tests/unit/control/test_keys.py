@@ -36,7 +36,7 @@ class Case:
         self.policy = POLICY
         self._drawn = 0
         self.keys = self.on(self.registry)
-        self.book = KeyBook()
+        self.book = KeyBook(lambda: 0.0)
         self.registry.replica().follow(Sort.KEY, self.book.apply)
 
     def on(self, registry) -> Keys:

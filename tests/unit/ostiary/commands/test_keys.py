@@ -57,7 +57,7 @@ class Rig:
         self.clock, self.journal, self.book, self.last_used = (
             ManualClock(now=NOW),
             Journal(),
-            KeyBook(),
+            KeyBook(lambda: 0.0),
             MemoryLastUsed(),
         )
         registry = MemoryRegistry()
