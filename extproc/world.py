@@ -12,6 +12,7 @@ from extproc.guardrails.assessor import Assessor, Memory
 from extproc.guardrails.guard import Guard
 from extproc.guardrails.obliged import obliged
 from extproc.guardrails.scanner import ScannerPool
+from gateway.policy.canary import Bands
 from gateway.policy.model import Policy, Tenant
 from gateway.policy.store import PolicyStore
 from gateway.secrets.reference import Secret, SecretError, read_secret
@@ -30,18 +31,32 @@ class Book:
         self._store = store
         self._pseudonym_key = pseudonym_key
         self._scanners = ScannerPool(RULES)
-        self._guards: dict[tuple[str, str, str, frozenset[str]], Guard] = {}
+        self._bands: dict[tuple[str, str], Bands] = {}
+        self._guards: dict[tuple[str, str, int, str, frozenset[str]], Guard] = {}
         self._memory = Memory(Injection.load())
-        self._assessors: dict[tuple[str, str, frozenset[str]], Assessor] = {}
+        self._assessors: dict[tuple[str, str, int, frozenset[str]], Assessor] = {}
         self._secrets: dict[tuple[str, str], Secret | None] = {}
 
     def policy(self, version: str) -> Policy | None:
         """The policy of that version, if it is held."""
         return self._store.get(version)
 
+    def tenant(self, policy: Policy, tenant_id: str, request_id: str) -> Tenant | None:
+        """The tenant as the exchange of that request id meets it, or None when the policy has none."""
+        key = (policy.version, tenant_id)
+        bands = self._bands.get(key)
+        if bands is None:
+            tenant = policy.tenants.get(tenant_id)
+            if tenant is None:
+                return None
+            if len(self._bands) >= _GUARDS:
+                self._bands.clear()
+            bands = self._bands[key] = Bands(tenant)
+        return bands.of(request_id)
+
     def guard(self, policy: Policy, tenant: Tenant, direction: str, obligatory: frozenset[str] = frozenset()) -> Guard:
         """The tenant's guard for one direction, compiled once. Rules of `obligatory` block."""
-        key = (policy.version, tenant.id, direction, obligatory)
+        key = (policy.version, tenant.id, tenant.band, direction, obligatory)
         guard = self._guards.get(key)
         if guard is None:
             if len(self._guards) >= _GUARDS:
@@ -59,7 +74,7 @@ class Book:
 
     def assessor(self, policy: Policy, tenant: Tenant, obligatory: frozenset[str] = frozenset()) -> Assessor:
         """The tenant's judge of prompt injection, made once. Rules of `obligatory` block."""
-        key = (policy.version, tenant.id, obligatory)
+        key = (policy.version, tenant.id, tenant.band, obligatory)
         assessor = self._assessors.get(key)
         if assessor is None:
             if len(self._assessors) >= _GUARDS:

@@ -60,6 +60,10 @@ class World(Keys, Protocol):
         """The pinned policy version, or None when this worker does not hold it."""
         ...
 
+    def tenant(self, policy: Policy, tenant_id: str, request_id: str) -> Tenant | None:
+        """The tenant as this exchange meets it, or None when the policy does not know it."""
+        ...
+
     def guard(self, policy: Policy, tenant: Tenant, direction: str, obligatory: frozenset[str] = ...) -> Guard:
         """The compiled guard of a tenant for "request" or "response", in which `obligatory` rules block."""
         ...
@@ -131,7 +135,7 @@ class Exchange:
         journal.caller = caller
         self._refuse_revoked()
         policy = self._world.policy(caller.policy)
-        tenant = policy.tenants.get(caller.tenant) if policy is not None else None
+        tenant = self._world.tenant(policy, caller.tenant, caller.request_id) if policy is not None else None
         if policy is None or tenant is None:
             raise GatewayError(
                 Kind.POLICY_UNAVAILABLE,

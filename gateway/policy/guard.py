@@ -29,6 +29,7 @@ class Wish:
 
     action: Action | None
     mode: Mode
+    percent: int = 100
 
 
 #: Rule id or wildcard -> wish, as one `guards.<direction>` block has it.
@@ -56,7 +57,9 @@ def merge(layers: tuple[Wishes, ...], rules: Collection[str]) -> Mapping[str, Ru
 def _setting(rule: str, layers: tuple[Wishes, ...]) -> RuleSetting:
     matches = [wishes[name] for wishes in layers for name in names_of(rule) if name in wishes]
     action = next((wish.action for wish in matches if wish.action is not None), UNNAMED)
-    return RuleSetting(rule=rule, action=action, mode=matches[0].mode if matches else Mode.ENFORCE)
+    if not matches:
+        return RuleSetting(rule=rule, action=action)
+    return RuleSetting(rule=rule, action=action, mode=matches[0].mode, percent=matches[0].percent)
 
 
 def names_of(rule: str) -> tuple[str, ...]:
@@ -93,5 +96,6 @@ def _read_wish(node: TreeNode, path: Path, problems: Problems) -> Wish | None:
         return None
     action = table.choice("action", ACTIONS, default="")
     mode = table.choice("mode", MODES, default="enforce")
+    percent = table.integer("percent", 0, 100, default=100)
     table.close()
-    return Wish(ACTIONS.get(action), MODES.get(mode, Mode.ENFORCE))
+    return Wish(ACTIONS.get(action), MODES.get(mode, Mode.ENFORCE), percent)

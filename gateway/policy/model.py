@@ -34,6 +34,7 @@ class RuleSetting:
     rule: str  # stable rule id, for example "pii.email"
     action: Action
     mode: Mode = Mode.ENFORCE
+    percent: int = 100  # of exchanges on which it is enforced; on the others it is in shadow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,7 @@ class Tenant:
     rate: RateLimit | None = None
     principal_rate: RateLimit | None = None  # for each of its principals, whichever credential they show
     address_rate: RateLimit | None = None  # for each client address that its callers come from
+    band: int = 0  # which side of its rules' percentages this variant is for (gateway.policy.canary)
     strict_schema: bool = True  # refuse request fields that the endpoint's schema does not name
 
     def may_call(self, path: str) -> bool:
@@ -119,7 +121,8 @@ class Introspector:
     secret_file: str  # its secret; relative to the policy directory or absolute
     token_prefix: str = ""  # tells opaque tokens of several servers apart; "" for the only one
     ca_file: str | None = None  # None: the system's roots
-    token_type: str = "bearer"  # that the answer must name: servers also answer for refresh tokens; "any": not compared
+    #: What the answer must name, since servers also answer for refresh tokens; "any": not compared.
+    token_type: str = "bearer"  # noqa: S105  # a kind of token, no token
     issuer: str | None = None  # `iss` that the answer must name; None: not compared
     audiences: frozenset[str] = frozenset()  # `aud` must name one of them; empty: not compared
     clients: frozenset[str] = frozenset()  # allowed `client_id`; empty: every one

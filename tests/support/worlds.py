@@ -7,6 +7,7 @@ from extproc.guardrails.guard import Guard
 from extproc.guardrails.obliged import obliged
 from extproc.guardrails.scanner import ScannerPool
 from gateway.identity import Caller
+from gateway.policy.canary import Bands
 from gateway.policy.model import Action, Backend, Credential, Limits, Mode, Model, Policy, RuleSetting, Tenant
 
 _POOL = ScannerPool(RULES)
@@ -75,6 +76,10 @@ class FakeWorld:
 
     def policy(self, version: str) -> Policy | None:
         return self.held if version == self.held.version else None
+
+    def tenant(self, policy: Policy, tenant_id: str, request_id: str) -> Tenant | None:
+        tenant = policy.tenants.get(tenant_id)
+        return None if tenant is None else Bands(tenant).of(request_id)
 
     def guard(self, policy: Policy, tenant: Tenant, direction: str, obligatory: frozenset[str] = frozenset()) -> Guard:
         tenant = obliged(tenant, obligatory)
