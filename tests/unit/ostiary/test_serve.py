@@ -111,3 +111,9 @@ async def test_a_taken_admin_port_is_a_sentence(settings):
     assert process.returncode == 1
     assert b"OSTIARY_ADMIN_PORT" in told
     assert b"Traceback" not in told
+
+
+def test_a_worker_has_gos_settings_before_the_opa_library_is_loaded(settings, monkeypatch):
+    monkeypatch.setenv("GOGC", "50")
+    environ = serve._launch(settings, 0).environ
+    assert (environ["GOMAXPROCS"], environ["GOGC"]) == ("1", "50")
