@@ -61,6 +61,7 @@ TESTED_ELSEWHERE = {
     "gateway/policy/field.py": "tests/unit/gateway/policy/test_load.py",
     "gateway/policy/files.py": "tests/unit/gateway/policy/test_load.py",
     "gateway/policy/model.py": "declarations only",
+    "gateway/registry/last_used.py": "tests/contract/test_last_used.py",
     "gateway/policy/problem.py": "tests/unit/gateway/policy/test_load.py",
     "gateway/policy/tree.py": "tests/unit/gateway/policy/test_load.py",
     "gateway/registry/memory.py": "tests/contract/test_registry.py",
