@@ -7,6 +7,7 @@ import pytest
 
 import rego
 from ostiary import regotest
+from ostiary.cli import main
 from ostiary.problem import Problem
 
 pytestmark = rego.needs_library
@@ -74,6 +75,12 @@ def test_a_policy_without_rego_has_nothing_to_test(example):
     shutil.rmtree(example / "rego")
     (example / "policy.yaml").write_text("name: test\n")
     assert "no Rego of its own" in refused(example)
+
+
+def test_the_commands_take_the_example_as_it_is_shipped(capsys):
+    assert main(["policy", "check", str(rego.EXAMPLE)]) == 0
+    assert main(["policy", "test", str(rego.EXAMPLE)]) == 0
+    assert "opa-example" in capsys.readouterr().out
 
 
 @pytest.mark.slow
