@@ -77,7 +77,9 @@ class Consultation:
     def take(self, policy: Policy, built: Evaluator | None) -> None:
         """From now on `policy` may be asked about. Call it before the policy becomes current."""
         if built is not None:
-            self._held.pop(policy.version, None)
+            before = self._held.pop(policy.version, built)
+            if before is not built:  # two reloads at once built the same version
+                spawn(before.close(), "opa-close")
             self._held[policy.version] = built
         while len(self._held) > _KEPT:
             version = next(iter(self._held))

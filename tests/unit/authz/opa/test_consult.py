@@ -155,6 +155,14 @@ async def test_a_new_version_decides_by_itself_and_the_old_one_is_kept_for_what_
     assert all(each.closed for each in evaluators)
 
 
+async def test_a_version_that_was_built_twice_leaves_nothing_behind():
+    consultation, twice = Consultation(ManualClock()), [Says(None), Says(None)]
+    for each in twice:
+        consultation.take(rego.policy(), each)
+    await asyncio.sleep(0)
+    assert [each.closed for each in twice] == [True, False]
+
+
 @rego.needs_library
 async def test_the_library_decides():
     source = """package ostiary.authz
