@@ -80,6 +80,7 @@ def _secret_name(name: str) -> bool:
 _MARKED: Final = re.compile(
     r"""
       osk_[A-Za-z0-9_]++                                          # our own API keys
+    | ocs_[A-Za-z0-9_\-]{8,}+                                     # secrets of our own service accounts
     | s(?<![A-Za-z0-9]s)k[-_][A-Za-z0-9_\-]{8,}+                  # OpenAI, Anthropic, Stripe
     | b[Ee][Aa][Rr][Ee][Rr][ \t:=]++(?!tokens?(?:[\s.,;]|$)|realm=)[^\s"',;]++
     | B[Ee][Aa][Rr][Ee][Rr][ \t:=]++(?!tokens?(?:[\s.,;]|$)|realm=)[^\s"',;]++

@@ -237,6 +237,7 @@ def test_a_flood_of_mistakes_is_cut_and_says_so(tmp_path):
 
 SECRETS = [
     "osk_" + "abcdefghijkl_" + "A" * 43,
+    "ocs_" + "A" * 43,
     "sk-" + "proj-" + "a1" * 20,
     "sk-" + "ant-api03-" + "a1" * 20,
     "gh" + "p_" + "a1" * 18,

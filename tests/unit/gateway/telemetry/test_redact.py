@@ -20,6 +20,7 @@ KEY = "osk_a1b2c3d4e5f6_" + "Zy9" * 14 + "Z"
     "credential",
     [
         KEY,
+        "ocs_" + "a-b_" * 10 + "abc",
         "sk-proj-abcdefgh",
         "sk-ant-api03-abcdefgh",
         "sk_live_abcdefgh",
