@@ -6,6 +6,7 @@ from typing import Any, Final
 import orjson
 
 from extproc.core import body as request_body
+from extproc.core import bounds
 from extproc.core.cap import cap, splice
 from extproc.core.texts import lay
 from extproc.guardrails.assessor import Assessor
@@ -65,6 +66,7 @@ def conforms(tree: dict[str, Any], door: Door, policy: Policy, tenant: Tenant) -
     """Whether the schema names every field of the body; where policy is strict, one that it does not is refused."""
     known = door.schema.check(tree, strict=tenant.strict_schema)
     schema.count(tree, policy.limits)
+    bounds.check(tree, tenant.bounds)
     return known
 
 
@@ -97,10 +99,12 @@ def admit(
     guard: Guard,
     assessor: Assessor,
     tally: Tally,
+    tenant: Tenant,
     obligations: Obligations = NO_OBLIGATIONS,
 ) -> Admitted:
     """Judge the request, lay the guard over it, and write the bytes that go upstream."""
-    capped = cap(tree, door, obligations.max_tokens)
+    caps = [most for most in (obligations.max_tokens, tenant.bounds.max_tokens) if most is not None]
+    capped = cap(tree, door, min(caps, default=None))
     attack = assessor.judge(door.positions(tree), tally)
     if attack is not None:
         raise GatewayError(
@@ -115,6 +119,8 @@ def admit(
             f"The request holds data that policy does not let through (rule {laid.blocked}). Remove it and retry.",
             cause=laid.blocked,
         )
+    if tenant.bounds.banned:
+        bounds.banned(laid.texts, tenant.bounds)
     edited, spliced = laid.changed, raw
     if capped is not None:
         field, most = capped

@@ -174,7 +174,7 @@ class Exchange:
         self._guard_in = self._world.guard(policy, self._tenant, "request", obligations.guards)
         assessor = self._world.assessor(policy, self._tenant, obligations.guards)
         admitted = admission.admit(
-            event.body, tree, opened, self._door, self._guard_in, assessor, self._tally_in, obligations
+            event.body, tree, opened, self._door, self._guard_in, assessor, self._tally_in, self._tenant, obligations
         )
         journal.prompt_chars = admitted.prompt_chars
         self.state = State.UPSTREAM

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway.policy import certificate, guard, introspector, issuer
+from gateway.policy.bounds import read_bounds
 from gateway.policy.damping import read_damping
 from gateway.policy.endpoint import BACKEND_NAME, read_backend
 from gateway.policy.field import Shape, Table, read_scalar, shape
@@ -212,6 +213,7 @@ class _Loader:
             routes=frozenset(word.text for word in routes),
             request=guard.merge((wishes["request"], defaults["request"]), self.rules),
             response=guard.merge((wishes["response"], defaults["response"]), self.rules),
+            bounds=read_bounds(table.table("requests"), self.problems),
             strict_schema=table.choice("schema", SCHEMAS, default=schema) == "strict",
             rate=read_rate(table.table("rate")),
             principal_rate=read_rate(table.table("principal_rate")),

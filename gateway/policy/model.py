@@ -46,6 +46,17 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What requests of a tenant may ask for. The default bounds nothing."""
+
+    tools: frozenset[str] | None = None  # names that may be offered to the model; a final * covers any ending
+    modalities: frozenset[str] | None = None  # "text", "image", "audio", "file"
+    max_tokens: int | None = None  # most output tokens; what a request leaves open is set to it
+    system_prompt: str = ""  # the first message must be the tenant's and begin with this
+    banned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> words and phrases, any case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """One customer of the platform: what it may call, and which guards its texts pass."""
 
@@ -57,6 +68,7 @@ class Tenant:
     rate: RateLimit | None = None
     principal_rate: RateLimit | None = None  # for each of its principals, whichever credential they show
     address_rate: RateLimit | None = None  # for each client address that its callers come from
+    bounds: Bounds = field(default_factory=Bounds)
     band: int = 0  # which side of its rules' percentages this variant is for (gateway.policy.canary)
     strict_schema: bool = True  # refuse request fields that the endpoint's schema does not name
 

@@ -1,0 +1,89 @@
+"""What a tenant's policy lets a request ask for: tools, modalities, system prompt, banned words. Pure.
+
+Each refusal names its rule (`tenant.tools` and so on) for the record, and says what to change for whoever reads it.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, Final
+
+from gateway.errors import GatewayError, Kind
+from gateway.policy.model import Bounds
+
+_MODALITY: Final = {"text": "text", "refusal": "text", "image_url": "image", "input_audio": "audio", "file": "file"}
+_TRUSTED: Final = frozenset({"system", "developer"})
+_NAME_CHARS: Final = 64  # of a tool's name in an error
+
+
+def check(body: dict[str, Any], bounds: Bounds) -> None:
+    """Refuse what the tenant's requests may not ask for. The body has the form that its endpoint's schema asks for."""
+    if bounds.tools is not None:
+        _tools(body, bounds.tools)
+    messages = body.get("messages")
+    if type(messages) is list:
+        if bounds.modalities is not None:
+            _modalities(messages, bounds.modalities)
+        if bounds.system_prompt:
+            _system_prompt(messages, bounds.system_prompt)
+
+
+def banned(texts: Iterable[str], bounds: Bounds) -> None:
+    """Refuse texts that hold a banned word or phrase, in any case, between words. Linear in the texts' length."""
+    for name, terms in bounds.banned.items():
+        search = _terms(terms).search
+        for text in texts:
+            if search(text):
+                raise _refusal(
+                    f"tenant.banned.{name}", "The request holds words that your policy bans. Remove them.", "messages"
+                )
+
+
+@lru_cache(maxsize=1024)  # lists of all tenants; compiling one takes milliseconds
+def _terms(terms: tuple[str, ...]) -> re.Pattern[str]:
+    """An alternation of literals: no repeats, so no backtracking beyond the longest term."""
+    words = sorted({re.escape(" ".join(term.split())) for term in terms}, key=len, reverse=True)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", re.IGNORECASE)
+
+
+def _tools(body: dict[str, Any], allowed: frozenset[str]) -> None:
+    for field in ("tools", "functions"):
+        for tool in body.get(field) or ():
+            described = tool if field == "functions" else tool.get(tool.get("type"))
+            name = described.get("name") if type(described) is dict else None
+            if type(name) is not str or not _allows(allowed, name):
+                shown = name[:_NAME_CHARS] if type(name) is str else "without a name"
+                raise _refusal("tenant.tools", f"Your policy does not allow the tool {shown!r}. Leave it out.", field)
+
+
+def _allows(allowed: frozenset[str], name: str) -> bool:
+    return name in allowed or any(one.endswith("*") and name.startswith(one[:-1]) for one in allowed)
+
+
+def _modalities(messages: list[Any], allowed: frozenset[str]) -> None:
+    for message in messages:
+        content = message.get("content")
+        kinds = ["text"] if type(content) is str else [part.get("type") for part in content or ()]
+        for kind in kinds:
+            modality = _MODALITY.get(kind, "")
+            if modality not in allowed:
+                told = f"Your policy does not allow {modality or 'this kind of'} content. Send {_list(allowed)} only."
+                raise _refusal("tenant.modalities", told, "messages")
+
+
+def _system_prompt(messages: list[Any], wanted: str) -> None:
+    first = messages[0]
+    content = first.get("content")
+    if type(content) is list:
+        content = content[0].get("text") if content and type(content[0]) is dict else ""
+    if first.get("role") not in _TRUSTED or type(content) is not str or not content.startswith(wanted):
+        told = "Your policy asks for its own system prompt at the beginning. Send it as the first message."
+        raise _refusal("tenant.system_prompt", told, "messages")
+
+
+def _list(words: frozenset[str]) -> str:
+    return " and ".join(sorted(words)) or "nothing"
+
+
+def _refusal(rule: str, told: str, param: str) -> GatewayError:
+    return GatewayError(Kind.REQUEST_BLOCKED, f"{told} (rule {rule})", param=param, cause=rule)

@@ -1,0 +1,136 @@
+"""What a tenant's requests may ask for."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from extproc.core import bounds
+from extproc.core.commands import PassRequestBody
+from gateway.errors import GatewayError, Kind
+from gateway.policy.model import Bounds
+from playbook import Play, chat
+from worlds import policy
+
+USER = {"role": "user", "content": "hello"}
+
+
+def tool(name):
+    return {"type": "function", "function": {"name": name}}
+
+
+def refused(asked, body):
+    with pytest.raises(GatewayError) as caught:
+        bounds.check(body, asked)
+    assert caught.value.kind is Kind.REQUEST_BLOCKED
+    return caught.value.cause
+
+
+def test_no_bounds_let_everything_pass():
+    bounds.check({"messages": [USER], "tools": [tool("x")]}, Bounds())
+    bounds.banned(["anything"], Bounds())
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [("get_weather", True), ("search_web", True), ("search_", True), ("Search_web", False), ("rm", False)],
+)
+def test_tools_are_allowed_by_name_or_beginning(name, fits):
+    asked = Bounds(tools=frozenset({"get_weather", "search_*"}))
+    for body in (
+        {"tools": [tool(name)]},
+        {"functions": [{"name": name}]},
+        {"tools": [{"type": "custom", "custom": {"name": name}}]},
+    ):
+        if fits:
+            bounds.check(body, asked)
+        else:
+            assert refused(asked, body) == "tenant.tools"
+
+
+def test_an_empty_list_allows_no_tool_and_a_tool_without_a_name_is_none():
+    assert refused(Bounds(tools=frozenset()), {"tools": [tool("x")]}) == "tenant.tools"
+    assert refused(Bounds(tools=frozenset({"*"})), {"tools": [{"type": "web_search"}]}) == "tenant.tools"
+    bounds.check({"messages": [USER]}, Bounds(tools=frozenset()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "fits"), [("text", True), ("image_url", False), ("input_audio", False), ("file", False), ("video", False)]
+)
+def test_modalities_are_those_of_the_parts(kind, fits):
+    body = {"messages": [USER, {"role": "user", "content": [{"type": kind}]}]}
+    if fits:
+        bounds.check(body, Bounds(modalities=frozenset({"text"})))
+    else:
+        assert refused(Bounds(modalities=frozenset({"text"})), body) == "tenant.modalities"
+
+
+@pytest.mark.parametrize(
+    ("first", "fits"),
+    [
+        ({"role": "system", "content": "You are Acme's. Be brief."}, True),
+        ({"role": "developer", "content": [{"type": "text", "text": "You are Acme's."}]}, True),
+        ({"role": "system", "content": "you are acme's."}, False),
+        ({"role": "user", "content": "You are Acme's."}, False),
+        (
+            {
+                "role": "system",
+                "content": [{"type": "text", "text": "Hm."}, {"type": "text", "text": "You are Acme's."}],
+            },
+            False,
+        ),
+        ({"role": "system", "content": []}, False),
+    ],
+)
+def test_the_tenants_own_prompt_comes_first(first, fits):
+    asked = Bounds(system_prompt="You are Acme's.")
+    body = {"messages": [first, USER]}
+    if fits:
+        bounds.check(body, asked)
+    else:
+        assert refused(asked, body) == "tenant.system_prompt"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("tell me of Bluebird", True), ("BLUEBIRD!", True), ("operation dawn?", True), ("(bluebird)", True),
+        ("bluebirds", False), ("mybluebird", False), ("operation", False), ("", False),
+    ],
+)  # fmt: skip
+def test_banned_words_stand_between_words_in_any_case(text, found):
+    asked = Bounds(banned={"codenames": ("bluebird", "operation dawn")})
+    if not found:
+        bounds.banned([text], asked)
+        return
+    with pytest.raises(GatewayError) as caught:
+        bounds.banned(["harmless", text], asked)
+    assert caught.value.cause == "tenant.banned.codenames"
+    assert "bluebird" not in caught.value.public.lower()
+
+
+def test_a_term_is_a_literal_not_an_expression():
+    bounds.banned(["aaaaaaaaaaaaaaaaaaaa"], Bounds(banned={"x": ("(a+)+$",)}))
+
+
+def held(asked):
+    base = policy()
+    tenant = replace(base.tenants["acme"], bounds=asked)
+    return replace(base, tenants={"acme": tenant})
+
+
+def test_an_exchange_is_refused_with_the_rule_on_record():
+    play = Play(held(Bounds(banned={"codenames": ("bluebird",)})))
+    play.asked(chat("where is bluebird"))
+    assert play.refused() == (403, "request_blocked")
+    assert play.record.reason == "tenant.banned.codenames"
+
+
+def test_the_cap_on_tokens_is_written_into_what_is_sent():
+    play = Play(held(Bounds(max_tokens=50)))
+    _, passed = play.asked(chat("hello"))
+    assert isinstance(passed, PassRequestBody)
+    assert json.loads(passed.body)["max_completion_tokens"] == 50
+    greedy = Play(held(Bounds(max_tokens=50)))
+    greedy.asked(chat("hello", max_tokens=51))
+    assert greedy.refused() == (403, "max_tokens_exceeded")

@@ -1,0 +1,45 @@
+"""The `requests` block of a tenant."""
+
+import pytest
+
+from gateway.policy.bounds import read_bounds
+from gateway.policy.field import Table
+from gateway.policy.model import Bounds
+from gateway.policy.problem import PolicyError, Problems
+from gateway.policy.tree import parse
+
+
+def read(text):
+    problems = Problems()
+    node = parse(text, "tenants.yaml", problems)
+    found = read_bounds(Table(node, ("acme", "requests"), problems), problems)
+    problems.stop_if_any()
+    return found
+
+
+def test_every_field_is_read():
+    text = "{tools: [a, 'b*'], modalities: [text, image], max_tokens: 9, system_prompt: Be kind., banned: {x: [one, two words]}}"
+    assert read(text) == Bounds(
+        tools=frozenset({"a", "b*"}),
+        modalities=frozenset({"text", "image"}),
+        max_tokens=9,
+        system_prompt="Be kind.",
+        banned={"x": ("one", "two words")},
+    )
+
+
+def test_nothing_bounds_nothing_and_an_empty_list_allows_nothing():
+    assert read("{}") == Bounds()
+    assert read("{tools: []}").tools == frozenset()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{tool: [a]}", "{tools: ['a b']}", "{modalities: [smell]}", "{max_tokens: 0}", "{banned: {x: [a]}}", "{banned: {'X Y': [one]}}",
+        "{banned: [one]}", "{system_prompt: ''}",
+    ],
+)  # fmt: skip
+def test_mistakes_are_told(text):
+    with pytest.raises(PolicyError):
+        read(text)
