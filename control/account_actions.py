@@ -7,6 +7,7 @@ from typing import Any, Final
 from control import problem
 from control.accounts import Accounts
 from control.admin import Action, Done, Wish
+from control.bearer import SCOPE
 from control.problem import Refusal, unavailable
 from control.signing import Signing, SigningError
 from control.wrapper import WrapError
@@ -23,7 +24,7 @@ def actions(accounts: Accounts) -> tuple[Action, ...]:
     """One action for each line; only the answers of `create` and `rotate` hold a secret."""
 
     async def create(wish: Wish) -> Done:
-        return _done(await accounts.create(wish.body, wish.by), _CREATED)
+        return _done(await accounts.create(_meant(wish.body), wish.by), _CREATED)
 
     async def listed(wish: Wish) -> Done:
         unknown = wish.query.keys() - {"tenant"}
@@ -35,7 +36,7 @@ def actions(accounts: Accounts) -> tuple[Action, ...]:
         return _done(await accounts.show(wish.names[0]))
 
     async def change(wish: Wish) -> Done:
-        return _done(await accounts.change(wish.names[0], wish.body))
+        return _done(await accounts.change(wish.names[0], _meant(wish.body)))
 
     async def rotate(wish: Wish) -> Done:
         return _done(await accounts.rotate(wish.names[0], wish.body), _CREATED)
@@ -87,6 +88,20 @@ def _service(policy: Policy) -> TokenService:
     if policy.token_service is None:
         raise Refusal("no_token_service", "The policy in force has no token service.", status=problem.CONFLICT)
     return policy.token_service
+
+
+def _meant(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The wish without `operator`, which must be true where the scopes open the admin API, and nowhere else.
+
+    That scope stands above tenants: nobody shall give it to a tenant's service by copying a list of scopes.
+    """
+    scopes = body.get("scopes")
+    opens = isinstance(scopes, list) and SCOPE in scopes
+    if opens and body.get("operator") is not True:
+        raise problem.invalid("scopes", f"{SCOPE} opens the whole admin API, for all tenants; say `operator` as well")
+    if not opens and "operator" in body:
+        raise problem.invalid("operator", f"means something only with the scope {SCOPE}")
+    return {name: value for name, value in body.items() if name != "operator"}
 
 
 def _done(told: Mapping[str, Any], status: int = 200) -> Done:

@@ -113,6 +113,7 @@ def _common(parser: argparse.ArgumentParser, *, reason: bool = True) -> argparse
 def _add_rights(parser: argparse.ArgumentParser) -> None:
     several = "; may be given several times"
     parser.add_argument("--scope", action="append", help=f"that its tokens may have{several}")
+    parser.add_argument("--operator", action="store_true", help="needed for the scope ostiary.admin: the admin API")
     parser.add_argument("--audience", action="append", help=f"for which it gets tokens{several} (default: the gateway)")
     parser.add_argument("--token-life", type=moment.span_s, metavar="SPAN", help="30s to 60m (default: the policy's)")
     parser.add_argument("--expires", type=moment.ending, metavar="WHEN", help=f"its own end: {moment.EXPECTED}")
@@ -215,6 +216,7 @@ def _wanted(arguments: argparse.Namespace) -> dict[str, Any]:
         raise Problem("an account proves itself in one way: --jwks or a certificate")
     wish = {
         "scopes": arguments.scope,
+        "operator": arguments.operator or None,
         "audiences": arguments.audience,
         "token_s": arguments.token_life,
         "jwks": None if arguments.jwks is None else _jwks(arguments.jwks),

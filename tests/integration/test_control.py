@@ -153,7 +153,7 @@ def test_without_a_token_of_an_operator_nothing_can_be_read_or_changed(house, st
 
 
 def test_an_operators_token_may_what_the_local_operator_may_and_cannot_choose_its_name(house, stranger):
-    operator = account(house, scopes=["ostiary.admin"])
+    operator = account(house, scopes=["ostiary.admin"], operator=True)
     given = [bearer(token(stranger, operator)), ("x-ostiary-actor", "root"), ("content-type", "application/json")]
     answer = stranger.ask("POST", KEYS, b'{"tenant": "acme", "principal": "far"}', given)
     assert answer.status == 201

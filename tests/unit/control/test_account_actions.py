@@ -45,6 +45,23 @@ async def test_a_new_account_is_told_and_only_named_on_record(world):
     assert done.body["client_secret"] not in repr(done)
 
 
+@pytest.mark.parametrize("operator", [None, False, 1, "true"])
+async def test_the_scope_of_operators_is_never_given_by_accident(world, operator):
+    known = (await run(world, "account.create", tenant="acme", principal="ci", scopes=["chat"])).subject
+    told = {"scopes": ["chat", "ostiary.admin"], **({} if operator is None else {"operator": operator})}
+    for name, given in (("account.create", {"tenant": "acme", "principal": "ops"}), ("account.change", {})):
+        with pytest.raises(Refusal, match="admin API"):
+            await run(world, name, *([known] if not given else []), **given, **told)
+
+
+async def test_it_is_given_on_purpose(world):
+    told = {"scopes": ["ostiary.admin"], "operator": True}
+    done = await run(world, "account.create", tenant="acme", principal="ops", **told)
+    assert done.body["scopes"] == ["ostiary.admin"]
+    with pytest.raises(Refusal, match="operator"):
+        await run(world, "account.create", tenant="acme", principal="ci", scopes=["chat"], operator=True)
+
+
 async def test_an_account_goes_through_its_life(world):
     client_id = (await run(world, "account.create", tenant="acme", principal="ci")).subject
     assert (await run(world, "account.rotate", client_id, overlap_s=5)).status == 201
