@@ -11,9 +11,9 @@ MAX_SHOWN_CHARS: Final = 32  # shorter than any credential that this gateway or 
 _MAX_NEAR_CHARS: Final = 64  # difflib is quadratic in the length of its input
 _MAX_NEAR_NAMES: Final = 256  # and linear in the candidates: keys may be many thousand
 
-#: Shapes of live credentials: our keys and client secrets (ocs_), provider keys (OpenAI and Anthropic sk-, Groq gsk_, xAI xai-, Google
-#: AIza, AWS AKIA, GitHub gh*_, Hugging Face hf_), bearer values and PEM private keys. Each run is counted, so
-#: that a placeholder such as "sk-..." passes, and no part can match in two ways (linear time).
+#: Shapes of live credentials: our keys and client secrets (ocs_), provider keys (OpenAI and Anthropic sk-, Groq gsk_,
+#: xAI xai-, Google AIza, AWS AKIA, GitHub gh*_, Hugging Face hf_), bearer values and PEM private keys. Each run is
+#: counted, so that a placeholder such as "sk-..." passes, and no part can match in two ways (linear time).
 _SECRET: Final = re.compile(
     r"osk_[A-Za-z0-9]{4,32}_[A-Za-z0-9]{8}"
     r"|(?<![A-Za-z0-9])(?:ocs_|sk-|gsk_|xai-|hf_|gh[pousr]_|github_pat_)[A-Za-z0-9_-]{16}"
