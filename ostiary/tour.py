@@ -23,7 +23,7 @@ class Plan:
     port: int
     admin_port: int
     workers: int
-    serve_pid: int
+    pids: tuple[int, int]  # of the workers' supervisor and of control: both read the policy
     keys: dict[str, str] = field(repr=False)
     demo: bool = True
 
@@ -52,7 +52,8 @@ class Plan:
             "operator_socket": str(self.operator_socket),
             "workers": self.workers,
             "pid": os.getpid(),
-            "serve_pid": self.serve_pid,
+            "serve_pid": self.pids[0],
+            "control_pid": self.pids[1],
         }
 
 
@@ -83,7 +84,7 @@ or with the official SDK (pip install openai):
   keys      ostiary keys list --socket {plan.operator_socket}
   audit     {plan.state.audit}/*.jsonl
   logs      {plan.state.logs}
-  policy    {plan.state.policy}   (after an edit: kill -HUP {plan.serve_pid})
+  policy    {plan.state.policy}   (after an edit: kill -HUP {plan.pids[0]} {plan.pids[1]})
   metrics   http://127.0.0.1:{plan.admin_port}/metrics
 
 Ctrl-C stops everything."""

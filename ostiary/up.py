@@ -199,9 +199,10 @@ async def _start(up: Up, here: State) -> tour.Plan:
         drain_s=_DRAIN_S,
         valkey_url=f"unix://{here.run / 'valkey.sock'}",
     )
-    await _control(up, here, settings)
+    ruling = await _control(up, here, settings)
     serving = await _workers(up, here, settings)
-    plan = tour.Plan(here, port, admin_port, wishes.workers, serving.pid, keys, demo=wishes.backend is None)
+    pids = (serving.pid, ruling.pid)
+    plan = tour.Plan(here, port, admin_port, wishes.workers, pids, keys, demo=wishes.backend is None)
     await _envoy(up, here, plan)
     return plan
 
@@ -273,7 +274,7 @@ async def _demo(up: Up, here: State) -> int:
     return int(port_file.read_text())
 
 
-async def _control(up: Up, here: State, settings: Settings) -> None:
+async def _control(up: Up, here: State, settings: Settings) -> Child:
     environ = _environ() | reader.for_worker(replace(settings, kek_file=here.kek), 0)
     del environ[reader.METRICS_DIR_VARIABLE]
     command = [sys.executable, "-m", "ostiary.cli", "control"]
@@ -287,7 +288,7 @@ async def _control(up: Up, here: State, settings: Settings) -> None:
             raise ConnectionError(str(not_yet)) from None
         return "Control ready: keys, revocations, service accounts, tokens"
 
-    await up.part(launch, ready)
+    return await up.part(launch, ready)
 
 
 async def _workers(up: Up, here: State, settings: Settings) -> Child:

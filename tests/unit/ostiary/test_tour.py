@@ -14,7 +14,7 @@ KEYS = {"acme": "osk_acme", "globex": "osk_globex"}
 
 @pytest.fixture
 def plan(tmp_path):
-    return tour.Plan(State(tmp_path), 8443, 9464, 2, 4711, KEYS)
+    return tour.Plan(State(tmp_path), 8443, 9464, 2, (4711, 4712), KEYS)
 
 
 def test_the_curl_is_one_valid_command(plan):
