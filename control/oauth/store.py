@@ -17,7 +17,7 @@ from gateway.revocation import record
 from gateway.revocation.mark import marks_of, split
 
 _log: Final = structlog.get_logger(__name__)
-_DEADLINE_S: Final = 2.0  # of one look-up; there are about seven for a token, and the request has 8 s
+_DEADLINE_S: Final = 2.0  # of one look-up; there are about five for a token, and the request has 8 s
 
 #: Looked up for a client id that cannot be one, so that it costs what any other costs. No id starts so.
 _NOBODY: Final = "-"
