@@ -41,6 +41,9 @@ LONG_TREES = (
 
 #: Modules without a test file of their name, each with what proves it instead: a file of tests/, or a reason.
 TESTED_ELSEWHERE = {
+    "authz/identified.py": "declarations only",
+    "authz/means.py": "tests/unit/authz/test_decide.py",
+    "authz/refusal.py": "tests/unit/authz/test_bad_credentials.py",
     "control/oauth/refusal.py": "tests/unit/control/oauth/test_service.py",
     "control/oauth/store.py": "tests/unit/control/oauth/test_client.py",
     "control/wrapper.py": "declarations only",
@@ -51,12 +54,14 @@ TESTED_ELSEWHERE = {
     "extproc/core/reply.py": "tests/unit/extproc/test_exchange_answer.py",
     "extproc/providers/door.py": "tests/unit/extproc/test_exchange.py",
     "extproc/providers/openai.py": "tests/unit/extproc/test_exchange.py",
+    "extproc/providers/openai_schema.py": "tests/unit/extproc/test_schema.py",
     "extproc/providers/openai_stream.py": "tests/unit/extproc/test_exchange_stream.py",
     "gateway/audit/record.py": "tests/unit/gateway/audit/test_trail.py",
     "gateway/contract.py": "declarations only",
     "gateway/identity.py": "declarations only",
     "gateway/limits/bucket.py": "tests/contract/test_ledger.py",
     "gateway/limits/ledger.py": "tests/contract/test_ledger.py",
+    "gateway/policy/damping.py": "tests/unit/gateway/policy/test_introspector.py",
     "gateway/policy/endpoint.py": "tests/unit/gateway/policy/test_load.py",
     "gateway/policy/field.py": "tests/unit/gateway/policy/test_load.py",
     "gateway/policy/files.py": "tests/unit/gateway/policy/test_load.py",
@@ -64,6 +69,7 @@ TESTED_ELSEWHERE = {
     "gateway/registry/last_used.py": "tests/contract/test_last_used.py",
     "gateway/policy/problem.py": "tests/unit/gateway/policy/test_load.py",
     "gateway/policy/tree.py": "tests/unit/gateway/policy/test_load.py",
+    "tools/golden_opa.py": "tests/contract/test_opa.py",
     "gateway/registry/memory.py": "tests/contract/test_registry.py",
     "gateway/registry/model.py": "tests/contract/test_registry.py",
     "ostiary/commands/signing_keys.py": "tests/unit/ostiary/commands/test_accounts.py",
