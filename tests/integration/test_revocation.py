@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import ssl
+import subprocess
+import sys
 import time
 
 import httpx
@@ -26,7 +28,7 @@ from gateway.revocation.mark import What, name_of_token
 from idp import Idp
 from rawhttp import RawClient, request_bytes
 from revoking import Operator
-from stack import Options, Stack, until
+from stack import ROOT, Options, Stack, until
 from upstream import Gate
 
 WORKERS = 4
@@ -314,3 +316,27 @@ def test_without_word_from_the_registry_nobody_comes_in_and_nothing_that_runs_is
             os.kill(house.server.pid, signal.SIGCONT)
         until("the way back", lambda: house.welcome(house.client()))
         conn.abort()
+
+
+@pytest.mark.slow
+def test_an_operator_revokes_and_lifts_from_the_command_line(short_dir, upstreams):
+    with Stack(short_dir(), upstreams, Options(workers=2, control=True)) as stack:
+        until("the way in", lambda: stack.client().post(CHAT, chat("hello")).status == 200)
+        key_id = stack.bundle.ids["acme"]
+
+        def ostiary(*words):
+            asked = [sys.executable, "-m", "ostiary.cli", "revoke", *words]
+            common = ["--socket", str(stack.operator_socket), "--actor", "ada"]
+            done = subprocess.run([*asked, *common], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+            return done.stdout
+
+        assert f"Revoked: key:{key_id}" in ostiary("key", key_id, "--reason", "ticket 4711", "--for", "1h")
+        until("the refusal", lambda: stack.client().post(CHAT, chat("hello")).code == "credential_revoked")
+        assert "ticket 4711" in ostiary("list")
+        ostiary("lift", f"key:{key_id}", "--reason", "a mistake")
+        until("the way back", lambda: all(stack.client().post(CHAT, chat("hello")).status == 200 for _ in range(4)))
+        records = until("both records", lambda: [one for one in stack.audit() if one["writer"] == "control"][:2])
+        assert [(one["method"], one["principal"], one["reason"], one["key_id"]) for one in records] == [
+            ("revocation.create", "ada", "ticket 4711", key_id),
+            ("revocation.lift", "ada", "a mistake", key_id),
+        ]
