@@ -155,11 +155,51 @@ def test_an_unmodified_sdk_talks_to_it_and_the_key_survives_a_restart(tmp_path):
         assert "demo-pii" in [model.id for model in second.client().models.list()]
 
 
+def ostiary(state: Path, *words: str) -> dict:
+    """A command of the operator, in the directory where `up` was started."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ostiary.cli", *words, "--json"],
+        cwd=state.parent,
+        env=environ(),
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_key_that_a_command_made_counts_at_once_and_after_a_restart_until_it_is_disabled(tmp_path):
+    state = tmp_path / ".ostiary"  # where commands look first
+    with up(state) as first:
+        made = ostiary(state, "keys", "create", "--tenant", "acme", "--principal", "ci", "--reason", "a trial")
+        first.keys["ci"] = made["key"]
+        assert first.client("ci").models.list().data
+        logs = "".join(file.read_text() for file in Path(first.facts["logs"]).iterdir())
+        assert made["key"] not in logs
+    with up(state) as second:
+        second.keys["ci"] = made["key"]
+        assert second.client("ci").models.list().data
+        ostiary(state, "keys", "disable", made["id"])
+        assert shut_within(second, "ci", 1)
+
+
+def shut_within(running: Running, tenant: str, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            running.client(tenant).models.list()
+        except openai.AuthenticationError:
+            return True
+    return False
+
+
 def test_secrets_are_the_owners_alone(tmp_path):
     state = tmp_path / "state"
     with up(state) as running:
         lines = "\n".join(running.parts.values())
-        for name in ("demo-keys", "provider/credential", "secrets/peppers", "certs/server.key"):
+        for name in ("demo-keys", "provider/credential", "secrets/peppers", "control/kek", "certs/server.key"):
             assert (state / name).stat().st_mode & 0o077 == 0, name
         for secret in (*running.keys.values(), (state / "provider" / "credential").read_text().strip()):
             assert secret not in lines
@@ -170,7 +210,9 @@ def test_secrets_are_the_owners_alone(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["valkey-server", "demo-upstream", "ostiary.cli serve", "envoy.yaml"])
+@pytest.mark.parametrize(
+    "part", ["valkey-server", "demo-upstream", "ostiary.cli control", "ostiary.cli serve", "envoy.yaml"]
+)
 def test_a_part_that_dies_ends_everything_with_its_log(tmp_path, part):
     with up(tmp_path / "state") as running:
         os.kill(running.part(part), signal.SIGKILL)
