@@ -147,7 +147,11 @@ class Signing:
             state = await self._read()
             now = int(self._clock.now())
             plan = schedule.plan(tuple(change(state.slots, now)), service, now)
-            made = [await self._make(need, service, now) for need in plan.needs]
+            try:
+                made = [await self._make(need, service, now) for need in plan.needs]
+            except WrapError:
+                await self._take(state)  # what is there still signs and verifies
+                raise
             changes = _changes(state, plan.slots, made)
             if not changes:
                 await self._take(state)

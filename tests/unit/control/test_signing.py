@@ -260,6 +260,27 @@ async def test_when_a_key_cannot_be_wrapped_nothing_is_changed():
     assert await world.entries(Sort.SIGNING) == await world.entries(Sort.VERIFYING) == {}
 
 
+async def test_a_restart_while_a_key_is_due_that_cannot_be_wrapped_goes_on_with_those_that_are_there():
+    world = World()
+    first = world.replica()
+    await first.tend(SERVICE)
+    world.clock.advance(3600)
+
+    class Half:
+        """Unwraps, as a vault does whose key may not encrypt any more."""
+
+        unwrap = world.kek.unwrap
+        is_current = world.kek.is_current
+
+        async def wrap(self, name, plain):
+            raise WrapError("vault: encrypt answered 403")
+
+    second = world.replica(Half())
+    with pytest.raises(WrapError):
+        await second.tend(SERVICE)
+    assert signs(second) == signs(first)
+
+
 async def test_another_algorithm_counts_from_the_next_key_on():
     world = World()
     signing = world.replica()
