@@ -66,7 +66,8 @@ def _judge(answer: dict[str, Any], entry: Introspector) -> None:
     """Whether the token is one of those that the entry means. What the server does not tell, it cannot be let off."""
     kind = answer.get("token_type")
     # Servers are asked about refresh tokens too, and find them active; DPoP proves a key that is not looked at here.
-    if entry.token_type != "any" and not (isinstance(kind, str) and kind.lower() == entry.token_type):
+    named = kind.lower() if isinstance(kind, str) else ""
+    if entry.token_type not in {"any", named}:
         raise Bad(Fault.TYPE)
     if entry.issuer is not None and answer.get("iss") != entry.issuer:
         raise Bad(Fault.ISSUER)

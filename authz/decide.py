@@ -4,12 +4,13 @@ Nothing about routes, methods or bodies is told to a caller who was not identifi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
 from authz import apikey, cidr, jose, trace
-from authz.apikey import RandomBytes
+from authz.apikey import Known, RandomBytes
 from authz.claims import Bearer
 from authz.identified import Identified
 from authz.means import Means, Opaque
@@ -19,7 +20,7 @@ from gateway import contract
 from gateway.errors import GatewayError, Kind
 from gateway.identity import NO_OBLIGATIONS, Caller, Obligations
 from gateway.limits.bucket import Bucket
-from gateway.policy.model import Issuer, Key, Policy, Tenant
+from gateway.policy.model import Issuer, Policy, Tenant
 
 MODELS: Final = "/v1/models"
 #: The front doors and the method of each.
@@ -45,6 +46,8 @@ _READ: Final = frozenset(
     {_AUTHORIZATION, _API_KEY, _REQUEST_ID, _TRACEPARENT, _TRACESTATE, _LENGTH, *_UPGRADES},
 )
 _REMOVED: Final = contract.CREDENTIAL_HEADERS | {contract.ACCEPT_ENCODING}
+#: Header names whose fate is kept: clients use some dozen, and whoever invents more only costs a lookup.
+_REMEMBERED_NAMES: Final = 1024
 #: Digits of 2**63: a longer length is too large for every limit, and int() never sees endless digits.
 _LENGTH_DIGITS: Final = 19
 
@@ -81,7 +84,6 @@ class Allowed:
     buckets: tuple[Bucket, ...]
     remove: tuple[str, ...]  # headers that must not travel on
     method: str = "api_key"  # how the caller was identified (`Identified.method`)
-    headers: tuple[tuple[str, str], ...] = ()  # told to the client with whatever answer it gets
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def decide(ask: Ask, policy: Policy, means: Means, *, now_s: float, random: Rand
         fingerprint = means.certificates.fingerprint(ask.certificate, now_s) if ask.certificate else ""
     except GatewayError as error:
         return Refused(error, nobody(request_id, traceparent, policy.version))
-    if isinstance(who, Unsettled | Opaque):
+    if not isinstance(who, Identified):
         what, away = (who.issuer, _unsettled(who)) if isinstance(who, Unsettled) else (who, _unasked(who))
         return Waits(what, Refused(away, nobody(request_id, traceparent, policy.version)))
     caller = Caller(
@@ -167,13 +169,20 @@ def _sort(headers: tuple[tuple[str, str], ...]) -> tuple[dict[str, list[str]], l
     seen: dict[str, list[str]] = {}
     remove: dict[str, None] = {}
     for name, value in headers:
-        if name in _READ:
+        read, removed = _fate(name)
+        if read:
             seen.setdefault(name, []).append(value)
-        # CGI-like servers read `x_ostiary_route` as `x-ostiary-route`: an underscore must save no header.
-        plain = name.replace("_", "-") if "_" in name else name
-        if plain in _REMOVED or plain.startswith(contract.OWNED_PREFIXES):
+        if removed:
             remove[name] = None
     return seen, list(remove)
+
+
+@lru_cache(maxsize=_REMEMBERED_NAMES)
+def _fate(name: str) -> tuple[bool, bool]:
+    """Whether a header is read here, and whether it must not travel on."""
+    # CGI-like servers read `x_ostiary_route` as `x-ostiary-route`: an underscore must save no header.
+    plain = name.replace("_", "-")
+    return name in _READ, plain in _REMOVED or plain.startswith(contract.OWNED_PREFIXES)
 
 
 def _identify(
@@ -213,7 +222,7 @@ def _identify(
                 return _of_token(means.tokens.check(text, policy, now_s))
             if means.opaque.knows(text, policy):
                 return _or_raise(means.opaque.check(text, policy, now_s))
-    return _of_key(apikey.check(text, means.keys.of(policy), means.peppers), now_s)
+    return _of_key(means.genuine.check(text, means.keys.of(policy), means.peppers), now_s)
 
 
 def _or_raise(found: Identified | GatewayError | Opaque) -> Identified | Opaque:
@@ -222,25 +231,15 @@ def _or_raise(found: Identified | GatewayError | Opaque) -> Identified | Opaque:
     return found
 
 
-def _of_key(found: Key | apikey.Rejected, now_s: float) -> Identified:
+def _of_key(found: Known | apikey.Rejected, now_s: float) -> Identified:
     if isinstance(found, apikey.Rejected):
         cause = f"{found.fault.value} ({found.key_id})" if found.key_id else found.fault.value
         raise GatewayError(Kind.CREDENTIAL_INVALID, _INVALID_KEY, cause=cause)
-    expired = None
-    if found.expires_at is not None and now_s >= found.expires_at:
+    key, who = found
+    if key.expires_at is not None and now_s >= key.expires_at:
         again = "This API key has expired. Ask your platform team for a new one."
-        expired = GatewayError(Kind.CREDENTIAL_EXPIRED, again)
-    return Identified(
-        tenant=found.tenant,
-        principal=found.principal,
-        key_id=found.id,
-        method="api_key",
-        scopes=found.scopes,
-        models=found.models,
-        cidrs=found.cidrs,
-        rate=found.rate,
-        expired=expired,
-    )
+        return replace(who, expired=GatewayError(Kind.CREDENTIAL_EXPIRED, again))
+    return who
 
 
 def _of_token(found: Bearer | Rejected | Unsettled) -> Identified | Unsettled:
@@ -296,7 +295,7 @@ def _unsettled(token: Unsettled) -> GatewayError:
 
 def _judge(ask: Ask, seen: Mapping[str, Sequence[str]], tenant: Tenant, body_limit_bytes: int) -> GatewayError | None:
     """What is wrong with the request of an identified caller."""
-    if ask.method == "CONNECT" or any(name in seen for name in _UPGRADES):
+    if ask.method == "CONNECT" or not seen.keys().isdisjoint(_UPGRADES):
         return GatewayError(
             Kind.UPGRADE_REFUSED,
             "Protocol upgrades are not allowed. Send a plain HTTPS request; streams are server-sent events.",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.errors import GatewayError
-from gateway.policy.model import RateLimit
+from gateway.policy.model import Key, RateLimit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,3 +23,17 @@ class Identified:
     cidrs: tuple[str, ...] = ()  # empty: from anywhere
     rate: RateLimit | None = None
     expired: GatewayError | None = None  # told openly: only who holds the secret gets to hear it
+
+
+def of_key(key: Key) -> Identified:
+    """Whom a key names, whether or not it has expired."""
+    return Identified(
+        tenant=key.tenant,
+        principal=key.principal,
+        key_id=key.id,
+        method="api_key",
+        scopes=key.scopes,
+        models=key.models,
+        cidrs=key.cidrs,
+        rate=key.rate,
+    )

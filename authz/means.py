@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from authz.apikey import Peppers
+from authz.apikey import Genuine, Peppers
 from authz.identified import Identified
 from authz.tokens import Tokens
 from gateway.errors import GatewayError, Kind
@@ -134,6 +134,7 @@ class Means:
     peppers: Peppers
     tokens: Tokens
     keys: Keys = POLICY_KEYS
+    genuine: Genuine = field(default_factory=Genuine)
     opaque: OpaqueTokens = NO_OPAQUE
     certificates: Certificates = NO_CERTIFICATES
     revocations: Revocations = NO_REVOCATIONS

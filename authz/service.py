@@ -6,9 +6,7 @@ Whatever goes wrong here is answered with a refusal. Where even that fails, `che
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, Protocol
 
 import structlog
@@ -24,6 +22,7 @@ from gateway.audit.record import Record
 from gateway.clock import Clock
 from gateway.errors import PLAN, Dialect, GatewayError, Kind
 from gateway.identity import Caller
+from gateway.limits.bucket import Verdict
 from gateway.policy.model import Issuer, Policy
 
 _log: Final = structlog.get_logger(__name__)
@@ -119,7 +118,7 @@ class Authorization:
         consult: Consult | None = None,
         damper: Damper | None = None,
         usage: Usage | None = None,
-        random: RandomBytes = secrets.token_bytes,
+        random: RandomBytes | None = None,
     ) -> None:
         self._policies = policies
         self._means = means
@@ -133,7 +132,7 @@ class Authorization:
         self._consult = consult
         self._damper = damper
         self._usage = usage
-        self._random = random
+        self._random = random or trace.Pool()
 
     async def check(self, raw: bytes, _context: object = None) -> bytes:
         """Answer one serialised CheckRequest with a serialised CheckResponse."""
@@ -146,10 +145,15 @@ class Authorization:
             decision = await self._decide(ask, policy, until_s)
             if isinstance(decision, Allowed) and policy.opa is not None:
                 decision = await self._ask_opa(ask, decision, policy, until_s)
+            told: tuple[tuple[str, str], ...] = ()
             if isinstance(decision, Allowed) and decision.buckets:
-                decision = await self._spend(decision, until_s)
+                spent = await self._spend(decision, until_s)
+                if isinstance(spent, Refused):
+                    decision = spent
+                else:
+                    told = rate.headers(spent)
             if isinstance(decision, Allowed):
-                answer = wire.allowed(decision)
+                answer = wire.allowed(decision, told)
                 self._meter.count(ALLOWED, decision.caller.tenant)
                 if self._usage is not None and decision.method == "api_key":
                     self._usage.used(decision.caller.key_id)
@@ -204,7 +208,7 @@ class Authorization:
         except Exception as bug:  # noqa: BLE001  # a policy that cannot be evaluated allows nothing
             return Refused(errors.unexpected(bug), decision.caller)
 
-    async def _spend(self, decision: Allowed, until_s: float) -> Allowed | Refused:
+    async def _spend(self, decision: Allowed, until_s: float) -> Verdict | Refused:
         """Count the request, or refuse it."""
         try:
             verdict = self._limiter.take(decision.buckets)
@@ -222,7 +226,7 @@ class Authorization:
             return Refused(errors.unexpected(bug), decision.caller)
         if not verdict.allowed:
             return Refused(rate.throttled(verdict), decision.caller, rate.headers(verdict))
-        return replace(decision, headers=rate.headers(verdict))
+        return verdict
 
     def _refuse(self, ask: Ask, refused: Refused, started_s: float, began_s: float) -> bytes:
         """Put the refusal on record, count it, and say it. What cannot be put on record is told as that."""

@@ -1,6 +1,7 @@
-"""Request ids and W3C trace context of one request: what arrived if it is well formed, else new. Pure."""
+"""Request ids and W3C trace context of one request: what arrived if well formed, else new. Pure, but for `Pool`."""
 
 import re
+import secrets
 import uuid
 from collections.abc import Sequence
 from typing import Final
@@ -15,6 +16,27 @@ _NO_TRACE: Final = "0" * 32
 _NO_PARENT: Final = "0" * 16
 #: Nobody has recorded anything of a trace that starts here (section 3.2.2.5.1, "sampled").
 _FLAGS: Final = "00"
+_PAGE_BYTES: Final = 4096  # ids of a hundred requests
+
+
+class Pool:
+    """Random bytes for ids, taken from the system a page at a time: a system call each would cost more than the rest.
+
+    Not for secrets: what is still to be handed out lies in memory.
+    """
+
+    def __init__(self) -> None:
+        self._page = b""
+        self._at = 0
+
+    def __call__(self, count: int) -> bytes:
+        """`count` bytes that were never handed out before."""
+        end = self._at + count
+        if end > len(self._page):
+            self._page, self._at, end = secrets.token_bytes(max(_PAGE_BYTES, count)), 0, count
+        found = self._page[self._at : end]
+        self._at = end
+        return found
 
 
 def request_id(values: Sequence[str], random: RandomBytes) -> str:

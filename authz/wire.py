@@ -42,8 +42,10 @@ def decode(raw: bytes) -> Ask:
     return Ask(http.method, http.path, headers, address, source.certificate)
 
 
-def allowed(decision: Allowed) -> bytes:
+def allowed(decision: Allowed, told: tuple[tuple[str, str], ...] = ()) -> bytes:
     """Let the request through, without the headers of `remove`, with the caller as metadata.
+
+    `told` are headers that the client gets with whatever answer comes.
 
     The answer is a concatenation: most parts are the same in many answers, and protobuf parsers merge messages that
     come in pieces (Protocol Buffers, "Encoding", "Last One Wins").
@@ -51,7 +53,7 @@ def allowed(decision: Allowed) -> bytes:
     caller = decision.caller
     parts = [
         _per_key(caller.tenant, caller.principal, caller.key_id, caller.scopes, caller.policy),
-        _changes(decision.remove, decision.headers),
+        _changes(decision.remove, told),
     ]
     for name, value in _per_request(caller).items():
         raw = value.encode()

@@ -61,6 +61,17 @@ REQUEST_ID_HEADER: Final = "x-request-id"
 ERROR_CODE_HEADER: Final = "x-ostiary-error-code"
 SHOULD_RETRY_HEADER: Final = "x-should-retry"  # honoured by the official OpenAI and Anthropic SDKs
 
+#: Request headers that decide nothing at the door; Envoy leaves them out of what it asks authz.
+UNREAD_BY_AUTHZ: Final = (
+    *(":authority", ":path", ":method", ":scheme"),  # come as fields of their own; ":protocol" does not
+    "accept",
+    "accept-language",
+    "content-type",
+    "user-agent",
+    "x-forwarded-for",  # `BELIEVED_ADDRESS_HEADER` is what Envoy made of it
+    "x-forwarded-proto",
+)
+UNREAD_PREFIX: Final = "x-stainless-"  # a dozen of them come with every call of the official SDKs
 #: Inbound headers with these prefixes are ours or Envoy's and never a client's to set.
 OWNED_PREFIXES: Final = ("x-ostiary-", "x-envoy-")
 #: Names under which clients and providers carry credentials, or say whom a provider shall bill: removed on the way in,

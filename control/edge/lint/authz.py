@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 from control.edge.lint import quantity
+from control.edge.lint.node import Node
 from control.edge.lint.rule import ERROR, WARNING, Hit, rule
 from control.edge.lint.survey import Survey
+from gateway import contract
 
 
 @rule(
@@ -101,13 +103,20 @@ def _raw_headers(survey: Survey) -> Iterator[Hit]:
     "authz.headers-hidden",
     ERROR,
     why="authz removes what it sees: a hidden credential or x-ostiary-* header stays on the request.",
-    remedy="Remove allowed_headers and disallowed_headers.",
+    remedy="Remove allowed_headers, and from disallowed_headers all but what `ostiary envoy render` writes.",
 )
 def _headers_hidden(survey: Survey) -> Iterator[Hit]:
     for each in survey.authzs:
-        for name in ("allowed_headers", "disallowed_headers"):
-            if each.config.get(name):
-                yield Hit(each.config.get(name), f"{name} hides request headers from authz")
+        if each.config.get("allowed_headers"):
+            yield Hit(each.config.get("allowed_headers"), "allowed_headers hides request headers from authz")
+        hidden = each.config.get("disallowed_headers")
+        if not all(_is_harmless(pattern) for pattern in hidden.get("patterns").elements):
+            yield Hit(hidden, "disallowed_headers hides request headers from authz")
+
+
+def _is_harmless(pattern: Node) -> bool:
+    """Whether it names what authz never looks at."""
+    return pattern.get("exact").text in contract.UNREAD_BY_AUTHZ or pattern.get("prefix").text == contract.UNREAD_PREFIX
 
 
 @rule(

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authz import apikey
 from authz.apikey import Fault, Peppers, Rejected, check, digest, mint
 from gateway.policy.model import Key
 
@@ -121,3 +122,68 @@ def test_every_well_formed_key_costs_one_digest(minted, change, monkeypatch):
     monkeypatch.setattr("authz.apikey.digest", lambda *given: calls.append(1) or real(*given))
     check(minted.text, {} if change is None else {KEY_ID: key_for(minted, **change)}, PEPPERS)
     assert calls == [1]
+
+
+# --- what is remembered ----
+class Counting(dict):
+    """Peppers that count how often they are asked for: once for each HMAC."""
+
+    used = 0
+
+    def get(self, name, default=None):
+        self.used += 1
+        return super().get(name, default)
+
+
+MINTED = mint(KEY_ID, counting, PEPPERS)
+GOOD, RECORD = MINTED.text, key_for(MINTED)
+
+
+def genuine_rig():
+    secrets_ = Counting(PEPPERS.secrets)
+    return apikey.Genuine(), Peppers(current=PEPPERS.current, secrets=secrets_), secrets_
+
+
+def test_a_key_that_matched_is_not_digested_again():
+    genuine, peppers, used = genuine_rig()
+    keys = {RECORD.id: RECORD}
+    assert [genuine.check(GOOD, keys, peppers).key for _ in range(3)] == [RECORD] * 3
+    assert used.used == 1
+
+
+@pytest.mark.parametrize("changes", [{"disabled": True}, {"digest": "0" * 64}, {"pepper": "v9"}, None])
+def test_a_record_that_was_changed_or_removed_is_looked_at_anew(changes):
+    genuine, peppers, _ = genuine_rig()
+    keys = {RECORD.id: RECORD}
+    assert genuine.check(GOOD, keys, peppers).key is RECORD
+    changed = {} if changes is None else {RECORD.id: replace(RECORD, **changes)}
+    for _ in range(2):
+        assert isinstance(genuine.check(GOOD, changed, peppers), Rejected)
+    assert genuine.check(GOOD, keys, peppers).key is RECORD
+
+
+def test_a_wrong_secret_of_a_known_id_is_refused_however_often():
+    genuine, peppers, _ = genuine_rig()
+    keys = {RECORD.id: RECORD}
+    assert genuine.check(GOOD, keys, peppers).key is RECORD
+    wrong = GOOD[:-1] + ("a" if GOOD[-1] != "a" else "b")
+    for _ in range(2):
+        assert genuine.check(wrong, keys, peppers) == Rejected(Fault.MISMATCH, RECORD.id)
+
+
+@pytest.mark.parametrize("text", ["", "osk_", GOOD + "x", GOOD[:-1] + "ä", "é" * len(GOOD)])
+def test_what_is_no_key_is_told_as_that(text):
+    genuine, peppers, _ = genuine_rig()
+    assert genuine.check(text, {}, peppers) == Rejected(Fault.MALFORMED)
+
+
+def test_what_is_remembered_is_bounded_and_holds_no_key():
+    peppers = PEPPERS
+    genuine, keys, texts = apikey.Genuine(remembered=3), {}, []
+    for number in range(6):
+        made = apikey.mint(f"key{number:09d}", lambda count, salt=number: bytes([salt]) * count, peppers)
+        keys[made.id] = replace(RECORD, id=made.id, digest=made.digest, pepper=made.pepper)
+        texts.append(made.text)
+        assert genuine.check(made.text, keys, peppers).who.key_id == made.id
+    assert len(genuine._known) == 3
+    assert not [text for text in texts if text in repr(vars(genuine))]

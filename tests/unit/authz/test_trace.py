@@ -60,3 +60,23 @@ def test_malformed_traceparent_is_not_kept(values):
 def test_new_traceparent_is_well_formed(random):
     made = trace.new_traceparent(lambda count: random[:count])
     assert trace.read_traceparent([made]) == made
+
+
+@given(st.lists(st.integers(0, 5000), max_size=30))
+def test_a_pool_hands_out_each_byte_once_and_as_many_as_were_asked_for(counts):
+    pages = []
+
+    def page(count):
+        pages.append(count)
+        return bytes(count)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trace.secrets, "token_bytes", page)
+        pool = trace.Pool()
+        assert [len(pool(count)) for count in counts] == counts
+    assert sum(pages) >= sum(counts)
+
+
+def test_a_pool_never_says_the_same_twice():
+    pool = trace.Pool()
+    assert len({pool(16) for _ in range(2000)}) == 2000

@@ -150,7 +150,7 @@ def test_allowed_answer_tells_the_client_its_headers_without_mixing_callers():
     def told(*headers):
         return [
             (option.header.key, option.header.value, option.append_action)
-            for option in read(wire.allowed(Allowed(CALLER, (), ("authorization",), headers=headers))).ok_response.response_headers_to_add
+            for option in read(wire.allowed(Allowed(CALLER, (), ("authorization",)), headers)).ok_response.response_headers_to_add
         ]  # fmt: skip
 
     replaced = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
@@ -158,7 +158,7 @@ def test_allowed_answer_tells_the_client_its_headers_without_mixing_callers():
         assert told(("x-a", "1"), ("x-b", "2")) == [("x-a", "1", replaced), ("x-b", "2", replaced)]
         assert told(("x-a", "2")) == [("x-a", "2", replaced)]
         assert told() == []
-    whole = read(wire.allowed(Allowed(CALLER, (), ("authorization",), headers=(("x-a", "1"),))))
+    whole = read(wire.allowed(Allowed(CALLER, (), ("authorization",)), (("x-a", "1"),)))
     assert list(whole.ok_response.headers_to_remove) == ["authorization"]
     assert {name: value.string_value for name, value in whole.dynamic_metadata.fields.items()} == METADATA
 

@@ -67,6 +67,16 @@ CASES = [
         "authz.headers-hidden", put((*AUTHZ, "disallowed_headers"), {"patterns": [{"exact": "x-api-key"}]}), "by name"
     ),
     Case(
+        "authz.headers-hidden",
+        put((*AUTHZ, "disallowed_headers"), {"patterns": [{"prefix": "x-"}]}),
+        "by a wide prefix",
+    ),
+    Case(
+        "authz.headers-hidden",
+        put((*AUTHZ, "disallowed_headers"), {"patterns": [{"exact": "accept"}, {"safe_regex": {"regex": ".*"}}]}),
+        "beside a harmless one",
+    ),
+    Case(
         "authz.request-body",
         put((*AUTHZ, "with_request_body"), {"max_request_bytes": 1024, "allow_partial_message": True}),
     ),
