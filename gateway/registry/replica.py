@@ -8,7 +8,7 @@ back: everything is loaded anew, over what listeners hold, and only then are the
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, cast
 
 import orjson
@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.clock import Clock
+from gateway.registry.ids import Ids
 from gateway.registry.model import Apply, RegistryError, Sort
 from gateway.registry.seal import Seals
 from gateway.registry.valkey import CHANNEL, INCARNATION, LOG, PAGE, hash_of, pages
@@ -59,12 +60,12 @@ class _Gap(Exception):  # noqa: N818 -- no error: the log cannot tell what we mi
         self.back = back
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Followed:
     """One sort: who is told, and which ids they were told of."""
 
-    tell: list[Apply]
-    ids: set[str]
+    tell: list[Apply] = field(default_factory=list)
+    ids: Ids = field(default_factory=Ids)
 
 
 class ValkeyReplica:
@@ -91,7 +92,7 @@ class ValkeyReplica:
         """See `Replica`."""
         if self._running:
             raise RuntimeError("follow before run")
-        self._followed.setdefault(sort, _Followed([], set())).tell.append(apply)
+        self._followed.setdefault(sort, _Followed()).tell.append(apply)
 
     def age_s(self) -> float:
         """See `Replica`."""
@@ -167,7 +168,8 @@ class ValkeyReplica:
         if any(not isinstance(stored, str) for _, _, stored in changes):
             return False
         for sort, entry_id, stored in changes:
-            self._told(sort, entry_id, stored.encode())
+            if self._told(sort, entry_id, stored.encode()):
+                self._followed[sort].ids.add(entry_id)
         self._position = Position(position.epoch + len(changes), tip)
         return True
 
@@ -215,8 +217,8 @@ class ValkeyReplica:
         for entry_id, stored in zip(ids, values, strict=True):
             if stored is None:
                 self._gone(sort, entry_id)
-            else:
-                self._told(sort, entry_id, stored)
+            elif self._told(sort, entry_id, stored):
+                self._followed[sort].ids.add(entry_id)
                 stand.append(entry_id)
         return stand
 
@@ -231,51 +233,69 @@ class ValkeyReplica:
             head = _entries(await self._asking.xrevrange(LOG, count=1))
             incarnation = await self._asking.get(INCARNATION) or b""
         replaced = replaced or (self._position is not None and incarnation != self._incarnation)
-        stale = {sort: set(followed.ids) for sort, followed in self._followed.items()}
-        # Revocations first: what is loaded after them is judged with them.
-        for sort in sorted(self._followed, key=lambda one: one is not Sort.REVOCATION):
-            async for page in _within(pages(self._client, sort)):
-                for raw_id, stored in page.items():
-                    entry_id = raw_id.decode(errors="replace")  # not UTF-8: no seal fits, and it is refused as such
-                    self._told(sort, entry_id, stored)
-                    stale[sort].discard(entry_id)
+        stale = {sort: followed.ids.all() for sort, followed in self._followed.items()}
+        found = {sort: Ids(whole=True) for sort in self._followed}
         try:
-            position, stand = await self._heal(head[0][0] if head else _START)
-        except _Gap:
-            raise RegistryError("changes came faster than a load") from None
-        for sort, entry_id in stand:
-            stale[sort].discard(entry_id)
+            position, counts = await self._read(head[0][0] if head else _START, stale, found)
+        except BaseException:
+            for sort, ids in found.items():
+                self._followed[sort].ids.absorb(ids)  # the next attempt finds these stale as well
+            raise
+        # What is kept is not among the found: no later load takes it back.
         kept = stale.pop(Sort.REVOCATION, set()) if replaced else set()
-        if kept:
-            self._followed[Sort.REVOCATION].ids.difference_update(kept)  # no later load finds them gone
         for sort in sorted(stale, key=lambda one: one is Sort.REVOCATION):
             for entry_id in stale[sort]:
                 self._gone(sort, entry_id)
-        # Only now: a load that breaks off is begun again, and finds the same entries stale.
+        for sort, ids in found.items():
+            self._followed[sort].ids = ids
         self._position, self._incarnation = position, incarnation
-        counts = {sort.value: len(followed.ids) for sort, followed in self._followed.items()}
         took_s = round(self._clock.monotonic() - began_s, 3)
         if replaced:
             _log.error("registry_went_back", kept_revocations=len(kept), took_s=took_s, entries=counts)
         else:
             _log.info("registry_loaded", epoch=position.epoch, took_s=took_s, entries=counts)
 
-    def _told(self, sort: Sort, entry_id: str, stored: bytes) -> None:
+    async def _read(
+        self, start: Position, stale: dict[Sort, set[str]], found: dict[Sort, Ids]
+    ) -> tuple[Position, dict[str, int]]:
+        """Tell all that stands; move it from `stale` to `found`. Returns where the log ends, and counts for people."""
+        counts = dict.fromkeys((sort.value for sort in found), 0)
+        # Revocations first: what is loaded after them is judged with them.
+        for sort in sorted(found, key=lambda one: one is not Sort.REVOCATION):
+            async for page in _within(pages(self._client, sort)):
+                for raw_id, stored in page.items():
+                    entry_id = raw_id.decode(errors="replace")  # not UTF-8: no seal fits, and it is refused as such
+                    if self._told(sort, entry_id, stored):
+                        stale[sort].discard(entry_id)
+                        found[sort].add(entry_id)
+                counts[sort.value] += len(page)
+        try:
+            position, stand = await self._heal(start)
+        except _Gap:
+            raise RegistryError("changes came faster than a load") from None
+        for sort, entry_id in stand:
+            stale[sort].discard(entry_id)
+            found[sort].add(entry_id)
+        return position, counts
+
+    def _told(self, sort: Sort, entry_id: str, stored: bytes) -> bool:
+        """Tell one entry as it is stored. True when it stands from now on, or goes on standing."""
         followed = self._followed.get(sort)
         if followed is None:
-            return
+            return False
         value = self._seals.open(sort, entry_id, stored)
         if value is not None:
-            followed.ids.add(entry_id)
             _tell(followed.tell, sort, entry_id, value)
-            return
+            return True
         self.refused += 1
         self._named += 1
         if self._named <= _NAMED_MOST:
             _log.error("registry_entry_refused", sort=sort.value, id=entry_id[:256])
         # A spoilt key counts as none. A spoilt revocation is no reason to forget the one that stood there.
-        if sort is not Sort.REVOCATION:
-            self._gone(sort, entry_id)
+        if sort is Sort.REVOCATION:
+            return True
+        _tell(followed.tell, sort, entry_id, None)
+        return False
 
     def _gone(self, sort: Sort, entry_id: str) -> None:
         followed = self._followed[sort]
