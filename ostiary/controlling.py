@@ -175,16 +175,16 @@ def _wrapper(settings: Settings, policy: Policy) -> Wrapper:
 class NoWrapper:
     """Where no token service was wanted. One that a reload brings gets no keys, and the log says so."""
 
-    async def wrap(self, _name: str, _plain: bytes) -> str:
+    async def wrap(self, name: str, plain: bytes) -> str:  # noqa: ARG002 -- named as the protocol names them
         """Never."""
         raise WrapError("neither OSTIARY_KEK_FILE nor OSTIARY_VAULT_ADDR is set")
 
-    async def unwrap(self, name: str, _wrapped: str) -> bytes:
+    async def unwrap(self, name: str, wrapped: str) -> bytes:  # noqa: ARG002
         """Never."""
         await self.wrap(name, b"")
         return b""
 
-    def is_current(self, _wrapped: str) -> bool:
+    def is_current(self, wrapped: str) -> bool:  # noqa: ARG002
         """There is nothing that could wrap it anew."""
         return True
 
