@@ -59,9 +59,13 @@ def client(settings: Settings, *, connections: int = _POOL, retries: int = 1) ->
     """`connect` as the settings say; None where they name no Valkey."""
     if settings.valkey_url is None:
         return None
-    files = HopFiles(
+    return connect(settings.valkey_url, files_of(settings), connections=connections, retries=retries)
+
+
+def files_of(settings: Settings) -> HopFiles:
+    """The certificates that the settings name for Valkey."""
+    return HopFiles(
         ca_file=settings.valkey_ca_file,
         cert_file=settings.valkey_cert_file,
         key_file=settings.valkey_key_file,
     )
-    return connect(settings.valkey_url, files, connections=connections, retries=retries)

@@ -49,7 +49,7 @@ from gateway.secrets.reference import SecretError
 from gateway.settings import Settings
 from gateway.telemetry import log
 from gateway.tls import Hop, HopError, HopFiles
-from gateway.valkey import connect
+from gateway.valkey import connect, files_of
 from ostiary import bundle, socketfile
 from ostiary.problem import Problem
 
@@ -88,7 +88,12 @@ def compose(settings: Settings) -> Control:
     clock = SystemClock()
     store = PolicyStore(_load(settings.policy_dir))
     peppers = _peppers(settings.peppers_file)
-    client = connect(settings.valkey_url, retries=0)  # a change that broke off may have been made
+    try:
+        client = connect(
+            settings.valkey_url, files_of(settings), retries=0
+        )  # a change that broke off may have been made
+    except HopError as failure:
+        raise Problem(str(failure)) from None
     registry = ValkeyRegistry(client, Seals(peppers.secrets))
     trail = Trail(
         settings.audit_dir / "control.jsonl",

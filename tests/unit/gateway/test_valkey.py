@@ -9,10 +9,12 @@ import pytest
 from redis.exceptions import ConnectionError, NoPermissionError  # noqa: A004 -- theirs is not the built-in
 
 import valkey_server
+from control.oauth.replay import ValkeySeen
 from gateway.aio import cancel_and_wait, spawn
 from gateway.clock import SystemClock
 from gateway.limits.bucket import Bucket
 from gateway.limits.ledger import ValkeyLedger, Want
+from gateway.registry.last_used import ValkeyLastUsed
 from gateway.registry.model import Change, RegistryError, Sort
 from gateway.registry.replica import ValkeyReplica
 from gateway.registry.seal import Seals
@@ -75,13 +77,25 @@ async def test_the_documented_users_can_do_their_work(as_user):
     grant = await ValkeyLedger(as_user("worker")).lease([Want(Bucket("acme", "tenant", 5, 60), 1)])
     assert grant[0].granted == 1
     await cancel_and_wait(task)
+    await ValkeyLastUsed(as_user("worker")).note({"k": 1_700_000_000})
+    assert await ValkeyLastUsed(as_user("control")).read(["k"]) == {"k": 1_700_000_000}
+    await ValkeyLastUsed(as_user("control")).forget("k")
+    assert [await ValkeySeen(as_user("control")).first("c", "jti", 4e9) for _ in range(2)] == [True, False]
+    assert await as_user("control").ping()
 
 
 async def test_a_worker_may_not_write_the_registry(as_user):
     worker = as_user("worker")
     with pytest.raises(RegistryError, match="NoPermission"):
         await ValkeyRegistry(worker, SEALS).apply([Change(Sort.KEY, "k", b"1")])
-    for command in (("SET", LOG, "x"), ("HDEL", hash_of(Sort.KEY), "k"), ("DEL", LOG), ("FLUSHALL",), ("KEYS", "*")):
+    for command in (
+        ("SET", LOG, "x"),
+        ("HDEL", hash_of(Sort.KEY), "k"),
+        ("HSET", hash_of(Sort.KEY), "k", "x"),
+        ("DEL", LOG),
+        ("FLUSHALL",),
+        ("KEYS", "*"),
+    ):
         with pytest.raises(NoPermissionError):
             await worker.execute_command(*command)
     assert await as_user("admin", "x").exists(LOG) == 0
