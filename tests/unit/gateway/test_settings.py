@@ -260,3 +260,48 @@ def test_one_thing_encrypts_signing_keys_and_it_is_there(required, tmp_path):
     both = {"OSTIARY_KEK_FILE": str(file), "OSTIARY_VAULT_ADDR": "https://v", "OSTIARY_VAULT_TOKEN_FILE": str(file)}
     assert "not both" in problems({**required, **both})[0]
     assert problems({**required, "OSTIARY_VAULT_ADDR": "https://v"})[0].startswith("OSTIARY_VAULT_TOKEN_FILE")
+
+
+# --- the hop to Valkey --------------------------------------------------------------------------------------------
+@pytest.fixture
+def secured(required, tmp_path):
+    environ = {**required, "OSTIARY_VALKEY_URL": "rediss://worker:pw@valkey.example:6380"}
+    for name in ("CA", "CERT", "KEY"):
+        path = tmp_path / name.lower()
+        path.write_text("")
+        environ[f"OSTIARY_VALKEY_{name}_FILE"] = str(path)
+    return environ
+
+
+def test_certificates_for_valkey_reach_the_workers(secured):
+    got = read(secured)
+    assert read(for_worker(got, 0) | {"PROMETHEUS_MULTIPROC_DIR": ""}).valkey_key_file == got.valkey_key_file
+    assert got.valkey_ca_file == Path(secured["OSTIARY_VALKEY_CA_FILE"])
+
+
+def test_a_certificate_for_valkey_and_its_key_come_together(secured):
+    del secured["OSTIARY_VALKEY_KEY_FILE"]
+    assert problems(secured) == ("OSTIARY_VALKEY_KEY_FILE: comes with OSTIARY_VALKEY_CERT_FILE, and that with it",)
+
+
+@pytest.mark.parametrize("url", ["", "unix:///run/valkey.sock", "redis://127.0.0.1:6379"])
+def test_certificates_for_a_hop_without_tls_are_a_mistake(secured, url):
+    found = problems({**secured, "OSTIARY_VALKEY_URL": url})
+    assert [line.split(":")[0] for line in found] == [f"OSTIARY_VALKEY_{name}_FILE" for name in ("CA", "CERT", "KEY")]
+
+
+def test_a_certificate_file_that_is_not_there_is_told(secured):
+    Path(secured["OSTIARY_VALKEY_CA_FILE"]).unlink()
+    (found,) = problems(secured)
+    assert found.startswith("OSTIARY_VALKEY_CA_FILE: no file at ")
+
+
+@pytest.mark.parametrize("query", ["ssl_cert_reqs=none", "ssl_check_hostname=false", "db=1&ssl_ca_certs=/x", "db=x"])
+def test_an_address_cannot_switch_the_check_of_certificates_off(required, query):
+    (found,) = problems({**required, "OSTIARY_VALKEY_URL": f"rediss://valkey.example:6380?{query}"})
+    assert query not in found
+
+
+def test_an_address_may_name_a_database(required):
+    url = "unix:///run/valkey.sock?db=2"
+    assert read({**required, "OSTIARY_VALKEY_URL": url}).valkey_url == url
