@@ -48,16 +48,13 @@ class Bearer:
             key_id = token.key_id(grant, service.issuer)
             cause = await self._judge(grant, request, service.audience, key_id)
         except JwsError as bad:
-            cause = str(bad)
+            return _refused(str(bad), request)
         except OAuthRefusal as refusal:  # the registry is away
             _log.warning("admin_token_not_judged", cause=refusal.cause)
             return error(503, "unavailable", "Control cannot judge the token at the moment.", ("retry-after", "2"))
         if cause == _NARROW_CAUSE:
             return error(403, "scope_missing", f"The token lacks the scope {SCOPE}.", _NARROW)
-        if cause:
-            _log.warning("admin_token_refused", cause=cause, request_id=request.request_id)
-            return error(401, "credential_invalid", "The access token does not count.", _CHALLENGE)
-        return Actor(grant.client_id, key_id)
+        return _refused(cause, request) if cause else Actor(grant.client_id, key_id)
 
     async def _judge(self, grant: Grant, request: Request, audience: str, key_id: str) -> str:
         """Why the token does not count, or nothing. The account's word of now stands above the token's of then."""
@@ -83,6 +80,11 @@ class Bearer:
         if await self._store.is_revoked(caller_of(account, issued_at=grant.issued_at, sha256=shown, key_id=key_id)):
             return "revoked"
         return "" if SCOPE in grant.scopes and SCOPE in account.scopes else _NARROW_CAUSE
+
+
+def _refused(cause: str, request: Request) -> Answer:
+    _log.warning("admin_token_refused", cause=cause, request_id=request.request_id)
+    return error(401, "credential_invalid", "The access token does not count.", _CHALLENGE)
 
 
 _NARROW_CAUSE: Final = "scope"

@@ -199,7 +199,11 @@ async def test_a_token_is_the_proof_where_envoy_is_the_way():
     api = Api(somebody)
     await api.ask(body={}, peer_uid=None, address="192.0.2.7")
     (record,) = api.journal.records
-    assert (record.principal, record.details["proof"], record.details["address"]) == ("ops-bot", "jwt:0123", "192.0.2.7")
+    assert (record.principal, record.details["proof"], record.details["address"]) == (
+        "ops-bot",
+        "jwt:0123",
+        "192.0.2.7",
+    )
 
 
 @given(raw=st.binary(max_size=200), query=st.text(max_size=60), name=st.text(max_size=40))
