@@ -65,8 +65,9 @@ def parse(raw: bytes, policy: Policy) -> dict[str, Any]:
 def conforms(tree: dict[str, Any], door: Door, policy: Policy, tenant: Tenant) -> bool:
     """Whether the schema names every field of the body; where policy is strict, one that it does not is refused."""
     known = door.schema.check(tree, strict=tenant.strict_schema)
-    schema.count(tree, policy.limits)
-    bounds.check(tree, tenant.bounds)
+    asked = door.as_chat(tree)
+    schema.count(asked, policy.limits)
+    bounds.check(asked, tenant.bounds)
     return known
 
 
@@ -105,12 +106,13 @@ def admit(
     """Judge the request, lay the guard over it, and write the bytes that go upstream."""
     caps = [most for most in (obligations.max_tokens, tenant.bounds.max_tokens) if most is not None]
     capped = cap(tree, door, min(caps, default=None))
-    attack = assessor.judge(door.positions(tree), tally)
-    if attack is not None:
+    refused = assessor.judge(door.positions(tree), tally)
+    if refused is not None:
+        reads = "an attempt to take over the model," if refused.startswith("injection.") else "content of a kind"
         raise GatewayError(
             Kind.REQUEST_BLOCKED,
-            f"The request reads like an attempt to take over the model, which policy refuses (rule {attack}).",
-            cause=attack,
+            f"The request reads like {reads} which policy refuses (rule {refused}).",
+            cause=refused,
         )
     laid = lay(tree, guard, tally)
     if laid.blocked is not None:
@@ -122,13 +124,12 @@ def admit(
     if tenant.bounds.banned:
         bounds.banned(laid.texts, tenant.bounds)
     edited, spliced = laid.changed, raw
-    if capped is not None:
-        field, most = capped
+    for field, value in (*opened.puts, *(() if capped is None else (capped,))):
         if field in tree:  # as null: a second one of its name would be anybody's guess
             edited = True
         else:
-            spliced = splice(raw, field, most)
-        tree[field] = most
+            spliced = splice(spliced, field, value)
+        tree[field] = value
     if opened.stream:
         asking = None if edited else door.splice_usage(spliced, tree)
         if asking is None:

@@ -5,6 +5,8 @@ A request may ask for several answers, and a provider bills each: the cap is on 
 
 from typing import Any, Final
 
+import orjson
+
 from extproc.providers.door import Door, check_spelling, invalid
 from gateway.errors import GatewayError, Kind
 
@@ -41,10 +43,10 @@ def cap(body: dict[str, Any], door: Door, most: int | None) -> tuple[str, int] |
     return door.cap_field, each
 
 
-def splice(raw: bytes, field: str, value: int) -> bytes:
+def splice(raw: bytes, field: str, value: bool | int) -> bytes:
     """Behind the first brace, so that every other byte of the client's body stays as it was."""
     start = raw.index(b"{") + 1
-    return b'%b"%b":%d,%b' % (raw[:start], field.encode(), value, raw[start:])
+    return b'%b"%b":%b,%b' % (raw[:start], field.encode(), orjson.dumps(value), raw[start:])
 
 
 def _whole(body: dict[str, Any], name: str) -> int | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from extproc.core.sse import Frame
 from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
-from gateway.errors import GatewayError, Kind
+from gateway.errors import Dialect, GatewayError, Kind
 
 if TYPE_CHECKING:
     from extproc.providers.schema import Schema
@@ -20,6 +20,7 @@ class Opened:
     model: str
     stream: bool = False
     wants_usage: bool = True  # whether the client asked to see the usage event of a stream
+    puts: tuple[tuple[str, Any], ...] = ()  # fields that the gateway writes where the request has none, or null
 
 
 @dataclass(slots=True)
@@ -64,6 +65,7 @@ class Door(Protocol):
     """One front door. Stateless."""
 
     path: str
+    dialect: Dialect
     schema: "Schema"
     #: The field that says how many output tokens a request may have; "" where there is no output to bound.
     cap_field: str
@@ -80,6 +82,17 @@ class Door(Protocol):
 
     def positions(self, body: dict[str, Any]) -> Iterator[tuple[Provenance, str]]:
         """The texts that a model would take as said to it, with who said them. Not the tenant's own."""
+        ...
+
+    def as_chat(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The request as chat completions writes it, as far as counts and a tenant's bounds read it.
+
+        That is `messages` with their roles and parts, and `tools` with their names; the system prompt comes first.
+        """
+        ...
+
+    def sealed(self, tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Objects of a request or JSON answer whose strings must pass unchanged or not at all."""
         ...
 
     def splice_usage(self, raw: bytes, body: dict[str, Any]) -> bytes | None:

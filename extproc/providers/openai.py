@@ -18,6 +18,7 @@ from extproc.providers.door import (
 from extproc.providers.openai_schema import CLOSED, OPEN
 from extproc.providers.openai_stream import ChoiceStream
 from extproc.providers.schema import Schema
+from gateway.errors import Dialect
 
 #: Longer than any model name in use, short enough for a metadata value and a log line.
 _MODEL_CHARS: Final = 256
@@ -28,8 +29,23 @@ _READ: Final = frozenset({"model", "messages", "prompt", "input", "modalities", 
 _SPLICE: Final = b'"stream_options":{"include_usage":true},'
 
 
-class _Streaming:
+class _OpenAI:
+    """What all of them share."""
+
+    dialect = Dialect.OPENAI
+
+    def sealed(self, tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """None: nothing in this dialect is signed."""
+        del tree
+        return iter(())
+
+
+class _Streaming(_OpenAI):
     """What chat and legacy completions share."""
+
+    def as_chat(self, body: dict[str, Any]) -> dict[str, Any]:
+        """As it is."""
+        return body
 
     def splice_usage(self, raw: bytes, body: dict[str, Any]) -> bytes | None:
         """Behind the first brace, so that every other byte of the client's body stays as it was."""
@@ -181,7 +197,7 @@ class Completions(_Streaming):
             yield Provenance.USER, text
 
 
-class Embeddings:
+class Embeddings(_OpenAI):
     """POST /v1/embeddings."""
 
     path = "/v1/embeddings"
@@ -207,6 +223,10 @@ class Embeddings:
         """None: what is embedded is read by no model that could obey it."""
         del body
         return iter(())
+
+    def as_chat(self, body: dict[str, Any]) -> dict[str, Any]:
+        """As it is: neither messages nor tools."""
+        return body
 
     def splice_usage(self, raw: bytes, body: dict[str, Any]) -> bytes | None:
         """Nothing to put in: embeddings always report usage."""
