@@ -6,10 +6,13 @@ import signal
 import socket
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
+import valkey_server
 from gateway import settings as reader
 from gateway.audit.record import Record
 from gateway.audit.trail import Trail
@@ -123,6 +126,44 @@ async def test_it_serves_on_its_socket_and_ends_when_asked(settings):
     assert events == ["worker_serving", "worker_draining", "worker_stopped"]
     assert not settings.socket.exists()
     assert (settings.audit_dir / "worker-0.jsonl").exists()
+
+
+async def stopped(process):
+    """Its log, in order of events, after it was asked to end and did."""
+    process.send_signal(signal.SIGTERM)
+    _, log = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0
+    return [orjson.loads(line)["event"] for line in log.splitlines()]
+
+
+async def test_the_registry_is_loaded_before_it_serves(settings, tmp_path):
+    with valkey_server.running(tmp_path) as server:
+        settings = replace(settings, valkey_url=server.url)
+        async with worker(settings) as process:
+            await served(settings, process)
+            events = await stopped(process)
+    assert events.index("registry_loaded") < events.index("worker_serving")
+    assert "registry_lost" not in events
+
+
+@pytest.mark.slow  # ten seconds of patience
+async def test_without_its_registry_it_serves_after_a_while_and_says_so(settings, tmp_path):
+    settings = replace(settings, valkey_url=f"unix://{tmp_path}/nobody.sock")
+    async with worker(settings) as process:
+        await served(settings, process)
+        events = await stopped(process)
+    assert events.index("registry_lost") < events.index("registry_not_loaded") < events.index("worker_serving")
+
+
+async def test_certificates_for_valkey_that_cannot_be_used_stop_the_start(settings, tmp_path):
+    garbage = tmp_path / "ca.pem"
+    garbage.write_text("SECRET-GARBAGE")
+    settings = replace(settings, valkey_url="rediss://valkey.example:6380", valkey_ca_file=garbage)
+    async with worker(settings) as process:
+        _, log = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode
+    assert str(garbage).encode() in log
+    assert b"SECRET" not in log
 
 
 async def test_a_policy_with_mistakes_is_told_and_the_old_one_stays(settings):
