@@ -63,6 +63,9 @@ from ostiary.problem import Problem
 
 _log: Final = structlog.get_logger(__name__)
 _MIB: Final = 1024 * 1024
+#: New objects before a collection, and how many of each generation before the next one. Python's own (700, 10, 10)
+#: spend a quarter of a Check on walking what open exchanges hold; 20,000 small objects are 2 MiB (bench/authz_bench.py).
+_GC: Final = (20_000, 20, 100)
 #: Envoy asks for health every second (control/edge/clusters.py): after this it sends nothing new.
 _NOTICE_S: Final = 1.5
 #: For the registry's first load: 100,000 keys take about two seconds of CPU, on a busy host a few times that. After it,
@@ -292,6 +295,7 @@ async def _run(settings: Settings) -> int:
     # What is loaded now lives as long as the worker: the collector need not walk it again and again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_GC)
     inode = await _listen(worker)
     worker.health.serving = True
     _log.info("worker_serving", pid=os.getpid(), policy=worker.store.current.version)
