@@ -29,7 +29,7 @@ class Breaker:
         return bool(self._open_s) and (self._probing or now_s < self._until_s)
 
     def start(self, now_s: float) -> bool:
-        """Whether to ask. Whoever is told so must report the outcome, or the circuit waits for it for ever."""
+        """Whether to ask. Whoever is told so must report how it ended, or the circuit waits for it for ever."""
         if self.refuses(now_s):
             return False
         self._probing = bool(self._open_s)
@@ -38,6 +38,10 @@ class Breaker:
     def succeeded(self) -> None:
         """The server answered."""
         self._failures, self._open_s, self._probing = 0, 0.0, False
+
+    def abandoned(self) -> None:
+        """Whoever asked left before there was an outcome: it says nothing of the server, and another one may probe."""
+        self._probing = False
 
     def failed(self, now_s: float) -> None:
         """The server did not answer, or nothing of use. Questions from before the opening do not count."""

@@ -4,6 +4,7 @@ opa-python-client speaks to the server; its session is made here, for a TLS cont
 answers are read here, because it reads them without a bound.
 """
 
+import asyncio
 import ssl
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,8 @@ _FIRST_OPEN_S: Final = 0.5
 _LONGEST_OPEN_S: Final = 5.0
 #: One worker's share of a server; more requests than that wait, and their deadline passes.
 _CONNECTIONS: Final = 32
+#: The part of the deadline after which a server that has said nothing is slow, whoever hung up.
+_SLOW: Final = 0.5
 _IDLE_S: Final = 15.0  # below the idle timeouts of what may stand between (Envoy's is an hour, cloud balancers' 60 s)
 
 
@@ -81,6 +84,7 @@ class Remote:
         ca_file, cert_file, key_file = files
         self._hop = Hop(HopFiles(ca_file=ca_file, cert_file=cert_file, key_file=key_file)) if tls else None
         self._clock = clock
+        self._patience_s = opa.deadline_ms / 1000 * _SLOW
         self._path = f"{opa.package.replace('.', '/')}/decision"
         self._breaker = Breaker(
             failures_to_open=_FAILURES_TO_OPEN, first_open_s=_FIRST_OPEN_S, longest_open_s=_LONGEST_OPEN_S
@@ -97,16 +101,23 @@ class Remote:
     async def evaluate(self, document: bytes, who: tuple[str, str]) -> object:
         """See `Evaluator`."""
         del who
-        if not self._breaker.start(self._clock.monotonic()):
+        began_s = self._clock.monotonic()
+        if not self._breaker.start(began_s):
             raise AwayError("the OPA server failed too often and is left alone for a while")
-        answered = False
+        answered = left = False
         try:
             status, body = await self._ask(document)
             answered = _answers(status, body)
+        except asyncio.CancelledError:
+            # A deadline that passed tells of the server. A client that hung up early does not: counted, a burst of
+            # requests that one client resets at once would shut the server to everybody.
+            left = self._clock.monotonic() - began_s < self._patience_s
+            raise
         finally:
-            # Also where the waiter gave up: a server that is slow is a server that failed.
             if answered:
                 self._breaker.succeeded()
+            elif left:
+                self._breaker.abandoned()
             else:
                 self._breaker.failed(self._clock.monotonic())
         return _value(status, body)

@@ -107,17 +107,46 @@ async def test_a_server_that_keeps_failing_is_left_alone_and_tried_again(opa):
     assert await ask(asked) == {"allow": True}
 
 
-async def test_waiters_that_gave_up_count_as_failures(opa):
-    opa.silent = True
-    asked = remote(opa.url)
-    for sent in range(1, 6):
+async def leave(asked, opa, clock, after_s, times=5):
+    """Ask a silent server, and hang up after a while."""
+    for _ in range(times):
+        sent = len(opa.asked)
         waiting = asyncio.ensure_future(asked.evaluate(b"{}", WHO))
-        while len(opa.asked) < sent:
+        while len(opa.asked) == sent and not waiting.done():
             await asyncio.sleep(0)
+        clock.advance(after_s)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_waiters_whose_deadline_passed_count_as_failures(opa):
+    opa.silent, clock = True, ManualClock()
+    asked = remote(opa.url, clock)
+    await leave(asked, opa, clock, 1.99)  # the deadline around it is started a moment earlier
     with pytest.raises(AwayError, match="left alone"):
         await ask(asked)
+
+
+async def test_clients_that_hang_up_at_once_shut_the_server_to_nobody(opa):
+    opa.silent, clock = True, ManualClock()
+    asked = remote(opa.url, clock)
+    await leave(asked, opa, clock, 0.0, times=20)
+    opa.silent = False
+    assert await ask(asked) == {"allow": True}
+
+
+async def test_a_probe_whose_client_hangs_up_makes_room_for_another(opa):
+    clock = ManualClock()
+    asked = remote(opa.url, clock)
+    opa.status = 503
+    for _ in range(5):
+        with pytest.raises(AwayError, match="503"):
+            await asked.evaluate(b"{}", WHO)
+    clock.advance(0.6)
+    opa.status, opa.silent = 200, True
+    await leave(asked, opa, clock, 0.0, times=1)
+    opa.silent = False
+    assert await ask(asked) == {"allow": True}
 
 
 async def test_rego_that_fails_opens_no_circuit(opa):
