@@ -69,6 +69,8 @@ class Bearer:
                 found = certificate.read(request.certificate)
             except ValueError:
                 return "unreadable certificate"
+            if now_s >= found.ends_s:  # Envoy compared its times at the handshake and does not look again
+                return "certificate: expired"
             shown = found.sha256
             if grant.bound_to and grant.bound_to != found.thumbprint:
                 return "bound to another certificate"

@@ -109,7 +109,7 @@ def compose(settings: Settings) -> Control:
     accounts = AccountStore(registry, clock)
     tokens = TokenServer(
         policy=policy,
-        clients=Clients(store=accounts, peppers=peppers, seen=ValkeySeen(client), clock=clock, policy=policy),
+        clients=Clients(store=accounts, peppers=peppers, seen=ValkeySeen(client, clock), clock=clock, policy=policy),
         store=accounts,
         signing=signing,
         revoker=revocations,

@@ -27,13 +27,16 @@ class Seen(Protocol):
 class ValkeySeen:
     """One key for each assertion, which the server forgets by itself. Sets no deadline."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, clock: Clock) -> None:
         self._client = client
+        self._clock = clock
 
     async def first(self, client_id: str, jti: str, until_s: float) -> bool:
         """See `Seen`."""
+        # Counted from now, not named as a moment: by a clock ahead of ours the server would forget it at once.
+        left_s = max(1, math.ceil(until_s - self._clock.now()))
         try:
-            return bool(await self._client.set(_PREFIX + _name(client_id, jti), b"1", nx=True, exat=math.ceil(until_s)))
+            return bool(await self._client.set(_PREFIX + _name(client_id, jti), b"1", nx=True, ex=left_s))
         except (RedisError, OSError) as failure:
             raise ReplayError(type(failure).__name__) from None
 

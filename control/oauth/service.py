@@ -16,6 +16,7 @@ from control.oauth.token import Grant
 from control.problem import Refusal
 from control.request import Answer, Request, answer
 from control.signing import Signing, SigningError
+from gateway import strict
 from gateway.apikey import RandomBytes
 from gateway.clock import Clock
 from gateway.contract import METADATA_PATH
@@ -179,7 +180,10 @@ class TokenServer:
             return False
         if now_s >= grant.ends_at or not holder.open_at(now_s):
             return False
-        return not await self._store.is_revoked(caller_of(holder, issued_at=grant.issued_at, key_id=key_id))
+        # authz wants to see that certificate, and would refuse it: so does whoever asks here.
+        bound_to = strict.base64url(grant.bound_to).hex() if grant.bound_to else ""
+        caller = caller_of(holder, issued_at=grant.issued_at, sha256=bound_to, key_id=key_id)
+        return not await self._store.is_revoked(caller)
 
     # --- POST /oauth2/revoke (RFC 7009) --------------------------------------------------------------------
 

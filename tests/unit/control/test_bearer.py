@@ -11,7 +11,7 @@ from gateway.certificate import read
 from gateway.registry.model import RegistryError
 from gateway.revocation.mark import What
 from leaves import leaf, shown
-from oauth_case import World, body
+from oauth_case import SERVICE, World, body
 
 
 class Door:
@@ -125,6 +125,22 @@ async def test_a_bound_token_needs_its_certificate(door):
     assert await door.ask(f"Bearer {token}", certificate=shown(other)) == "credential_invalid"
     assert await door.ask(f"Bearer {token}", certificate="rubbish") == "credential_invalid"
     assert await door.ask(f"Bearer {token}") == "credential_invalid"
+
+
+async def test_a_certificate_that_ran_out_on_an_open_connection_carries_nobody(door):
+    mine = leaf(uris=["spiffe://x/ops"])
+    wish = {"method": "tls_client_auth", "certificate": {"uri": "spiffe://x/ops"}}
+    made = await door.world.accounts.create(
+        {"tenant": "acme", "principal": "ops", "scopes": [SCOPE], **wish}, "alice (uid:7)"
+    )
+    ends_s = read(shown(mine)).ends_s
+    door.world.clock.advance(ends_s - 60 - door.world.clock.now())
+    await door.world.signing.tend(SERVICE)
+    form = (("grant_type", "client_credentials"), ("client_id", made["client_id"]))
+    token = body(await door.world.post("/oauth2/token", *form, certificate=shown(mine)))["access_token"]
+    assert isinstance(await door.ask(f"Bearer {token}", certificate=shown(mine)), Actor)
+    door.world.clock.advance(60)
+    assert await door.ask(f"Bearer {token}", certificate=shown(mine)) == "credential_invalid"
 
 
 async def test_a_revoked_certificate_carries_nobody(door):

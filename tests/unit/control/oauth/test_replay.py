@@ -8,6 +8,7 @@ import pytest
 import valkey_server
 from clocks import ManualClock
 from control.oauth.replay import MemorySeen, ReplayError, ValkeySeen
+from gateway.clock import SystemClock
 from gateway.valkey import connect
 
 
@@ -24,7 +25,7 @@ async def seen(request):
         return
     client = request.getfixturevalue("server").client()
     await client.flushall()
-    yield ValkeySeen(client)
+    yield ValkeySeen(client, SystemClock())
     await client.aclose()
 
 
@@ -54,12 +55,20 @@ async def test_any_text_is_an_id(seen):
 async def test_valkey_forgets_by_itself_and_not_too_early(server):
     client = server.client()
     until = time.time() + 100.5
-    await ValkeySeen(client).first("svc-1", "forget", until)
+    await ValkeySeen(client, SystemClock()).first("svc-1", "forget", until)
     keys = [key async for key in client.scan_iter(match="{ostiary}:assertion:*")]
     ends = [await client.expiretime(key) for key in keys]
     await client.aclose()
     assert max(ends) >= until
     assert -1 not in ends
+
+
+async def test_an_assertion_counts_once_also_by_a_clock_that_is_behind_the_servers(server):
+    client = server.client()
+    clock = ManualClock(now=time.time() - 3600)
+    seen = ValkeySeen(client, clock)
+    assert [await seen.first("svc-1", "behind", clock.now() + 60) for _ in range(2)] == [True, False]
+    await client.aclose()
 
 
 async def test_memory_forgets_in_time():
@@ -73,5 +82,5 @@ async def test_memory_forgets_in_time():
 async def test_a_server_that_is_away_is_an_error_and_not_a_first_time(tmp_path):
     client = connect(f"unix://{tmp_path}/none.sock")
     with pytest.raises(ReplayError):
-        await ValkeySeen(client).first("svc-1", "a", time.time() + 60)
+        await ValkeySeen(client, SystemClock()).first("svc-1", "a", time.time() + 60)
     await client.aclose()

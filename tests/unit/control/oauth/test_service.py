@@ -397,6 +397,16 @@ async def test_a_token_that_counts_no_more_is_inactive(world, ending):
     assert await introspect(world, asking, token) == {"active": False}
 
 
+async def test_a_token_bound_to_a_revoked_certificate_is_inactive(world):
+    known = await world.account(method="tls_client_auth", certificate={"uri": SPIFFE})
+    asking = await world.account()
+    given = (GRANT, ("client_id", known.client_id))
+    token = body(await world.post(TOKEN_PATH, *given, certificate=shown(LEAF)))["access_token"]
+    assert (await introspect(world, asking, token))["active"] is True
+    await world.revocations.revoke(What.CERTIFICATE, "", read(shown(LEAF)).sha256, reason="stolen", actor="alice")
+    assert await introspect(world, asking, token) == {"active": False}
+
+
 @pytest.mark.parametrize("token", ["x", "a.b.c", "e30.e30.AA", "ey" * 5000, "é"])
 async def test_what_is_no_token_is_inactive(world, token):
     assert await introspect(world, await world.account(), token) == {"active": False}
