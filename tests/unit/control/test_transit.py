@@ -115,6 +115,12 @@ async def test_every_bad_answer_is_an_error_without_secrets(vault, transit, case
     assert len(vault.asked) == 1, "no redirect is followed, nothing is tried again"
 
 
+async def test_a_plaintext_in_no_base64_at_all_is_an_error(vault, transit):
+    vault.body = '{"data": {"plaintext": "\u00e9"}}'.encode()
+    with pytest.raises(WrapError, match="without a plaintext"):
+        await transit.unwrap("kid-1", "vault:v1:AAAA")
+
+
 async def test_a_vault_that_does_not_answer_is_left_in_time(vault, tmp_path):
     token = tmp_path / "token"
     token.write_text(TOKEN)

@@ -1,6 +1,7 @@
 """A replica against a real Valkey that loses messages, restarts, is wiped, goes back, or is written to by others."""
 
 import asyncio
+import contextlib
 import random
 import signal
 from contextlib import asynccontextmanager
@@ -123,6 +124,52 @@ async def test_a_killed_subscription_is_made_anew(rig):
     async with asyncio.timeout(PATIENCE_S):
         while (await rig.raw.pubsub_numsub(CHANNEL))[0][1] != 1:
             await asyncio.sleep(0.01)
+
+
+class Middle:
+    """Stands between a replica and Valkey, and can take connections without ever passing on a byte."""
+
+    def __init__(self, server):
+        self.server = server
+        self.mute = False
+        self.open = []
+
+    async def serve(self, reader, writer):
+        self.open.append(writer)
+        if self.mute:
+            return
+        there, back = await asyncio.open_unix_connection(str(self.server.socket))
+        self.open.append(back)
+        await asyncio.gather(self.pass_on(reader, back), self.pass_on(there, writer))
+
+    async def pass_on(self, reader, writer):
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+        writer.close()
+
+    def break_all(self):
+        while self.open:
+            self.open.pop().close()
+
+
+async def test_a_server_that_takes_the_subscription_anew_and_is_silent_is_given_up(shared, tmp_path):
+    middle = Middle(shared)
+    server = await asyncio.start_unix_server(middle.serve, tmp_path / "m")
+    async with server, rigged(shared.url) as rig:
+        await rig.raw.flushall()
+        rig.url = f"unix://{tmp_path / 'm'}"
+        await rig.follow()
+        middle.mute = True
+        middle.break_all()
+        async with asyncio.timeout(PATIENCE_S):
+            while not middle.open:  # the subscription is taken up again, and hears nothing
+                await asyncio.sleep(0.01)
+        middle.mute = False
+        await rig.registry.apply([Change(REVOCATION, "key:k1", b"{}")])
+        await rig.revoked.until(lambda view: "key:k1" in view)
+        middle.break_all()
+        await cancel_and_wait(rig.task)
 
 
 async def test_a_deaf_subscription_is_noticed_and_made_anew(rig, monkeypatch):
