@@ -34,12 +34,12 @@ def decode(raw: bytes) -> Ask:
     listed = http.header_map.headers
     if listed:
         # Header values are bytes; Latin-1 gives each one a character and cannot fail (RFC 9110 section 5.5).
-        headers = tuple((header.key.lower(), header.raw_value.decode("latin-1") or header.value) for header in listed)
+        read = [(header.key.lower(), header.raw_value.decode("latin-1") or header.value) for header in listed]
     else:
-        headers = tuple((name.lower(), value) for name, value in http.headers.items())
-    believed = [value for name, value in headers if name == contract.BELIEVED_ADDRESS_HEADER]
+        read = [(name.lower(), value) for name, value in http.headers.items()]
+    believed = [value for name, value in read if name == contract.BELIEVED_ADDRESS_HEADER]
     address = believed[0] if len(believed) == 1 else source.address.socket_address.address
-    return Ask(http.method, http.path, headers, address, source.certificate)
+    return Ask(http.method, http.path, tuple(read), address, source.certificate)
 
 
 def allowed(decision: Allowed, told: tuple[tuple[str, str], ...] = ()) -> bytes:

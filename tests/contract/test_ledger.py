@@ -222,3 +222,46 @@ async def test_a_server_that_dies_leaves_the_local_share(tmp_path_factory):
     # A share of 5 requests for two workers is 2; the one that the ledger granted counts.
     assert [verdict.allowed for verdict in verdicts] == [True, False, False, False, False]
     assert door.failures == 1
+
+
+# --- connections ----
+async def test_more_leases_at_once_than_connections_wait_for_one(server):
+    client = connect(server.url, connections=2)
+    await client.flushall()
+    ledger = ValkeyLedger(client, lambda: START_US)
+    buckets = [Bucket("acme", f"key:{number}", 5, 60) for number in range(40)]
+    async with asyncio.timeout(20):
+        grants = await asyncio.gather(*(ledger.lease([Want(bucket, 1)]) for bucket in buckets))
+    assert grants == [(Grant(1, 4, 0, 12_000_000),)] * 40
+    await client.aclose()
+
+
+async def test_connections_that_the_server_has_dropped_are_replaced(server, client):
+    ledger = ValkeyLedger(client, lambda: START_US)
+    other = server.client()
+    for left in (4, 3, 2):
+        assert await ledger.lease([Want(TENANT, 1)]) == (Grant(1, left, 0, (5 - left) * 12_000_000),)
+        await other.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    await other.aclose()
+
+
+async def test_a_lease_that_was_given_up_leaves_no_answer_to_the_next(client):
+    ledger = ValkeyLedger(client, lambda: START_US)
+    await ledger.lease([Want(TENANT, 1)])
+    for _ in range(20):
+        given_up = asyncio.ensure_future(ledger.lease([Want(KEY, 1), Want(TENANT._replace(scope="other"), 1)]))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+    assert await ledger.lease([Want(TENANT, 1)]) == (Grant(1, 3, 0, 24_000_000),)
+
+
+async def test_an_error_of_the_server_costs_no_connection(client):
+    ledger = ValkeyLedger(client, lambda: START_US)
+    await client.set(KEY.key, "spoiled")
+    before = (await client.info("stats"))["total_connections_received"]
+    for _ in range(10):
+        with pytest.raises(LedgerError):
+            await ledger.lease([Want(KEY, 1)])
+    assert (await client.info("stats"))["total_connections_received"] <= before + 1
