@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import orjson
 
-from extproc.detectors.injection.expressions import ENCODED, TOOL_COMMAND
+from extproc.detectors.injection.expressions import DELIMITER, ENCODED, TOOL_COMMAND
 from extproc.detectors.injection.linear import BUCKETS, Linear
-from extproc.detectors.injection.normalise import Opening, View, hidden, open_as, plain
+from extproc.detectors.injection.normalise import Opening, View, plain
 from extproc.detectors.injection.patterns import Patterns
 from extproc.detectors.injection.provenance import FOREIGN, TRUSTED, Provenance
+from extproc.detectors.injection.unfold import unfold
 
 #: Windows in words. A user's prompt is mostly one thing; a document hides a sentence, which a smaller window shows
 #: better (recall 0.30 -> 0.42 on synth-indirect left out, model card).
@@ -109,8 +110,9 @@ class Injection:
         fired, gates = self._patterns.scan(low)
         worst, windows = self._weigh(low, window)
         if gates or not text.isascii():
-            for view in _views(text, low, gates):
-                shown, _ = self._patterns.scan(view.text)
+            for view, shown in unfold(text, low, gates, self._patterns.scan):
+                if view.opening is Opening.JSON:
+                    shown.discard(DELIMITER)  # turns inside a JSON string are how transcripts are kept
                 odds, more = self._weigh(view.text, window)
                 worst, windows = max(worst, odds), windows + more
                 if _was_hidden(view, shown - fired):
@@ -128,15 +130,13 @@ class Injection:
 
 
 def _was_hidden(view: View, news: set[str]) -> bool:
-    """Whether an encoding concealed something on purpose: rules that fire only when it is opened are a sign of that."""
-    return view.opening is Opening.TAGS or bool(news - {TOOL_COMMAND})
+    """Whether an encoding concealed something on purpose: rules that fire only when it is opened are a sign of that.
 
-
-def _views(text: str, low: str, gates: list[Opening]) -> list[View]:
-    views = [] if text.isascii() else hidden(text, low)
-    for opening in gates:
-        views += open_as(opening, text)
-    return views
+    Not so for the escapes of quotes and ends of lines, which whatever writes JSON has to write.
+    """
+    if view.opening is Opening.JSON:
+        return False
+    return view.opening in {Opening.TAGS, Opening.SELECTORS} or bool(news - {TOOL_COMMAND})
 
 
 def _calibration(meta: dict[str, Any]) -> Calibration:

@@ -186,12 +186,13 @@ EXPRESSIONS: Final[tuple[tuple[str, str], ...]] = (
 #: Shapes that make a further view worth its price. Cheap and broad: what a view then says is what counts.
 GATES: Final[tuple[tuple[Opening, str], ...]] = (
     (Opening.LEET, r"[a-z][013457@$][a-z].{0,60}[a-z][013457@$][a-z]|\b[1!][gq9]n[0o]r[3e]|\b[013457@$]+[a-z]+[013457@$][a-z]{1,8}\b.{0,40}[a-z][013457@$][a-z]"),
-    (Opening.SPLIT, r"(?:\b[a-z0-9][^a-z0-9\n]{1,2}){5}[a-z0-9]\b"),
-    (Opening.ENTITY, r"(?:&(?:#x?[0-9a-f]{2,6}|lt|gt|quot|amp|apos);.{0,40}){2}"),
-    (Opening.URL, r"(?:%[2-7][0-9a-f].{0,24}){3}"),
+    (Opening.SPLIT, r"(?:^|[^a-z0-9])[a-z0-9](?:[^a-z0-9]{1,3}[a-z0-9]){5}(?:[^a-z0-9]|$)"),
+    (Opening.ENTITY, r"&(?:#x?[0-9a-f]{2,6}|[a-z][a-z0-9]{1,31});|&#x?0{0,32}[0-9a-f]{2,6}[^0-9a-f]"),
+    (Opening.URL, r"%[0-9a-f]{2}"),
     (Opening.BASE64, r"[a-z0-9+/_-]{24}"),
-    (Opening.HEX, r"(?:(?:0x|\\x)?[2-7][0-9a-f][\s,:]?){12}"),
-    (Opening.ESCAPE, r"(?:\\u\{?00[2-7][0-9a-f]\}?|\\x[2-7][0-9a-f]).{0,8}(?:\\u\{?00[2-7][0-9a-f]\}?|\\x[2-7][0-9a-f])"),
-    (Opening.ROT13, r"\b(?:ebg ?13|rot ?13|vtaber|vafgehpgvbaf?|cebzcg|qvfertneq|flfgrz|sbetrg|erirny)\b"),
-    (Opening.REVERSED, r"\b(?:snoitcurtsni|erongi|tpmorp|draregsid|suoiverp|metsys|laever|tegrof)\b"),
+    (Opening.HEX, r"(?:(?:0x|\\x)?[2-7][0-9a-f][\s,:;-]{0,2}){12}"),
+    (Opening.JSON, r"\\[nrt\x22/\\]"),
+    (Opening.ESCAPE, r"\\u\{?0{0,4}[0-9a-f]{2}|\\x[2-7][0-9a-f]"),
+    (Opening.ROT13, r"\b(?:ebg ?13|rot ?13|vtaber|vafgehpgvbaf?|cebzcg|qvfertneq|flfgrz|sbetrg|erirny|cerivbhf|bireevqr|olcnff|qvfpybfr|cergraq|haerfgevpgrq|cnffjbeq)\b"),
+    (Opening.REVERSED, r"\b(?:snoitcurtsni|erongi|tpmorp|draregsid|suoiverp|metsys|laever|tegrof|edirrevo|ssapyb|detcirtsernu|drowssap)\b"),
 )  # fmt: skip
