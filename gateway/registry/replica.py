@@ -7,7 +7,7 @@ back: everything is loaded anew, over what listeners hold, and only then are the
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, cast
 
@@ -315,7 +315,7 @@ def _tell(listeners: list[Apply], sort: Sort, entry_id: str, value: bytes | None
             _log.error("registry_listener_failed", sort=sort.value, id=entry_id, cause=type(failure).__name__)
 
 
-async def _within(reading: Any) -> Any:
+async def _within(reading: AsyncIterator[dict[bytes, bytes]]) -> AsyncIterator[dict[bytes, bytes]]:
     """The same pages, each within the deadline."""
     while True:
         async with asyncio.timeout(_DEADLINE_S):
