@@ -6,7 +6,7 @@ import hmac
 import os
 import random
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,7 +64,7 @@ from ostiary.problem import Problem
 _log: Final = structlog.get_logger(__name__)
 _MIB: Final = 1024 * 1024
 #: New objects before a collection, and how many of each generation before the next one. Python's own (700, 10, 10)
-#: spend a quarter of a Check on walking what open exchanges hold; 20,000 small objects are 2 MiB (bench/README.md).
+#: walk what open exchanges hold again and again, at a fifth of a Check; 20,000 small objects are 2 MiB (bench/README.md).
 _GC: Final = (20_000, 20, 100)
 #: Envoy asks for health every second (control/edge/clusters.py): after this it sends nothing new.
 _NOTICE_S: Final = 1.5
@@ -129,6 +129,7 @@ class Worker:
     consultation: Consultation
     inquirer: Inquirer
     last_use: LastUse | None
+    reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 def compose(settings: Settings) -> Worker:
@@ -359,6 +360,11 @@ def _reload(worker: Worker) -> None:
 
 
 async def _reloaded(worker: Worker) -> None:
+    async with worker.reloading:  # one after the other: an earlier, slower one would put back what it has read
+        await _take_policy(worker)
+
+
+async def _take_policy(worker: Worker) -> None:
     try:
         policy = await asyncio.to_thread(bundle.load, worker.settings.policy_dir)
     except PolicyError as failure:
