@@ -64,7 +64,7 @@ from ostiary.problem import Problem
 _log: Final = structlog.get_logger(__name__)
 _MIB: Final = 1024 * 1024
 #: New objects before a collection, and how many of each generation before the next one. Python's own (700, 10, 10)
-#: walk what open exchanges hold again and again, at a fifth of a Check; 20,000 small objects are 2 MiB (bench/README.md).
+#: walk what open exchanges hold again and again, a fifth of a Check; 20,000 small objects are 2 MiB (bench/README.md).
 _GC: Final = (20_000, 20, 100)
 #: Envoy asks for health every second (control/edge/clusters.py): after this it sends nothing new.
 _NOTICE_S: Final = 1.5
