@@ -21,6 +21,8 @@ _log: Final = structlog.get_logger(__name__)
 #: Expired entries count nowhere, they only take room: a client that revokes a hundred of its tokens a second leaves six
 #: thousand in this time.
 _PRUNE_S: Final = 60.0
+#: For one round. A connection whose server vanished answers nothing, and does not end by itself.
+_ROUND_S: Final = 30.0
 #: A credential that will be issued later than this cannot be meant by "issued before"; clocks differ by less.
 _AHEAD_S: Final = 300
 
@@ -134,11 +136,14 @@ class Revocations:
         """Prune for ever."""
         while True:
             try:
-                gone = await self.prune()
+                async with asyncio.timeout(_ROUND_S):
+                    gone = await self.prune()
                 if gone:
                     _log.info("revocations_pruned", entries=gone)
             except Refusal as refusal:
                 _log.warning("revocations_not_pruned", code=refusal.code)
+            except Exception as failure:  # noqa: BLE001 -- a loop that ended would let expired entries fill the registry
+                _log.warning("revocations_not_pruned", code=type(failure).__name__)
             await asyncio.sleep(_PRUNE_S)
 
     async def _all(self) -> Sequence[tuple[Revocation, bytes]]:

@@ -6,7 +6,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -79,6 +79,7 @@ class Control:
     revocations: Revocations
     edge: Site
     operators: Site
+    reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 def compose(settings: Settings) -> Control:
@@ -284,6 +285,8 @@ async def _tend(control: Control) -> None:
         await control.signing.tend(service)
     except (RegistryError, WrapError) as failure:
         _log.error("signing_keys_not_tended", cause=str(failure))
+    except Exception as bug:  # noqa: BLE001 -- a loop that ended would leave the service without keys within two turns
+        _log.error("signing_keys_not_tended", cause=type(bug).__name__)
 
 
 async def _keep_tending(control: Control) -> None:
@@ -306,11 +309,12 @@ async def _listen(site: Site, path: Path, mode: int) -> tuple[Path, int]:
 
 async def _reloaded(control: Control) -> None:
     """SIGHUP: tenants and the token service as the policy on disk has them now, if it is a policy."""
-    try:
-        policy = await asyncio.to_thread(bundle.load, control.settings.policy_dir)
-    except PolicyError as failure:
-        problems = [str(problem) for problem in failure.problems[:20]]  # a screen; `ostiary policy check` tells all
-        _log.error("policy_refused", kept=control.store.current.version, problems=problems)
-        return
-    control.store.put(policy)
-    _log.info("policy_activated", policy=policy.version)
+    async with control.reloading:  # one after the other: an earlier, slower one would put back what it has read
+        try:
+            policy = await asyncio.to_thread(bundle.load, control.settings.policy_dir)
+        except PolicyError as failure:
+            problems = [str(problem) for problem in failure.problems[:20]]  # a screen; `ostiary policy check` tells all
+            _log.error("policy_refused", kept=control.store.current.version, problems=problems)
+            return
+        control.store.put(policy)
+        _log.info("policy_activated", policy=policy.version)

@@ -1,5 +1,6 @@
 """Taking credentials back, and giving them: what the registry holds afterwards, and which wishes are refused."""
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -142,6 +143,35 @@ async def test_an_entry_that_cannot_be_read_is_shown_and_can_be_lifted(revocatio
     (entry,) = await revocations.list()
     assert entry.reason == "its record cannot be read"
     assert dataclasses.replace(await revocations.lift(entry.mark)) == entry
+
+
+class Lame(MemoryRegistry):
+    """Answers nothing at first, then nonsense, then as it should."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = 0
+        self.well = asyncio.Event()
+
+    async def list(self, sort):
+        self.asked += 1
+        if self.asked == 1:
+            await asyncio.Event().wait()
+        if self.asked == 2:
+            raise RuntimeError("a defect")
+        self.well.set()
+        return await super().list(sort)
+
+
+async def test_pruning_outlives_a_registry_that_is_silent_or_mad(clock, monkeypatch):
+    monkeypatch.setattr("control.revocations._ROUND_S", 0.01)
+    monkeypatch.setattr("control.revocations._PRUNE_S", 0.0)
+    registry = Lame()
+    task = asyncio.ensure_future(Revocations(registry, clock).keep_small())
+    async with asyncio.timeout(20):
+        await registry.well.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 class Away(MemoryRegistry):

@@ -5,6 +5,7 @@ import secrets
 import shutil
 import signal
 import sys
+import threading
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -200,3 +201,44 @@ async def test_a_token_is_on_record_or_is_not_handed_out(tmp_path):
         "jwt:1",
     )
     assert record["details"] == {"client": "c1", "address": "192.0.2.7"}
+
+
+# --- two reloads at once -----------------------------------------------------------------------------------------
+
+
+class Disk:
+    """Policies as they are read: the first reading is slow, and of what stood there before the second."""
+
+    def __init__(self, *policies):
+        self.policies = list(policies)
+        self.overtaken = threading.Event()
+        self.lock = threading.Lock()
+
+    def load(self, _directory):
+        with self.lock:
+            policy = self.policies.pop(0)
+        if self.policies:
+            self.overtaken.wait(0.5)  # where nobody may, nobody does
+        return policy
+
+
+async def test_of_two_reloads_at_once_the_later_one_stays(settings, monkeypatch):
+    composed = controlling.compose(settings)
+    current = composed.store.current
+    older, newer = replace(current, version="older"), replace(current, version="newer")
+    disk = Disk(older, newer)
+    monkeypatch.setattr(controlling.bundle, "load", disk.load)
+    first, second = [asyncio.ensure_future(controlling._reloaded(composed)) for _ in range(2)]
+    second.add_done_callback(lambda _: disk.overtaken.set())
+    await asyncio.gather(first, second)
+    assert composed.store.current is newer
+
+
+async def test_tending_outlives_a_defect(settings):
+    control = controlling.compose(settings)
+
+    async def defect(_service):
+        raise RuntimeError("a defect")
+
+    control.signing.tend = defect
+    await controlling._tend(control)

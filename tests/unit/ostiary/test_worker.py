@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from gateway.policy.store import PolicyStore
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Meters
 from ostiary import bundle, health
+from ostiary import worker as module
 from ostiary.worker import Door
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -194,3 +196,37 @@ async def test_it_does_not_start_on_a_broken_base(settings, damage, told):
     assert process.returncode == 1
     assert told in log
     assert b"Traceback" not in log
+
+
+# --- two reloads at once -----------------------------------------------------------------------------------------
+
+
+class Disk:
+    """Policies as they are read: the first reading is slow, and of what stood there before the second."""
+
+    def __init__(self, *policies):
+        self.policies = list(policies)
+        self.overtaken = threading.Event()
+        self.lock = threading.Lock()
+
+    def load(self, _directory):
+        with self.lock:
+            policy = self.policies.pop(0)
+        if self.policies:
+            self.overtaken.wait(0.5)  # where nobody may, nobody does
+        return policy
+
+
+async def test_of_two_reloads_at_once_the_later_one_stays(settings, monkeypatch):
+    composed = module.compose(settings)
+    current = composed.store.current
+    older, newer = replace(current, version="older"), replace(current, version="newer")
+    disk = Disk(older, newer)
+    monkeypatch.setattr(module.bundle, "load", disk.load)
+    first, second = [asyncio.ensure_future(module._reloaded(composed)) for _ in range(2)]
+    second.add_done_callback(lambda _: disk.overtaken.set())
+    await asyncio.gather(first, second)
+    assert composed.store.current is newer
+    await composed.keyring.close()
+    await composed.inquirer.close()
+    await composed.consultation.close()
