@@ -29,6 +29,7 @@ FRONT_DOORS: Final[Mapping[str, str]] = MappingProxyType(
         "/v1/chat/completions": "POST",
         "/v1/completions": "POST",
         "/v1/embeddings": "POST",
+        "/v1/responses": "POST",
         MODELS: "GET",
     },
 )

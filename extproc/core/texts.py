@@ -5,6 +5,7 @@ here has heard of is guarded too. Knows no dialect.
 """
 
 import re
+from collections.abc import Iterable
 from string import ascii_letters, digits
 from typing import Any, Final
 
@@ -15,12 +16,18 @@ from extproc.core.escape import EscapedHoldBack, decoded
 from extproc.guardrails.guard import Guard, Tally
 from extproc.guardrails.scanner import HITS_MAX, too_many_places
 from gateway.errors import GatewayError, Kind
+from gateway.policy.model import Action
 
 #: Vectors and pictures: base64 that no model reads as text. A chance hit in them would corrupt them.
 _BINARY_KEYS: Final = frozenset({"embedding", "b64_json"})
 _BINARY_URL: Final = re.compile(r"data:(?:image|audio|video)/[a-z0-9.+-]{1,20};base64,")
 #: Names prove nothing: what is skipped must also be base64 (RFC 4648, sections 4 and 5) through and through.
 _BASE64: Final = (ascii_letters + digits + "+/-_=").encode()
+#: The same by (key, type of its object): Anthropic's blocks, where these keys mean something else elsewhere, and the
+#: reasoning items of Responses.
+_BINARY_IN: Final = frozenset(
+    {("data", "base64"), ("data", "redacted_thinking"), ("signature", "thinking"), ("encrypted_content", "reasoning")}
+)
 #: Where chance hits begin to matter. A text in such a field, or a key that happens to be base64, is shorter.
 _BINARY_CHARS: Final = 512
 _NUMBERS: Final = frozenset({int, float})
@@ -43,7 +50,7 @@ def strings(tree: Any) -> tuple[list[str], int]:
             for key, value in node.items():
                 kind = type(value)
                 if kind is str:
-                    if not _is_binary(key, value):
+                    if not _is_binary(key, value, node):
                         texts.append(value)
                         if key in _SOURCE_KEYS and "\\" in value:
                             escapes += value.count("\\")
@@ -70,8 +77,8 @@ def _too_many_escapes() -> GatewayError:
     )
 
 
-def _is_binary(key: str, value: str) -> bool:
-    if key not in _BINARY_KEYS:
+def _is_binary(key: str, value: str, holder: dict[str, Any]) -> bool:
+    if key not in _BINARY_KEYS and not (type(holder.get("type")) is str and (key, holder["type"]) in _BINARY_IN):
         head = _BINARY_URL.match(value) if key in {"url", "image_url"} else None
         if head is None:
             return False
@@ -118,6 +125,20 @@ def lay(tree: Any, guard: Guard, tally: Tally) -> Laid:
     return laid
 
 
+def broken(sealed: Iterable[dict[str, Any]], guard: Guard, tally: Tally) -> str | None:
+    """The first rule that would change one of `sealed`, objects that pass whole or not at all; it is counted."""
+    for holder in sealed:
+        for key, value in holder.items():
+            if type(value) is not str or _is_binary(key, value, holder):
+                continue
+            for finding in guard.scanner.scan(value):
+                rule = finding.rule
+                if guard.runs(rule) and (guard.done(rule) is Action.BLOCK or guard.replace(rule) is not None):
+                    tally.add(rule)
+                    return rule
+    return None
+
+
 def _fires(texts: list[str], guard: Guard) -> bool:
     """Whether any rule finds anything. Short texts are scanned as one, long ones as they are: joining copies."""
     scan = guard.scanner.scan
@@ -137,7 +158,7 @@ def _lay_each(tree: Any, guard: Guard, tally: Tally, laid: Laid) -> None:
             for key in list(node):
                 value = node[key]
                 kind = type(value)
-                if kind is str and not _is_binary(key, value):
+                if kind is str and not _is_binary(key, value, node):
                     node[key] = _guarded(key, value, guard, tally, laid)
                 elif kind is dict or (kind is list and not _is_vector(key, value)):
                     stack.append(value)

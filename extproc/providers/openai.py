@@ -17,6 +17,7 @@ from extproc.providers.door import (
 )
 from extproc.providers.openai_schema import CLOSED, OPEN
 from extproc.providers.openai_stream import ChoiceStream
+from extproc.providers.responses import Responses
 from extproc.providers.schema import Schema
 from gateway.errors import Dialect
 
@@ -254,4 +255,4 @@ def _check_texts(body: dict[str, Any], name: str) -> None:
         raise invalid(name, "a string or a non-empty list of strings; token numbers cannot be inspected")
 
 
-DOORS: Final[dict[str, Door]] = {door.path: door for door in (Chat(), Completions(), Embeddings())}
+DOORS: Final[dict[str, Door]] = {door.path: door for door in (Chat(), Completions(), Embeddings(), Responses())}
