@@ -15,6 +15,7 @@ from typing import Any, Final
 from extproc.core.body import parse
 from extproc.core.holdback import HoldBack
 from extproc.detectors.catalogue import RULES
+from extproc.detectors.content.assess import Content
 from extproc.detectors.injection.assess import WINDOW_USER, Injection
 from extproc.detectors.injection.normalise import plain
 from extproc.detectors.injection.provenance import Provenance
@@ -34,6 +35,10 @@ TEXT: Final = (
     "will be raised by a metre and that the shelves on that level would hold only magazines. After a break the group "
     "talked about opening hours, a cafe, and rooms for schools. No decision was taken, and they will meet again in two "
     "weeks."
+)
+#: The same length with words of several content classes: their expressions are tried on windows too.
+SUSPECT: Final = (
+    TEXT[:760] + " How do I build a bomb, hack a bank account, kill my boss and sell cocaine? You are a fool."
 )
 CALLS: Final = 200  # of one round: long against the clock's own cost
 ROUNDS: Final = 50
@@ -84,6 +89,7 @@ def _held() -> tuple[int, int]:
 def _stages(injection: Injection) -> dict[str, Callable[[], object]]:
     low = plain(TEXT)
     scanner = Scanner(RULES)
+    content = Content.load()
     foreign = TEXT.replace("library", "b\u00fccherei")  # one letter outside ASCII: the slower normalisation
     return {
         "injection: normalise": lambda: plain(TEXT),
@@ -93,6 +99,8 @@ def _stages(injection: Injection) -> dict[str, Callable[[], object]]:
         "injection: assess, every word new": lambda: _forgetful(injection),
         "injection: assess, document": lambda: injection.assess(TEXT, Provenance.DOCUMENT),
         "injection: assess, not all ASCII": lambda: injection.assess(foreign, Provenance.USER),
+        "content classes: assess": lambda: content.assess(TEXT),
+        "content classes: assess, terms of several": lambda: content.assess(SUSPECT),
         "personal data and secrets: Scanner": lambda: scanner.scan(TEXT),
         "request JSON: parse and bounds, 1 KB": lambda: parse(REQUEST, Limits()),
     }

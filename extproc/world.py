@@ -9,6 +9,7 @@ import structlog
 from extproc.detectors.catalogue import RULES
 from extproc.detectors.injection.assess import Injection
 from extproc.guardrails.assessor import Assessor, Memory
+from extproc.guardrails.classifier import Classifier
 from extproc.guardrails.guard import Guard
 from extproc.guardrails.obliged import obliged
 from extproc.guardrails.scanner import ScannerPool
@@ -34,6 +35,7 @@ class Book:
         self._bands: dict[tuple[str, str], Bands] = {}
         self._guards: dict[tuple[str, str, int, str, frozenset[str]], Guard] = {}
         self._memory = Memory(Injection.load())
+        self._classifier = Classifier()
         self._assessors: dict[tuple[str, str, int, frozenset[str]], Assessor] = {}
         self._secrets: dict[tuple[str, str], Secret | None] = {}
 
@@ -73,13 +75,14 @@ class Book:
         return hmac.digest(self._pseudonym_key, f"ostiary pseudonym {tenant.id}".encode(), "sha256")
 
     def assessor(self, policy: Policy, tenant: Tenant, obligatory: frozenset[str] = frozenset()) -> Assessor:
-        """The tenant's judge of prompt injection, made once. Rules of `obligatory` block."""
+        """The tenant's judge of whole texts, made once. Rules of `obligatory` block."""
         key = (policy.version, tenant.id, tenant.band, obligatory)
         assessor = self._assessors.get(key)
         if assessor is None:
             if len(self._assessors) >= _GUARDS:
                 self._assessors.clear()
-            assessor = self._assessors[key] = Assessor(self._memory, obliged(tenant, obligatory).request)
+            settings = obliged(tenant, obligatory).request
+            assessor = self._assessors[key] = Assessor(self._memory, self._classifier, settings)
         return assessor
 
     def ready(self, policy: Policy, backend: str) -> bool:

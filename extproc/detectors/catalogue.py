@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from extproc.detectors.content.classes import RULE_IDS as CONTENT_IDS
 from extproc.detectors.injection.expressions import RULE_IDS as INJECTION_IDS
 from extproc.detectors.pii.card import CARD
 from extproc.detectors.pii.email import EMAIL
@@ -17,4 +18,4 @@ from extproc.guardrails.rule import Rule
 RULES: Final[tuple[Rule, ...]] = (EMAIL, CARD, IBAN, V4, V6, PHONE, NATIONAL, *NUMBERS, *PLACES, *SECRETS)
 RULE_IDS: Final = frozenset(rule.id for rule in RULES)
 #: Every rule that a policy may name: those above, and those that judge whole texts.
-POLICY_IDS: Final = RULE_IDS | INJECTION_IDS | {"injection.model"}
+POLICY_IDS: Final = RULE_IDS | INJECTION_IDS | {"injection.model"} | CONTENT_IDS

@@ -1,6 +1,6 @@
-"""One tenant's view of prompt injection: which texts of a request are judged, and what becomes of the verdict.
+"""One tenant's view of whole texts, prompt injection and content classes: what is judged, what becomes of the verdict.
 
-The detector says how likely (`extproc.detectors.injection`); here thresholds and policy turn that into findings. A
+Detectors say how likely (`extproc.detectors.injection`, `.content`); here thresholds and policy make findings of it. A
 whole request is judged before any of it leaves, so there is nothing to stream. Cannot redact: a text that is an attack
 as a whole has no span to replace, so REDACT is carried out as FLAG, and only BLOCK blocks.
 """
@@ -11,6 +11,7 @@ from typing import Final
 
 from extproc.detectors.injection.assess import Assessment, Injection
 from extproc.detectors.injection.provenance import FOREIGN, Provenance
+from extproc.guardrails.classifier import Classes, Classifier
 from extproc.guardrails.guard import WHOLE_TEXT_IDS, Tally
 from gateway.policy.model import Action, Mode, RuleSetting
 
@@ -62,15 +63,17 @@ class Memory:
 
 
 class Assessor:
-    """A tenant's injection rules. Immutable, shared by all its exchanges."""
+    """A tenant's rules on whole texts. Immutable, shared by all its exchanges."""
 
-    def __init__(self, memory: Memory, settings: Mapping[str, RuleSetting]) -> None:
+    def __init__(self, memory: Memory, classifier: Classifier, settings: Mapping[str, RuleSetting]) -> None:
         self._memory: Final = memory
+        self._classes: Final = Classes(classifier, settings)
         self._settings: Final = {
             rule: setting
             for rule, setting in settings.items()
             if rule in WHOLE_TEXT_IDS and setting.mode is not Mode.OFF
         }
+        self._injection: Final = any(rule.startswith("injection.") for rule in self._settings)
 
     def judge(self, positions: Iterable[Position], tally: Tally) -> str | None:
         """Tally every rule that fires once a text; return the first that policy blocks on, if any."""
@@ -78,11 +81,8 @@ class Assessor:
             return None
         blocked: str | None = None
         for provenance, text in positions:
-            verdict = self._memory.assess(text, provenance)
-            fired = verdict.patterns
-            if verdict.score >= self._memory.thresholds[provenance in FOREIGN]:
-                fired = (*fired, MODEL_ID)
-            for rule in fired:
+            fired = self._injected(provenance, text) if self._injection else ()
+            for rule in (*fired, *self._classes.fired(text)):
                 setting = self._settings.get(rule)
                 if setting is None:
                     continue
@@ -90,3 +90,8 @@ class Assessor:
                 if setting.mode is Mode.ENFORCE and setting.action is Action.BLOCK and blocked is None:
                     blocked = rule
         return blocked
+
+    def _injected(self, provenance: Provenance, text: str) -> tuple[str, ...]:
+        verdict = self._memory.assess(text, provenance)
+        above = verdict.score >= self._memory.thresholds[provenance in FOREIGN]
+        return (*verdict.patterns, MODEL_ID) if above else verdict.patterns

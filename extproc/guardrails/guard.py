@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from extproc.core.holdback import HoldBack
+from extproc.detectors.content.classes import RULE_IDS as CONTENT_IDS
 from extproc.detectors.injection.expressions import RULE_IDS as PATTERN_IDS
 from extproc.guardrails.placeholder import Replace, replacing
 from extproc.guardrails.scanner import Scanner, ScannerPool
@@ -12,7 +13,7 @@ from gateway.audit.record import Found
 from gateway.policy.model import Action, Mode, RuleSetting
 
 #: Rules that judge a text as a whole and so are no scanner's.
-WHOLE_TEXT_IDS: Final = PATTERN_IDS | {"injection.model"}
+WHOLE_TEXT_IDS: Final = PATTERN_IDS | {"injection.model"} | CONTENT_IDS
 
 
 class Tally:

@@ -1,7 +1,8 @@
 """Merges the guards of a tenant over those of the policy: one setting for each known rule. Pure.
 
 The tenant's own lines come before the policy's; within each, the most specific name wins (`pii.card`, then
-`pii.*`, then `*`). A rule that nobody names is flagged: texts pass unchanged, the record says what it saw.
+`pii.*`, then `*`). A rule that nobody names is flagged: texts pass unchanged, the record says what it saw. Content
+classes are the exception: they stay off until a line names them, and `*` does not reach them.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from gateway.policy.field import Table, read_choice
+from gateway.policy.field import Table, read_choice, shape
 from gateway.policy.model import Action, Mode, RuleSetting
 from gateway.policy.problem import Problems, nearest, shown
 from gateway.policy.tree import Broken, Path, Scalar
@@ -21,6 +22,23 @@ ACTIONS: Final = MappingProxyType({action.name.lower(): action for action in Act
 MODES: Final = MappingProxyType({mode.value: mode for mode in Mode})
 #: What happens to a rule that a policy written before the rule existed cannot name.
 UNNAMED: Final = Action.FLAG
+#: Families that only their own names switch on: judgements of taste, which a tenant has to want, and pay for.
+OPT_IN: Final = frozenset({"content"})
+#: Of these, rules that are not measured well enough for `content.*` to reach them.
+OWN_NAME_ONLY: Final = frozenset(
+    {
+        "content.financial_advice",
+        "content.legal_advice",
+        "content.medical_advice",
+        "content.minors",
+        "content.self_harm",
+        "content.sexual",
+        "content.violence",
+    }
+)
+#: Where a rule gives a score, a line may say from which score on it fires.
+_SCORED: Final = OPT_IN
+_THRESHOLD: Final = shape(r"0?\.[0-9]{1,6}|[01](?:\.0{1,6})?", "a number from 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +48,7 @@ class Wish:
     action: Action | None
     mode: Mode
     percent: int = 100
+    threshold: float | None = None
 
 
 #: Rule id or wildcard -> wish, as one `guards.<direction>` block has it.
@@ -58,15 +77,24 @@ def _setting(rule: str, layers: tuple[Wishes, ...]) -> RuleSetting:
     matches = [wishes[name] for wishes in layers for name in names_of(rule) if name in wishes]
     action = next((wish.action for wish in matches if wish.action is not None), UNNAMED)
     if not matches:
-        return RuleSetting(rule=rule, action=action)
-    return RuleSetting(rule=rule, action=action, mode=matches[0].mode, percent=matches[0].percent)
+        mode = Mode.OFF if _family(rule) in OPT_IN else Mode.ENFORCE
+        return RuleSetting(rule=rule, action=action, mode=mode)
+    won = matches[0]
+    return RuleSetting(rule=rule, action=action, mode=won.mode, percent=won.percent, threshold=won.threshold)
 
 
 def names_of(rule: str) -> tuple[str, ...]:
-    """Every name that covers `rule`, most specific first: `a.b`, `a.*`, `*`."""
+    """Every name that covers `rule`, most specific first: `a.b`, `a.*`, `*`. Rules to opt in to have fewer."""
+    if rule in OWN_NAME_ONLY:
+        return (rule,)
     parts = rule.split(".")
-    wildcards = (".".join((*parts[:keep], "*")) for keep in range(len(parts) - 1, -1, -1))
+    widest = 1 if _family(rule) in OPT_IN else 0
+    wildcards = (".".join((*parts[:keep], "*")) for keep in range(len(parts) - 1, widest - 1, -1))
     return (rule, *wildcards)
+
+
+def _family(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _read_block(block: Table, rules: Collection[str], problems: Problems) -> Wishes:
@@ -77,13 +105,13 @@ def _read_block(block: Table, rules: Collection[str], problems: Problems) -> Wis
         if key.text not in known:
             what = "wildcard that covers no rule" if key.text.endswith("*") else "rule"
             problems.add(key.mark, path, f"unknown {what} {shown(key.text)}", nearest(key.text, known))
-        wish = _read_wish(node, path, problems)
+        wish = _read_wish(node, path, problems, scored=_family(key.text) in _SCORED)
         if wish is not None:
             wishes[key.text] = wish
     return wishes
 
 
-def _read_wish(node: TreeNode, path: Path, problems: Problems) -> Wish | None:
+def _read_wish(node: TreeNode, path: Path, problems: Problems, *, scored: bool) -> Wish | None:
     """`redact`, `{action: redact, mode: shadow}` or `{mode: off}`. An action alone is enforced."""
     if isinstance(node, Broken):
         return None
@@ -97,5 +125,8 @@ def _read_wish(node: TreeNode, path: Path, problems: Problems) -> Wish | None:
     action = table.choice("action", ACTIONS, default="")
     mode = table.choice("mode", MODES, default="enforce")
     percent = table.integer("percent", 0, 100, default=100)
-    table.close()
-    return Wish(ACTIONS.get(action), MODES.get(mode, Mode.ENFORCE), percent)
+    threshold = table.maybe("threshold", _THRESHOLD) if scored else None
+    table.close()  # refuses a threshold where the rule has no score
+    return Wish(
+        ACTIONS.get(action), MODES.get(mode, Mode.ENFORCE), percent, None if threshold is None else float(threshold)
+    )

@@ -35,6 +35,7 @@ class RuleSetting:
     action: Action
     mode: Mode = Mode.ENFORCE
     percent: int = 100  # of exchanges on which it is enforced; on the others it is in shadow
+    threshold: float | None = None  # of rules that give a score; None is what training recommends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from extproc.detectors.catalogue import RULE_IDS, RULES
 from extproc.detectors.injection.assess import Injection
 from extproc.guardrails.assessor import Assessor, Memory
+from extproc.guardrails.classifier import Classifier
 from extproc.guardrails.guard import Guard
 from extproc.guardrails.obliged import obliged
 from extproc.guardrails.scanner import ScannerPool
@@ -12,6 +13,7 @@ from gateway.policy.model import Action, Backend, Credential, Limits, Mode, Mode
 
 _POOL = ScannerPool(RULES)
 _MEMORY = Memory(Injection.load())
+_CLASSIFIER = Classifier()
 
 CALLER = Caller(
     tenant="acme",
@@ -86,7 +88,7 @@ class FakeWorld:
         return Guard.of(_POOL, tenant.request if direction == "request" else tenant.response)
 
     def assessor(self, policy: Policy, tenant: Tenant, obligatory: frozenset[str] = frozenset()) -> Assessor:
-        return Assessor(_MEMORY, obliged(tenant, obligatory).request)
+        return Assessor(_MEMORY, _CLASSIFIER, obliged(tenant, obligatory).request)
 
     def ready(self, policy: Policy, backend: str) -> bool:
         return self.value(policy, backend) is not None

@@ -6,7 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np  # type: ignore[import-not-found]  # of requirements/train.in
 import orjson
@@ -33,6 +33,18 @@ FALSE_SHARE_ALIKE: Final = 0.04
 Matrix = Any  # scipy and numpy have no usable types for sparse matrices
 
 
+class Text(Protocol):
+    """What features are made of."""
+
+    @property
+    def text(self) -> str:
+        """As it was written."""
+
+    @property
+    def document(self) -> bool:
+        """Said by a tool or document."""
+
+
 @dataclass(frozen=True, slots=True)
 class Features:
     """Windows of all examples as one matrix, computed once for many fits."""
@@ -41,7 +53,7 @@ class Features:
     owner: Matrix  # example of each row
 
 
-def features(examples: Sequence[Example]) -> Features:
+def features(examples: Sequence[Text]) -> Features:
     """Windows of each example in both sizes that run time uses."""
     index: list[int] = []
     starts = [0]

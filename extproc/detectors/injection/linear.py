@@ -20,7 +20,7 @@ ZERO: Final = 128
 FEATURES: Final = 3
 #: Bytes of a word's beginning: an inflected verb shares them with its other forms in most languages of Latin script.
 HEAD_BYTES: Final = 5
-_HEAD_SEED: Final = 0x5EED  # keeps a short word apart from its own beginning
+HEAD_SEED: Final = 0x5EED  # keeps a short word apart from its own beginning
 _MASKS: Final = repeat(_MASK)
 #: Words remembered with their weights, and the longest of them: about 2 MB a worker at most.
 REMEMBERED_WORDS: Final = 16_384
@@ -38,7 +38,7 @@ def words(low: str) -> list[bytes]:
 def hashes(tokens: Sequence[bytes]) -> tuple[Iterator[int], Iterator[int], Iterator[int]]:
     """Buckets of the words, of their beginnings, and of each word with the one before it (one fewer). For training."""
     whole = list(map(crc32, tokens))
-    heads = map(crc32, [token[:HEAD_BYTES] for token in tokens], repeat(_HEAD_SEED))
+    heads = map(crc32, [token[:HEAD_BYTES] for token in tokens], repeat(HEAD_SEED))
     pairs = map(crc32, tokens[1:], whole)
     return map(and_, whole, _MASKS), map(and_, heads, _MASKS), map(and_, pairs, _MASKS)
 
@@ -54,7 +54,7 @@ class _Alone(dict[bytes, int]):
 
     def __missing__(self, token: bytes) -> int:
         whole = self._weights[crc32(token) & _MASK]
-        weight = whole + self._weights[crc32(token[:HEAD_BYTES], _HEAD_SEED) & _MASK]
+        weight = whole + self._weights[crc32(token[:HEAD_BYTES], HEAD_SEED) & _MASK]
         if len(token) <= REMEMBERED_BYTES:
             if len(self) >= REMEMBERED_WORDS:
                 self.clear()  # cheaper than to keep order, and all that a flood of rare words can do

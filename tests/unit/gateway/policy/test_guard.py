@@ -6,7 +6,7 @@ import pytest
 from gateway.policy.field import Table
 from gateway.policy.guard import DIRECTIONS, UNNAMED, merge, names_of, read_guards
 from gateway.policy.model import Action, Mode
-from gateway.policy.problem import Problems
+from gateway.policy.problem import PolicyError, Problems
 from gateway.policy.tree import parse
 
 RULES = frozenset({"pii.email", "pii.card", "secrets.cloud.aws", "injection"})
@@ -65,3 +65,46 @@ def test_the_nearest_and_most_specific_line_wins(tenant, default, rule, expected
 def test_names_run_from_specific_to_general():
     assert names_of("a.b.c") == ("a.b.c", "a.b.*", "a.*", "*")
     assert names_of("a") == ("a", "*")
+
+
+CLASSES = frozenset({"content.hate", "content.weapons", "content.sexual", "pii.card"})
+
+
+def classes(text):
+    problems = Problems()
+    read = read_guards(Table(parse(text, "t.yaml", problems), (), problems), CLASSES, problems)
+    problems.stop_if_any()
+    return merge((read["request"],), CLASSES)
+
+
+@pytest.mark.parametrize("text", ["", "request: {'*': block}", "request: {'pii.*': block}"])
+def test_content_classes_are_off_until_a_line_of_their_own_names_them(text):
+    assert {rule for rule, each in classes(text).items() if each.mode is ENFORCE} == {"pii.card"}
+
+
+def test_the_family_reaches_what_is_measured_and_an_own_name_the_rest():
+    held = classes("request: {'content.*': block, content.hate: flag}")
+    assert (held["content.weapons"].action, held["content.weapons"].mode) == (BLOCK, ENFORCE)
+    assert held["content.hate"].action is Action.FLAG
+    assert held["content.sexual"].mode is OFF
+    assert classes("request: {content.sexual: {action: block, mode: shadow}}")["content.sexual"].mode is SHADOW
+
+
+def test_a_class_has_a_threshold_where_its_line_gives_one():
+    held = classes("request: {content.hate: {action: block, threshold: 0.9}, content.sexual: block}")
+    assert held["content.hate"].threshold == pytest.approx(0.9)
+    assert held["content.sexual"].threshold is None
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("request: {content.hate: {action: block, threshold: 1.5}}", "a number from 0 to 1"),
+        ("request: {content.hate: {action: block, threshold: high}}", "a number from 0 to 1"),
+        ("request: {pii.card: {action: block, threshold: 0.9}}", "threshold"),
+        ("request: {'*': {action: block, threshold: 0.9}}", "threshold"),
+    ],
+)
+def test_a_threshold_that_means_nothing_is_refused(text, complaint):
+    with pytest.raises(PolicyError, match=complaint):
+        classes(text)
