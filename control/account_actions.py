@@ -74,7 +74,9 @@ def signing_actions(signing: Signing, policy: Callable[[], Policy]) -> tuple[Act
             raise problem.invalid("distrust", "expected true or false, and no other field")
         try:
             kid = await signing.turn(_service(policy()), distrust=distrust)
-        except (RegistryError, WrapError, SigningError):
+        except SigningError as failure:
+            raise problem.conflict(f"The signing keys were not turned: {failure}.") from None
+        except (RegistryError, WrapError):
             raise unavailable("The signing keys could not be turned: registry or vault are away.") from None
         return Done({"kid": kid}, subject=kid)
 

@@ -15,8 +15,10 @@ from control.oauth.token import Grant
 from control.request import Answer, Request, error
 from control.signing import Signing
 from gateway import certificate
+from gateway.certificate import Shown
 from gateway.clock import Clock
 from gateway.policy.model import Policy
+from gateway.registry.accounts import Account
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -63,7 +65,7 @@ class Bearer:
             return "expired"
         if grant.audience != audience:
             return "of another audience"
-        shown = ""
+        shown, found = "", None
         if request.certificate:
             try:
                 found = certificate.read(request.certificate)
@@ -79,9 +81,20 @@ class Bearer:
         account = await self._store.account(grant.client_id)
         if account is None or not account.open_at(now_s) or account.tenant not in self._policy().tenants:
             return "its account is gone, disabled or expired"
+        if not self._is_with_its_certificate(account, found):
+            return "certificate: required for this principal, and none or another one was shown"
         if await self._store.is_revoked(caller_of(account, issued_at=grant.issued_at, sha256=shown, key_id=key_id)):
             return "revoked"
         return "" if SCOPE in grant.scopes and SCOPE in account.scopes else _NARROW_CAUSE
+
+    def _is_with_its_certificate(self, account: Account, shown: Shown | None) -> bool:
+        """As authz has it: a principal that policy ties to a certificate is nobody without it."""
+        required = [
+            entry
+            for entry in self._policy().certificates.values()
+            if entry.required_for_principal and (entry.tenant, entry.principal) == (account.tenant, account.principal)
+        ]
+        return not required or (shown is not None and any(certificate.fits(shown, entry) for entry in required))
 
 
 def _refused(cause: str, request: Request) -> Answer:

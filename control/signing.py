@@ -36,6 +36,7 @@ SCHEDULE: Final = "schedule"
 TEND_S: Final = 10.0
 _REGISTRY_S: Final = 3.0  # one call; the store is near, and the request that waits for it has 8 s
 _TRIES: Final = 5  # each lost race means that another replica did the work
+_ROOM: Final = 4  # for the next key, and for those of a change of algorithm
 _RSA_BITS: Final = 2048  # NIST SP 800-57 part 1 allows it through 2030, and none of our keys lives longer than a month
 #: Workers must not refuse a key because their clocks are behind. It can have signed nothing before it was made.
 _EARLIER_S: Final = 300
@@ -110,7 +111,7 @@ class Signing:
             if distrust:
                 await self._settle(service, lambda _slots, _now: ())
             else:
-                await self._settle(service, lambda slots, now: schedule.turned(slots, service, now))
+                await self._settle(service, lambda slots, now: _turned(slots, service, now))
         return self.signer().kid
 
     def signer(self) -> Signer:
@@ -316,6 +317,13 @@ def _unboxed(box: bytes) -> str:
     if not isinstance(told.get("wrapped"), str):
         raise WrapError("the entry holds no wrapped key")
     return str(told["wrapped"])
+
+
+def _turned(slots: tuple[Slot, ...], service: TokenService, now: int) -> Sequence[Slot]:
+    if len(slots) > schedule.MAX_SLOTS - _ROOM:
+        # One more, and neither the schedule nor the set of public keys could be read: no token would count.
+        raise SigningError("too many keys still verify; wait for their end, or distrust them")
+    return schedule.turned(slots, service, now)
 
 
 def _nothing(slots: tuple[Slot, ...], _now: int) -> Sequence[Slot]:

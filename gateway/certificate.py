@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.policy.certificate import subject_text
+from gateway.policy.model import CertificateIdentity
 
 #: URL-encoded. A leaf of RSA-4096 with a dozen names has 4 KiB; Envoy takes the chain from the handshake, not from us.
 MAX_CHARS: Final = 32 * 1024
@@ -39,6 +40,15 @@ class Shown:
         """The URIs that count: none where a SPIFFE ID stands beside another one (X509-SVID, section 2)."""
         several = len(self.uris) > 1 and any(uri[:7].lower() == "spiffe:" for uri in self.uris)
         return () if several else self.uris
+
+
+def fits(shown: Shown, entry: CertificateIdentity) -> bool:
+    """Whether it is the certificate that an entry of certificates.yaml means: its one name, and its pins."""
+    if entry.uri:
+        named = entry.uri in shown.names_by_uri
+    else:
+        named = entry.dns in shown.dns if entry.dns else entry.subject == shown.subject
+    return named and (not entry.spki_sha256 or shown.spki_sha256 in entry.spki_sha256)
 
 
 def read(pem: str) -> Shown:

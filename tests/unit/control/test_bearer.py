@@ -8,6 +8,7 @@ from control.bearer import SCOPE, Bearer
 from control.oauth.store import Store
 from control.request import Request
 from gateway.certificate import read
+from gateway.policy.model import CertificateIdentity
 from gateway.registry.model import RegistryError
 from gateway.revocation.mark import What
 from leaves import leaf, shown
@@ -141,6 +142,28 @@ async def test_a_certificate_that_ran_out_on_an_open_connection_carries_nobody(d
     assert isinstance(await door.ask(f"Bearer {token}", certificate=shown(mine)), Actor)
     door.world.clock.advance(60)
     assert await door.ask(f"Bearer {token}", certificate=shown(mine)) == "credential_invalid"
+
+
+@pytest.mark.parametrize("named", ["uri", "dns", "subject"])
+async def test_a_principal_that_policy_ties_to_a_certificate_is_nobody_without_it(named):
+    mine = leaf(subject="CN=ops", uris=["spiffe://x/ops"], dns=["ops.example"])
+    wanted = {"uri": "spiffe://x/ops", "dns": "ops.example", "subject": "CN=ops"}[named]
+    pins = frozenset({read(shown(mine)).spki_sha256})
+    entry = CertificateIdentity(
+        name="ops",
+        tenant="acme",
+        principal="svc/batch",
+        required_for_principal=True,
+        spki_sha256=pins,
+        **{named: wanted},
+    )
+    door = Door(await World(certificates={"ops": entry}).started())
+    token = await door.token()
+    assert isinstance(await door.ask(f"Bearer {token}", certificate=shown(mine)), Actor)
+    assert await door.ask(f"Bearer {token}") == "credential_invalid"
+    same_name = leaf(subject="CN=ops", uris=["spiffe://x/ops"], dns=["ops.example"], key_name="second")
+    for other in (leaf(), same_name):
+        assert await door.ask(f"Bearer {token}", certificate=shown(other)) == "credential_invalid"
 
 
 async def test_a_revoked_certificate_carries_nobody(door):

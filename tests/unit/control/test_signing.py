@@ -306,3 +306,23 @@ async def test_a_key_shows_nothing_of_itself():
     signing = World().replica()
     await signing.tend(SERVICE)
     assert "ECKey" not in repr(signing.signer())
+
+
+async def test_no_number_of_turns_ends_the_tokens_that_are_out():
+    world = World()
+    signing = world.replica()
+    await signing.tend(SERVICE)
+    first, refused = signs(signing), 0
+    for _ in range(schedule.MAX_SLOTS + 1):
+        try:
+            await signing.turn(SERVICE)
+        except SigningError:
+            refused += 1
+    assert 0 < refused < 10
+    await signing.tend(SERVICE)
+    await world.replica().tend(replace(SERVICE, algorithm="EdDSA"))
+    assert first in await world.entries(Sort.VERIFYING)
+    assert signing.key_set().knows(first)
+    await signing.turn(SERVICE, distrust=True)
+    assert first not in await world.entries(Sort.VERIFYING)
+    signs(signing)
