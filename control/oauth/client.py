@@ -8,7 +8,7 @@ import base64
 import binascii
 import hmac
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from control.oauth import form as forms
@@ -47,7 +47,6 @@ class Client:
 
     account: Account
     bound_to: str = ""  # thumbprint of the certificate that proved it (RFC 8705 section 3)
-    certificate: str = field(default="")  # the same in hex, as marks name it
 
 
 class Clients:
@@ -69,6 +68,7 @@ class Clients:
             OAuthRefusal: nobody that counts; or the request proves several things at once.
         """
         authorization, assertion = request.header("authorization"), "client_assertion" in form
+        shown = self._shown(request)  # also beside another proof: one that was taken back carries nobody
         if "client_secret" in form:
             raise invalid_request("Send the secret as HTTP Basic authentication (client_secret_basic).")
         if authorization and (assertion or "client_assertion_type" in form):
@@ -78,20 +78,32 @@ class Clients:
         elif assertion or "client_assertion_type" in form:
             client = await self._by_assertion(form, audiences)
         else:
-            client = await self._by_certificate(request, forms.one(form, "client_id"))
+            client = await self._by_certificate(shown, forms.one(form, "client_id"))
         if "client_id" in form and forms.one(form, "client_id") != client.account.client_id:
             raise invalid_request("client_id is of another client than the one that authenticates.")
-        await self._admit(client)
+        await self._admit(client, shown.sha256 if shown is not None else "")
         return client
 
-    async def _admit(self, client: Client) -> None:
+    def _shown(self, request: Request) -> Shown | None:
+        """The certificate of the connection, if there is one; what authz refuses in it is refused here."""
+        if not request.certificate:
+            return None
+        try:
+            shown = certificate.read(request.certificate)
+        except ValueError as bad:
+            raise invalid_client(f"certificate: {bad}") from None
+        if self._clock.now() >= shown.ends_s:  # Envoy compared its times at the handshake and does not look again
+            raise invalid_client("certificate: expired")
+        return shown
+
+    async def _admit(self, client: Client, sha256: str) -> None:
         """Whoever proved to be the client may still be shut out."""
         account, now_s = client.account, self._clock.now()
         if not account.open_at(now_s):
             raise invalid_client("account: disabled or expired")
         if account.tenant not in self._policy().tenants:
             raise invalid_client("account: the policy has no such tenant")
-        if await self._store.is_revoked(caller_of(account, issued_at=int(now_s), sha256=client.certificate)):
+        if await self._store.is_revoked(caller_of(account, issued_at=int(now_s), sha256=sha256)):
             raise invalid_client("account: revoked")
 
     # --- client_secret_basic (RFC 6749 section 2.3.1) ------------------------------------------------------
@@ -166,21 +178,15 @@ class Clients:
 
     # --- tls_client_auth (RFC 8705 section 2) --------------------------------------------------------------
 
-    async def _by_certificate(self, request: Request, client_id: str) -> Client:
+    async def _by_certificate(self, shown: Shown | None, client_id: str) -> Client:
         if not client_id:
             raise invalid_client("no client authentication")
-        if not request.certificate:
+        if shown is None:
             raise invalid_client("client_id alone, without a certificate")
-        try:
-            shown = certificate.read(request.certificate)
-        except ValueError as bad:
-            raise invalid_client(f"certificate: {bad}") from None
         account = await self._store.account(client_id)
         if account is None or account.certificate is None or not is_bound(account.certificate, shown):
             raise invalid_client("certificate: unknown client, another method, or another certificate")
-        if self._clock.now() >= shown.ends_s:  # Envoy compared its times at the handshake and does not look again
-            raise invalid_client("certificate: expired")
-        return Client(account, shown.thumbprint, shown.sha256)
+        return Client(account, shown.thumbprint)
 
 
 def is_bound(wanted: Binding, shown: Shown) -> bool:

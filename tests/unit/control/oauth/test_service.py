@@ -332,6 +332,17 @@ async def test_an_account_of_a_tenant_that_the_policy_lost_gets_no_token(world):
     assert (await world.token(known)).status == 401
 
 
+async def test_a_secret_beside_a_revoked_or_expired_certificate_gets_no_token(world):
+    known = await world.account()
+    assert (await world.token(known, certificate=shown(LEAF))).status == 200
+    await world.revocations.revoke(What.CERTIFICATE, "", read(shown(LEAF)).sha256, reason="stolen", actor="alice")
+    assert (await world.token(known, certificate=shown(LEAF))).status == 401
+    other = leaf()
+    assert (await world.token(known, certificate=shown(other))).status == 200
+    world.clock.advance(read(shown(other)).ends_s - NOW_S)
+    assert (await world.token(known, certificate=shown(other))).status == 401
+
+
 # --- introspection (RFC 7662) --------------------------------------------------------------------------------
 
 
