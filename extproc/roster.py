@@ -9,10 +9,13 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
+import structlog
+
 from gateway.errors import GatewayError
 from gateway.identity import Caller
 from gateway.revocation.mark import What
 
+_log: Final = structlog.get_logger(__name__)
 _KEY: Final = f"{What.KEY.value}:"
 
 
@@ -73,8 +76,12 @@ class Roster:
         news, self._news = self._news, set()
         for guest in list(self._concerned(news)):
             error = self._revoked(guest.caller)
-            if error is not None:
+            if error is None:
+                continue
+            try:
                 guest.revoke(error)
+            except Exception as defect:  # noqa: BLE001 -- one exchange that cannot be ended must not spare the others
+                _log.error("exchange_not_revoked", request_id=guest.caller.request_id, cause=type(defect).__name__)
 
     def _concerned(self, news: set[str]) -> Iterable[Guest]:
         """Those whom one of the marks may concern; all of them unless each mark names a credential."""

@@ -67,6 +67,23 @@ async def test_each_mark_finds_all_exchanges_of_its_caller_and_no_other(mark):
     assert first.errors[0].cause == f"{mark}: leaked"
 
 
+class Stubborn(Guest):
+    """An exchange with a defect."""
+
+    def revoke(self, error):
+        raise RuntimeError("cannot be ended")
+
+
+async def test_an_exchange_that_cannot_be_ended_spares_no_other():
+    house = House()
+    for guest in (Stubborn(ALICE), Stubborn(ALICE)):
+        house.roster.enter(guest)
+    others = house.enter(*[ALICE] * 20)
+    house.tell("tenant:" + ALICE.tenant)
+    await settled()
+    assert [len(guest.errors) for guest in others] == [1] * 20
+
+
 async def test_whoever_was_revoked_since_authz_asked_is_told_on_entering():
     house = House()
     house.tell("key:k1")
