@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from ostiary.commands import accounts, inspect, keys, revoke, signing_keys
+from ostiary.commands import accounts, detect, inspect, keys, revoke, signing_keys
 from ostiary.problem import Problem
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ run it beside your own Envoy:
   ostiary config check                are the OSTIARY_* settings complete and right?
   ostiary policy check policies/demo  is the policy right? prints every problem with its line
   ostiary inspect request.json ...    what would become of this request, and why?
+  ostiary detect eval data.jsonl      how well do the detectors do on your labelled texts?
   ostiary envoy render -o envoy.yaml  Envoy's configuration from a short ostiary.yaml
   ostiary envoy lint envoy.yaml       how would this envoy.yaml weaken the gateway?
   ostiary serve                       workers under supervision; health and metrics on loopback
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_envoy(commands)
     _add_policy(commands)
     inspect.add(commands)
+    detect.add(commands)
     revoke.add(commands)
     accounts.add(commands)
     signing_keys.add(commands)
