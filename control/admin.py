@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, unquote
 
+import structlog
+
 from control.problem import Refusal
 from control.request import Answer, Request, answer, error
 from gateway import strict
 from gateway.audit.record import Record
 from gateway.clock import Clock
 from gateway.contract import ACTOR_HEADER, ACTOR_NAME
+
+_log: Final = structlog.get_logger(__name__)
 
 _REASON_CHARS: Final = 500  # a sentence or two; longer texts belong into a ticket, whose number fits
 _NAME_CHARS: Final = 600  # the longest id in a path: a mark with a tenant and a subject of 256 characters
@@ -136,23 +140,28 @@ class Admin:
         if not self._journal.healthy:
             return error(503, "audit_unavailable", "The change could not be put on record, so it was not made.")
         # Stands until the change is known to have been made, and then also tells of a crash or a deadline.
-        ended, done = error(500, "internal_error", "unfinished"), Done({})
+        ended, done, recorded = error(500, "internal_error", "unfinished"), Done({}), False
         try:
             done = await action.run(wish)
             ended = answer(done.body, done.status)
         except Refusal as refusal:
             ended = refused(refusal)
         finally:
-            self._record(request, action.name, wish.actor, ended, wish.reason, done)
+            recorded = self._record(request, action.name, wish.actor, ended, wish.reason, done)
+        if not recorded and ended.status < _REFUSED_FROM:
+            # Nor is a new secret handed out: what nobody can find in the records, nobody shall use.
+            return error(
+                500, "unrecorded", "The change was made, and could not be put on record. Look at it, or undo it."
+            )
         return ended
 
     def _record(
         self, request: Request, name: str, actor: Actor, ended: Answer, reason: str = "", done: Done | None = None
-    ) -> None:
+    ) -> bool:
         code = strict.json_object(ended.body)["error"]["code"] if ended.status >= _REFUSED_FROM else ""
         done = done or Done({})
         details = {"proof": actor.proof, "subject": done.subject, "address": request.address}
-        self._journal.offer(
+        taken = self._journal.offer(
             Record(
                 writer="control",
                 request_id=request.request_id,
@@ -170,6 +179,9 @@ class Admin:
                 details={key: value for key, value in details.items() if value},
             )
         )
+        if not taken:
+            _log.error("admin_action_not_recorded", action=name, request_id=request.request_id, status=ended.status)
+        return taken
 
 
 def refused(refusal: Refusal) -> Answer:

@@ -17,12 +17,13 @@ class Journal:
     """A trail in memory."""
 
     def __init__(self) -> None:
-        self.healthy = True
+        self.healthy = self.takes = True
         self.records = []
 
     def offer(self, record):
-        self.records.append(record)
-        return True
+        if self.takes:
+            self.records.append(record)
+        return self.takes
 
 
 class Api:
@@ -92,6 +93,14 @@ async def test_what_cannot_be_put_on_record_is_not_done(api):
     api.journal.healthy = False
     assert await api.code(body={}) == (503, "audit_unavailable")
     assert not api.wishes
+
+
+async def test_a_change_that_found_no_room_on_record_is_told_as_that_and_hands_out_no_secret(api):
+    api.journal.takes = False
+    status, told = await api.ask(body={})
+    assert (status, told["error"]["code"]) == (500, "unrecorded")
+    assert "hunter2" not in str(told)
+    assert len(api.wishes) == 1
 
 
 async def test_a_refused_change_is_told_and_recorded(api):
