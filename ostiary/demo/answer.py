@@ -19,6 +19,7 @@ CHOICES_LIMIT: Final = 128  # OpenAI's own bound for `n`
 DIMENSIONS_DEFAULT: Final = 256  # small enough to read, large enough that unrelated texts are near orthogonal
 DIMENSIONS_LIMIT: Final = 4096
 _WORD: Final = re.compile(r"\S+\s*")
+_LIMITS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 DONE: Final = b"data: [DONE]\n\n"
 
 
@@ -80,15 +81,16 @@ def words(text: str) -> int:
     return len(text.split())
 
 
-def _say(request: dict[str, Any], user_text: str, body: bytes) -> tuple[str, str]:
+def say(request: dict[str, Any], user_text: str, body: bytes) -> tuple[str, str]:
+    """The model's words, and why they end there."""
     text = sample.say(str(request.get("model", "")), user_text, body)
-    limit = request.get("max_completion_tokens") or request.get("max_tokens")
+    limit = next((request[name] for name in _LIMITS if request.get(name)), None)
     if isinstance(limit, int) and 0 < limit < words(text):
         return "".join(_WORD.findall(text)[:limit]).rstrip(), "length"
     return text, "stop"
 
 
-def _text_of(content: Any) -> str:
+def text_of(content: Any) -> str:
     """The text of a message: a string, or the text parts of a list."""
     if isinstance(content, str):
         return content
@@ -97,7 +99,8 @@ def _text_of(content: Any) -> str:
     return ""
 
 
-def _id(prefix: str, body: bytes) -> str:
+def identity(prefix: str, body: bytes) -> str:
+    """An id that depends on the request alone."""
     return f"{prefix}-demo-{hashlib.sha256(body).hexdigest()[:12]}"
 
 
@@ -138,13 +141,13 @@ def chat(body: bytes, deltas: int) -> Reply:
     known = [message for message in messages if isinstance(message, dict)]
     if len(known) != len(messages):
         raise RefusedError(400, "Invalid type for 'messages': expected objects.", param="messages")
-    user = next((_text_of(m.get("content")) for m in reversed(known) if m.get("role") == "user"), "")
+    user = next((text_of(m.get("content")) for m in reversed(known) if m.get("role") == "user"), "")
     choice = _choice(request, known, user, body)
     count = _count(request)
-    prompt = sum(words(_text_of(message.get("content"))) for message in known)
+    prompt = sum(words(text_of(message.get("content"))) for message in known)
     completion = words(choice.text) + sum(words(arguments) + 1 for _, arguments in choice.calls)
     usage = _usage(prompt, completion * count)
-    frame = {"id": _id("chatcmpl", body), "created": CREATED, "model": request.get("model", "demo")}
+    frame = {"id": identity("chatcmpl", body), "created": CREATED, "model": request.get("model", "demo")}
     if request.get("stream") is True:
         frame["object"] = "chat.completion.chunk"
         pieces = _chat_events(frame, choice, count, deltas, usage if _wants_usage(request) else None)
@@ -164,7 +167,7 @@ def chat(body: bytes, deltas: int) -> Reply:
 
 
 def _choice(request: dict[str, Any], messages: list[dict[str, Any]], user: str, body: bytes) -> _Choice:
-    text, finish = _say(request, user, body)
+    text, finish = say(request, user, body)
     tool = _tool(request, messages)
     if tool is not None:
         arguments = orjson.dumps(schema.fill(tool.get("parameters", {"type": "object"}), text)).decode()
@@ -248,9 +251,9 @@ def completion(body: bytes, deltas: int) -> Reply:
     request = parse(body)
     prompts = _prompts(request.get("prompt"))
     count = _count(request)
-    said = [_say(request, prompt, body) for prompt in prompts for _ in range(count)]
+    said = [say(request, prompt, body) for prompt in prompts for _ in range(count)]
     usage = _usage(sum(map(words, prompts)), sum(words(text) for text, _ in said))
-    frame = {"id": _id("cmpl", body), "object": "text_completion", "created": CREATED,
+    frame = {"id": identity("cmpl", body), "object": "text_completion", "created": CREATED,
              "model": request.get("model", "demo")}  # fmt: skip
     if request.get("stream") is True:
         pieces = _completion_events(frame, said, deltas, usage if _wants_usage(request) else None)
