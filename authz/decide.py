@@ -30,6 +30,7 @@ FRONT_DOORS: Final[Mapping[str, str]] = MappingProxyType(
         "/v1/completions": "POST",
         "/v1/embeddings": "POST",
         "/v1/responses": "POST",
+        "/v1/messages": "POST",
         MODELS: "GET",
     },
 )

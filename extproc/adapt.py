@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from extproc.core.commands import HeaderChange
 from extproc.core.events import Headers
 from gateway import contract
-from gateway.errors import GatewayError, Kind
+from gateway.errors import Dialect, GatewayError, Kind
 from gateway.policy.model import Policy
 
 #: Says who is behind the gateway; no provider needs to know.
@@ -18,6 +18,10 @@ _PRIVATE_HEADERS: Final = frozenset(
     {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-client-cert", "x-forwarded-host", "forwarded", "via",
      "traceparent", "tracestate", "baggage"},
 )  # fmt: skip
+#: Whose events the guards know. Other headers of this prefix switch on betas, whose events and blocks nobody here
+#: knows, or say whom Anthropic shall bill: none of them is a client's to set.
+_ANTHROPIC_PREFIX: Final = "anthropic-"
+_ANTHROPIC_VERSION: Final = ("anthropic-version", "2023-06-01")
 #: Envoy finds no route for a request without it; the route takes it off.
 _SCHEME_HEADER: Final = "x-forwarded-proto"
 
@@ -60,6 +64,8 @@ def prepare(
         put.append((":authority", backend.authority))
     if backend.credential is not None and secret:
         put.append((backend.credential.header.lower(), secret))
+    if backend.dialect == Dialect.ANTHROPIC:
+        put.append(_ANTHROPIC_VERSION)
     written = {name for name, _ in put}
     if not rewrite_host:
         written.add(_SCHEME_HEADER)
@@ -74,7 +80,7 @@ def _foreign(name: str) -> bool:
         name in contract.CREDENTIAL_HEADERS
         or name in _PRIVATE_HEADERS
         or name == contract.ACCEPT_ENCODING
-        or name.startswith(contract.OWNED_PREFIXES)
+        or name.startswith((*contract.OWNED_PREFIXES, _ANTHROPIC_PREFIX))
     )
 
 

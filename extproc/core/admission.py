@@ -8,17 +8,17 @@ import orjson
 from extproc.core import body as request_body
 from extproc.core import bounds
 from extproc.core.cap import cap, splice
-from extproc.core.texts import lay
+from extproc.core.texts import broken, lay
 from extproc.guardrails.assessor import Assessor
 from extproc.guardrails.guard import Guard, Tally
-from extproc.providers import schema
-from extproc.providers.door import Door, Opened
-from extproc.providers.openai import DOORS
+from extproc.providers import anthropic, openai, schema
+from extproc.providers.door import Door, Opened, invalid
 from gateway.errors import GatewayError, Kind, Rendered
 from gateway.identity import NO_OBLIGATIONS, Obligations
-from gateway.policy.model import Model, Policy, Tenant
+from gateway.policy.model import Backend, Model, Policy, Tenant
 
 _JSON: Final = "application/json"
+DOORS: Final = {**openai.DOORS, **anthropic.DOORS}
 MODELS_PATH: Final = "/v1/models"
 
 
@@ -83,6 +83,14 @@ def choose(model: str, policy: Policy, tenant: Tenant, obligations: Obligations 
     return chosen
 
 
+def check_dialect(door: Door, backend: Backend) -> None:
+    """Refuse a model whose backend does not speak the door's dialect: nothing here translates."""
+    if backend.dialect == door.dialect:
+        return
+    paths = [f"POST {path}" for path, other in DOORS.items() if other.dialect == backend.dialect]
+    raise invalid("model", f"a model of this route; the one that you named is served at {' or '.join(paths)}")
+
+
 def unknown_model() -> GatewayError:
     """No such model, or none that the caller may see."""
     return GatewayError(
@@ -113,6 +121,14 @@ def admit(
             Kind.REQUEST_BLOCKED,
             f"The request reads like {reads} which policy refuses (rule {refused}).",
             cause=refused,
+        )
+    signed = broken(door.sealed(tree), guard, tally)
+    if signed is not None:
+        raise GatewayError(
+            Kind.REQUEST_BLOCKED,
+            "The request holds signed thinking with data that policy does not let through, and to change it would break"
+            f" its signature (rule {signed}). Leave that turn out and retry.",
+            cause=signed,
         )
     laid = lay(tree, guard, tally)
     if laid.blocked is not None:

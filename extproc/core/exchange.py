@@ -164,6 +164,7 @@ class Exchange:
         obligations = journal.caller.obligations
         model = admission.choose(opened.model, policy, self._tenant, obligations)
         journal.model, journal.streamed = model.name, opened.stream
+        admission.check_dialect(self._door, policy.backends[model.backend])
         if not self._world.ready(policy, model.backend):
             raise GatewayError(
                 Kind.BACKEND_UNAVAILABLE,

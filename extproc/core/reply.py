@@ -6,7 +6,7 @@ import orjson
 
 from extproc.core.body import names_key_twice
 from extproc.core.sse import Framer
-from extproc.core.texts import lay
+from extproc.core.texts import broken, lay
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Door, Seen, StreamGuard
 from gateway.errors import GatewayError, Kind
@@ -71,6 +71,9 @@ class JsonReply:
                 cause="answer does not parse",
             )
         altered = self._door.answer(tree, self._seen)
+        self.blocked = broken(self._door.sealed(tree), self._guard, self._tally)
+        if self.blocked is not None:
+            return b""
         laid = lay(tree, self._guard, self._tally)
         self.blocked = laid.blocked
         if laid.blocked is not None:

@@ -10,8 +10,8 @@ from gateway.policy.model import Backend, Credential
 from gateway.policy.problem import Problems, shown
 from gateway.policy.tree import Scalar
 
-#: Dialects that `adapt` can speak to a provider.
-DIALECTS: Final = ("openai",)
+#: Dialects of providers. Each is served at its own front doors: nothing translates.
+DIALECTS: Final = ("openai", "anthropic")
 _ADAPT: Final = ("auto", "always")
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}  # RFC 9110, sections 4.2.1 and 4.2.2
 _MAX_PORT: Final = 65_535

@@ -27,7 +27,7 @@ from gateway.policy.version import named
 
 #: Front doors that a tenant may be let through.
 ROUTES: Final = frozenset(
-    {"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/responses"},
+    {"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/messages", "/v1/models", "/v1/responses"},
 )
 
 #: What becomes of request fields that an endpoint's schema does not name: refused, or passed, guarded and recorded.

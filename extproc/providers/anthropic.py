@@ -1,0 +1,175 @@
+"""The Anthropic front door: POST /v1/messages, with the same dialect behind it (API version 2023-06-01)."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from extproc.detectors.injection.provenance import Provenance
+from extproc.guardrails.guard import Guard, Tally
+from extproc.providers.anthropic_blocks import ASKED, SEALED, TOLD, blocks
+from extproc.providers.anthropic_schema import CLOSED, OPEN
+from extproc.providers.anthropic_stream import MessageStream, Meter, malformed
+from extproc.providers.door import (
+    Door,
+    Opened,
+    Seen,
+    StreamGuard,
+    check_spelling,
+    invalid,
+    require_bool,
+    require_str,
+)
+from extproc.providers.schema import Schema
+from gateway.errors import Dialect
+
+#: Longer than any model name in use, short enough for a metadata value and a log line.
+_MODEL_CHARS: Final = 256
+_ROLES: Final = frozenset({"user", "assistant", "system"})
+#: Fields that routing or a check relies on.
+_READ: Final = frozenset({"model", "messages", "system", "tools", "stream"})
+
+
+class Messages:
+    """POST /v1/messages."""
+
+    path = "/v1/messages"
+    dialect = Dialect.ANTHROPIC
+    schema = Schema(CLOSED, OPEN)
+    cap_field = "max_tokens"
+    cap_spellings: frozenset[str] = frozenset()
+
+    def prompts(self, body: dict[str, Any]) -> int:
+        """One conversation."""
+        del body
+        return 1
+
+    def open(self, body: dict[str, Any]) -> Opened:
+        """Check roles and blocks as far as the guards need to know them."""
+        check_spelling(body, _READ)
+        model = require_str(body, "model", _MODEL_CHARS)
+        messages = body.get("messages")
+        if type(messages) is not list or not messages:
+            raise invalid("messages", "a non-empty list")
+        for index, message in enumerate(messages):
+            _check_message(f"messages[{index}]", message)
+        tools = body.get("tools")
+        if tools is not None and type(tools) is not list:
+            raise invalid("tools", "a list")
+        return Opened(model, require_bool(body, "stream"))
+
+    def positions(self, body: dict[str, Any]) -> Iterator[tuple[Provenance, str]]:
+        """Users' words, tools' words and documents of the whole conversation. `system` is the tenant's own."""
+        for message in body["messages"]:
+            if message["role"] == "user":
+                yield from _said(message["content"])
+        for tool in body.get("tools") or ():
+            if type(tool) is dict and type(tool.get("description")) is str:
+                yield Provenance.TOOL_DESCRIPTION, tool["description"]
+
+    def as_chat(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Blocks inside others, such as pictures in tool results, stand beside them."""
+        system = body.get("system")
+        messages = [] if system is None else [{"role": "system", "content": system}]
+        for message in body["messages"]:
+            content = message["content"]
+            parts = content if type(content) is str else [_part(block) for _, block in blocks(content)]
+            messages.append({"role": message["role"], "content": parts})
+        tools = [{"type": "function", "function": {"name": tool.get("name")}} for tool in body.get("tools") or ()]
+        return {"messages": messages, "tools": tools}
+
+    def sealed(self, tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Blocks of thinking, in a request's history or in an answer."""
+        messages = tree.get("messages")
+        for message in (tree, *(messages if type(messages) is list else ())):
+            content = message.get("content") if type(message) is dict else None
+            for _, block in blocks(content):
+                if block.get("type") in SEALED:
+                    yield block
+
+    def splice_usage(self, raw: bytes, body: dict[str, Any]) -> bytes | None:
+        """Nothing to put in: messages always report usage."""
+        del body
+        return raw
+
+    def force_usage(self, body: dict[str, Any]) -> None:
+        """Nothing to force."""
+
+    def stream(self, guard: Guard, tally: Tally, seen: Seen, *, show_usage: bool) -> StreamGuard:
+        """One hold-back per content block."""
+        del show_usage  # there is no asking for it in this dialect, and no hiding
+        return MessageStream(guard, tally, seen)
+
+    def answer(self, tree: dict[str, Any], seen: Seen) -> bool:
+        """Usage and text length. A kind of block that nobody here knows is refused."""
+        usage = tree.get("usage")
+        Meter(seen).read(usage)
+        seen.read({"output_tokens": usage.get("output_tokens")} if type(usage) is dict else None)
+        content = tree.get("content")
+        if content is None:  # an error's body
+            return False
+        if type(content) is not list:
+            raise malformed("content is not a list")
+        for block in content:
+            kind = block.get("type") if type(block) is dict else None
+            if type(kind) is not str or kind not in TOLD:
+                raise malformed("a block of unknown type")
+            text = block.get("thinking" if kind == "thinking" else "text")
+            seen.text_chars += len(text) if type(text) is str else 0
+        return False
+
+
+def _check_message(where: str, message: Any) -> None:
+    if type(message) is not dict:
+        raise invalid(where, "an object")
+    role = message.get("role")
+    if type(role) is not str or role not in _ROLES:
+        raise invalid(f"{where}.role", f"one of {', '.join(sorted(_ROLES))}")
+    content = message.get("content")
+    if type(content) is str:
+        return
+    if type(content) is not list:
+        raise invalid(f"{where}.content", "a string or a list of blocks")
+    for index, block in enumerate(content):
+        kind = block.get("type") if type(block) is dict else None
+        if type(kind) is not str or kind not in ASKED:
+            raise invalid(f"{where}.content[{index}].type", f"one of {', '.join(sorted(ASKED))}")
+
+
+def _part(block: dict[str, Any]) -> dict[str, Any]:
+    kind = block.get("type")
+    if kind == "image":
+        source = block.get("source")
+        data = source.get("data") if type(source) is dict else None
+        return {"type": "image_url", "image_url": {"url": f"data:;base64,{data}" if type(data) is str else ""}}
+    if kind == "document":
+        return {"type": "file"}
+    return {"type": "text", "text": block.get("text", "")}
+
+
+_DOCUMENTS: Final = frozenset({"document", "search_result"})
+
+
+def _said(content: Any) -> Iterator[tuple[Provenance, str]]:
+    """The words of a user's message with who said them: the user, a tool, or a document."""
+    if type(content) is str:
+        yield Provenance.USER, content
+        return
+    for outer, block in blocks(content):
+        kind = outer.get("type")
+        said_by = Provenance.USER
+        if kind == "tool_result":
+            said_by = Provenance.TOOL_RESULT
+            if type(block.get("content")) is str:
+                yield said_by, block["content"]
+        elif kind in _DOCUMENTS:
+            said_by = Provenance.DOCUMENT
+        for name in ("text", "title", "context", "source"):
+            if type(block.get(name)) is str:
+                yield said_by, block[name]
+        source = block.get("source")
+        if type(source) is dict:
+            told = source.get("data") if source.get("type") == "text" else source.get("content")
+            if type(told) is str:
+                yield said_by, told
+
+
+DOORS: Final[dict[str, Door]] = {door.path: door for door in (Messages(),)}
