@@ -2,6 +2,7 @@
 
 import json
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -303,6 +304,7 @@ WORDS = st.lists(
 ).map("".join)
 
 
+@hypothesis.settings(deadline=None)  # three exchanges, one of them byte by byte
 @given(WORDS, WORDS, WORDS, st.integers(1, 40), st.data())
 def test_the_streaming_invariant(said, told, thought, size, data):
     """Any cut of the texts into deltas and of the bytes into chunks gives the same content, or the same verdict."""
