@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, unquote
 
+import orjson
 import structlog
 
 from control.problem import Refusal
@@ -14,11 +15,13 @@ from gateway import strict
 from gateway.audit.record import Record
 from gateway.clock import Clock
 from gateway.contract import ACTOR_HEADER, ACTOR_NAME
+from gateway.telemetry import redact
 
 _log: Final = structlog.get_logger(__name__)
 
 _REASON_CHARS: Final = 500  # a sentence or two; longer texts belong into a ticket, whose number fits
 _NAME_CHARS: Final = 600  # the longest id in a path: a mark with a tenant and a subject of 256 characters
+_ASKED_CHARS: Final = 2000  # a key with a hundred models; a JWK Set is cut off
 _PARAMETERS: Final = 16  # no list takes more
 _REFUSED_FROM: Final = 400
 
@@ -147,7 +150,7 @@ class Admin:
         except Refusal as refusal:
             ended = refused(refusal)
         finally:
-            recorded = self._record(request, action.name, wish.actor, ended, wish.reason, done)
+            recorded = self._record(request, action.name, wish.actor, ended, wish, done)
         if not recorded and ended.status < _REFUSED_FROM:
             # Nor is a new secret handed out: what nobody can find in the records, nobody shall use.
             return error(
@@ -156,11 +159,17 @@ class Admin:
         return ended
 
     def _record(
-        self, request: Request, name: str, actor: Actor, ended: Answer, reason: str = "", done: Done | None = None
+        self,
+        request: Request,
+        name: str,
+        actor: Actor,
+        ended: Answer,
+        wish: Wish | None = None,
+        done: Done | None = None,
     ) -> bool:
         code = strict.json_object(ended.body)["error"]["code"] if ended.status >= _REFUSED_FROM else ""
         done = done or Done({})
-        details = {"proof": actor.proof, "subject": done.subject, "address": request.address}
+        details = {"proof": actor.proof, "subject": done.subject, "address": request.address, "asked": _asked(wish)}
         taken = self._journal.offer(
             Record(
                 writer="control",
@@ -175,13 +184,19 @@ class Admin:
                 status=ended.status,
                 outcome="completed" if not code else "failed" if ended.status >= 500 else "refused",
                 code=code,
-                reason=reason,
+                reason=wish.reason if wish is not None else "",
                 details={key: value for key, value in details.items() if value},
             )
         )
         if not taken:
             _log.error("admin_action_not_recorded", action=name, request_id=request.request_id, status=ended.status)
         return taken
+
+
+def _asked(wish: Wish | None) -> str:
+    """What the wish asked for, rights among it. Wishes hold no secrets; what looks like one is masked all the same."""
+    fields = {name: value for name, value in wish.body.items() if name != "reason"} if wish is not None else {}
+    return orjson.dumps(redact.event(fields)).decode()[:_ASKED_CHARS] if fields else ""
 
 
 def refused(refusal: Refusal) -> Answer:

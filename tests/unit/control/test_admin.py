@@ -79,7 +79,7 @@ async def test_a_change_is_made_and_goes_on_record_with_its_actor_and_reason(api
     assert (record.writer, record.request_id, record.method) == ("control", "r1", "thing.create")
     assert (record.tenant, record.principal, record.key_id) == ("acme", "ada", "k1")
     assert (record.status, record.outcome, record.code, record.reason) == (201, "completed", "", "ticket 7")
-    assert record.details == {"proof": "uid:1000", "subject": "t1"}
+    assert record.details == {"proof": "uid:1000", "subject": "t1", "asked": '{"name":"x"}'}
     assert b"hunter2" not in record.line()
 
 
@@ -220,3 +220,10 @@ async def test_nothing_that_is_sent_breaks_it(raw, query, name):
     api = Api()
     status, _ = await api.ask(body=raw, query=query, path=f"/admin/v1/things/{name}/turn")
     assert status in {201, 400, 404, 415, 422}
+
+
+async def test_the_record_tells_what_was_asked_for_and_masks_what_looks_like_a_secret(api):
+    await api.ask(body={"name": "x", "scopes": ["ostiary.admin"], "secret": "hunter2" * 4, "reason": "r"})
+    (record,) = api.journal.records
+    assert "ostiary.admin" in record.details["asked"]
+    assert b"hunter2" not in record.line()
