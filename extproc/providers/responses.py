@@ -12,7 +12,7 @@ from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Opened, Seen, StreamGuard, check_spelling, invalid, require_bool, require_str
 from extproc.providers.openai_stream import malformed
 from extproc.providers.responses_schema import CLOSED, OPEN, ResponsesSchema
-from extproc.providers.responses_stream import ITEMS, ResponseStream
+from extproc.providers.responses_stream import ITEMS, ResponseStream, seam
 from extproc.providers.schema import Schema
 from gateway.errors import Dialect
 
@@ -131,6 +131,7 @@ class Responses:
         if type(output) is not list:
             raise malformed("output is not a list")
         altered = False
+        before = ""
         for item in output:
             kind = item.get("type") if type(item) is dict else None
             if type(kind) is not str or kind not in ITEMS:
@@ -140,6 +141,12 @@ class Responses:
                     seen.text_chars += len(item[field])
             for field in ("content", "summary"):
                 altered |= _read_parts(item.get(field), ITEMS[kind].get(field, frozenset()), seen)
+            for part in item.get("content") or ():
+                text = part.get("text")
+                if part["type"] == "output_text" and type(text) is str and text:
+                    part["text"] = seam(before, text) + text
+                    altered |= part["text"] != text
+                    before = text
         return altered
 
 

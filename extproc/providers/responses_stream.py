@@ -91,6 +91,7 @@ class _Text:
     """One text of an item: its hold-back, and what was released of it, which the `done` events repeat."""
 
     hold: HoldBack | EscapedHoldBack
+    place: tuple[int, int] | None  # of an output text, in the order in which clients join them
     released: list[str] = field(default_factory=list)
     begun: bool = False
     ended: bool = False
@@ -123,6 +124,7 @@ class ResponseStream:
         self._channels = 0
         self._kept_chars = 0
         self._done = False
+        self._latest: _Text | None = None  # the output text that began last
 
     def feed(self, frames: list[sse.Frame]) -> bytes:
         """Guard whole events; see `StreamGuard.feed`."""
@@ -201,13 +203,13 @@ class ResponseStream:
         delta = tree.get("delta")
         if type(delta) is not str:
             raise malformed("a delta is not a string")
-        text = self._text(item, name, index)
+        text = self._text(output_index, item, name, index)
         self._tell(out, output_index, item, name, index, self._push(text, delta))
 
     def _text_done(self, kind: str, tree: dict[str, Any], out: list[bytes]) -> None:
         name = _DONES[kind]
         output_index, item, index = self._place(name, tree)
-        text = self._text(item, name, index)
+        text = self._text(output_index, item, name, index)
         if text.told:
             raise malformed("a text ended twice")
         whole = self._end(text, tree.get(_KINDS[name].whole), out, (output_index, item, name, index))
@@ -382,13 +384,14 @@ class ResponseStream:
         field_ = _KINDS[name].index
         return output_index, item, _whole_number(tree, field_) if field_ else 0
 
-    def _text(self, item: _Item, name: str, index: int) -> _Text:
+    def _text(self, output_index: int, item: _Item, name: str, index: int) -> _Text:
         text = item.texts.get((name, index))
         if text is None:
             if self._channels >= _MAX_CHANNELS:
                 raise malformed("too many channels")
             self._channels += 1
-            text = _Text((EscapedHoldBack if name == "arguments" else HoldBack)(self._guard, self._tally))
+            hold = (EscapedHoldBack if name == "arguments" else HoldBack)(self._guard, self._tally)
+            text = _Text(hold, (output_index, index) if name == "output_text" else None)
             item.texts[name, index] = text
         return text
 
@@ -397,9 +400,22 @@ class ResponseStream:
             return ""
         if text.ended:  # it could complete what was released as the end
             raise malformed("text behind its end")
+        seam = "" if text.begun else self._seam(text, more)
         text.begun = True
         self._seen.text_chars += len(more)
-        return self._kept(text, text.hold.push(more))
+        return self._kept(text, seam + text.hold.push(more))
+
+    def _seam(self, text: _Text, more: str) -> str:
+        """What goes between two output texts: SDKs join them as they are, and the join was judged by nobody."""
+        if text.place is None:
+            return ""
+        before, self._latest = self._latest, text
+        if before is None or before.place is None:
+            return ""
+        if text.place < before.place:
+            raise malformed("texts are out of order")
+        told = before.released[-1] if before.ended and before.released else "?"
+        return seam(told, more)
 
     def _flush(self, text: _Text) -> str:
         if text.ended or self.blocked is not None:
@@ -413,14 +429,15 @@ class ResponseStream:
         self._kept_chars += len(released)
         if self._kept_chars > _MAX_KEPT_CHARS:
             raise malformed("longer than its last event may be")
-        text.released.append(released)
+        if released:
+            text.released.append(released)
         return released
 
     def _whole(
         self, item: _Item, output_index: int, name: str, index: int, value: Any, out: list[bytes], *, ends: bool
     ) -> str:
         """A text that is told as a whole: its beginning, or (`ends`) what was released of all of it."""
-        text = self._text(item, name, index)
+        text = self._text(output_index, item, name, index)
         if ends:
             return self._end(text, value, out, (output_index, item, name, index))
         if value is not None and type(value) is not str:
@@ -489,6 +506,11 @@ class ResponseStream:
         event["sequence_number"] = self._sequence
         self._sequence += 1
         return sse.encode(orjson.dumps(event), event["type"])
+
+
+def seam(before: str, after: str) -> str:
+    """A line break where two texts would become one word, "" elsewhere."""
+    return "" if not before or not after or before[-1].isspace() or after[0].isspace() else "\n"
 
 
 def _whole_number(tree: dict[str, Any], name: str) -> int:

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from extproc.core.events import ResponseChunk
+from extproc.core.events import RequestBody, ResponseChunk
 from gateway.policy.model import Action
-from playbook import MAIL
+from playbook import MAIL, Play, answer_head, head
 from responding import (
+    PATH,
     Script,
     assembled,
+    body,
     call,
     custom,
     events,
@@ -189,7 +191,10 @@ def test_texts_without_deltas_are_judged_where_they_are_told():
     out = streamed(script.end().raw).sent()
     assert b"example" not in out
     output = events(out)[-1]["response"]["output"]
-    assert [output[0]["content"][0]["text"], output[3]["content"][0]["text"]] == ["mail [EMAIL] now"] * 2
+    assert [output[0]["content"][0]["text"], output[3]["content"][0]["text"]] == [
+        "mail [EMAIL] now",
+        "\nmail [EMAIL] now",
+    ]
     assert json.loads(output[1]["arguments"]) == {"to": "[EMAIL]"}
 
 
@@ -202,8 +207,32 @@ def test_interleaved_items_are_guarded_apart_under_one_id_each():
         script.say("response.output_text.delta", **where, delta=delta)
     out = streamed(script.close(0).close(1).end().raw).sent()
     told = events(out)
-    assert assembled(told) == {(0, "output_text", 0): "[EMAIL] ", (1, "output_text", 0): "[EMAIL] "}
+    assert assembled(told) == {(0, "output_text", 0): "[EMAIL] ", (1, "output_text", 0): "\n[EMAIL] "}
     assert {event["item_id"] for event in told if "item_id" in event} == {"one", "two"}
+
+
+@pytest.mark.parametrize(("first", "second"), [("bob@exam", "ple.com"), ("4111 1111", "1111 1111"), ("end. ", "Next")])
+def test_no_value_is_completed_over_the_seam_of_two_texts(first, second):
+    script = Script().begin()
+    script.item(message(part(first), part(second)), ("output_text", 0, [first]), ("output_text", 1, [second]))
+    script.item(message(part(second), id_="msg_2"), ("output_text", 0, list(second)))
+    told = events(streamed(script.end().raw).sent())
+    joined = Response.model_validate(told[-1]["response"]).output_text
+    play = Play()
+    play.give(head(PATH), RequestBody(body(), end_of_stream=True))
+    play.give(answer_head(), ResponseChunk(json.dumps(response(*script.items)).encode(), end_of_stream=True))
+    assert joined == Response.model_validate_json(play.sent()).output_text == "".join(assembled(told).values())
+    assert joined == (f"{first}{second}\n{second}" if first.endswith(" ") else f"{first}\n{second}\n{second}")
+
+
+def test_texts_out_of_order_cut_the_stream():
+    script = Script().begin()
+    for name in ("one", "two"):
+        script.open(message(id_=name))
+    for index in (1, 0):
+        where = {"item_id": "x", "output_index": index, "content_index": 0}
+        script.say("response.output_text.delta", **where, delta="ple.com " if index else "bob@exam")
+    assert events(streamed(script.raw, cuts=BEGUN).sent())[-1]["code"] == "backend_answer_invalid"
 
 
 def test_a_provider_that_repeats_another_text_does_not_get_it_through():
