@@ -5,6 +5,8 @@ import re
 from string import ascii_lowercase, ascii_uppercase, digits, hexdigits
 from typing import Final
 
+from phonenumbers import SUPPORTED_REGIONS
+
 from extproc.detectors.pii.card import luhn
 from extproc.detectors.pii.formed import ALNUM, formed, labelled
 from extproc.guardrails.rule import Rule
@@ -15,6 +17,19 @@ _MIN_DIGITS: Final = 4  # fewer are a page, a year's half or a room
 def _has_digits(value: str) -> bool:
     """A word behind a label ("passport: pending") is no number."""
     return sum(char.isdigit() for char in value) >= _MIN_DIGITS
+
+
+#: "65-year-old", "2030-climate-goal": behind the number, words.
+_WORDS_BEHIND: Final = re.compile(r"-[a-z]{2,}(?:-|\Z)")
+_DATE: Final = re.compile(
+    r"(?:19|20)[0-9]{2}(?:[-/](?:[0-9]{1,2}|(?:19|20)[0-9]{2})(?:[-/][0-9]{1,2}(?:T[0-9]{2,6})?)?)?s?"
+)
+_ROUND: Final = re.compile(r"[1-9]0{5,}")  # an amount
+
+
+def _is_number(value: str) -> bool:
+    """Neither words, nor a year or date, nor a round amount ("employee 2024-report", "patient 2024-01-15")."""
+    return not (_WORDS_BEHIND.search(value) or _DATE.fullmatch(value) or _ROUND.fullmatch(value))
 
 
 #: An identifier as issuers write them: an optional prefix of letters, then digits and letters, some with hyphens.
@@ -70,11 +85,13 @@ DRIVER_LICENCE: Final = labelled(
     "[DRIVER_LICENCE]",
     labels=(
         *("driver license", "drivers license", "driver's license", "driver licence", "drivers licence", "dl"),
-        *("driver's licence", "driving license", "driving licence", "license", "licence", "f.?hrerschein"),
+        *("driver's licence", "driving license", "driving licence", "license", "licence", "f(?:ü|ue)hrerschein"),
     ),
     pattern=r"(?:DL-)?[A-Za-z0-9][A-Za-z0-9-]{4,18}(?<!-)",
     limit_chars=24,
-    accept=lambda value: _has_digits(value) and not value.lower().startswith(("bsd", "gpl", "lgpl", "cc-", "mit")),
+    accept=lambda value: (
+        _has_digits(value) and _is_number(value) and not value.lower().startswith(("bsd", "gpl", "lgpl", "cc-", "mit"))
+    ),
 )
 #: DVLA: surname, decade, month (50 more for women), day, year, initials, check characters.
 UK_DRIVER_LICENCE: Final = formed(
@@ -93,6 +110,7 @@ MEDICAL_RECORD: Final = labelled(
     labels=("mrn", "medical record", "patient", "patient id", "national health", "health", "hospital", "chart"),
     pattern=_ID,
     limit_chars=_ID_CHARS,
+    accept=_is_number,
 )
 HEALTH_INSURANCE: Final = labelled(
     "pii.health_insurance",
@@ -109,6 +127,7 @@ HEALTH_INSURANCE: Final = labelled(
     ),
     pattern=r"(?:[A-Za-z]{1,5}-)?[A-Za-z]{0,3}[0-9][0-9A-Za-z-]{5,17}(?<!-)",
     limit_chars=_ID_CHARS,
+    accept=_is_number,
 )
 NPI: Final = labelled(
     "pii.us_npi",
@@ -150,6 +169,7 @@ BANK_ACCOUNT: Final = labelled(
     limit_chars=19,
     alphabet=digits,
     opens=digits,
+    accept=_is_number,
 )
 ROUTING: Final = labelled(
     "pii.us_routing",
@@ -160,6 +180,13 @@ ROUTING: Final = labelled(
     alphabet=digits,
     opens=digits,
 )
+
+
+def _bic(value: str) -> bool:
+    """ISO 9362: the fifth and sixth letters are a country. "Swift PROGRAMMING" has none."""
+    return value[4:6] in SUPPORTED_REGIONS
+
+
 BIC: Final = labelled(
     "pii.bic",
     "[BIC]",
@@ -168,6 +195,7 @@ BIC: Final = labelled(
     limit_chars=12,
     alphabet=ascii_uppercase + digits,
     opens=ascii_uppercase,
+    accept=_bic,
 )
 TAX_ID: Final = labelled(
     "pii.tax_id",
@@ -188,6 +216,7 @@ TAX_ID: Final = labelled(
     limit_chars=20,
     alphabet=ascii_uppercase + digits + "/-",
     opens=ascii_uppercase + digits,
+    accept=_is_number,
 )
 EMPLOYEE: Final = labelled(
     "pii.employee_id",
@@ -195,6 +224,7 @@ EMPLOYEE: Final = labelled(
     labels=("employee", "employee_id", "empid", "staff", "personnel", "personalnummer"),
     pattern=_ID,
     limit_chars=_ID_CHARS,
+    accept=_is_number,
 )
 
 
@@ -213,13 +243,20 @@ IMEI: Final = labelled(
     accept=_imei,
     opening=re.compile(r"(?<![0-9A-Za-z])[0-9](?:\Z|[0-9])"),
 )
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+def _device(value: str) -> bool:
+    return _UUID.fullmatch(value) is not None or (_has_digits(value) and _is_number(value))
+
+
 DEVICE: Final = labelled(
     "pii.device_id",
     "[DEVICE_ID]",
     labels=("device", "device_id", "idfa", "gaid", "aaid", "udid", "android_id", "serial", "advertising"),
     pattern=r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?=[A-Za-z-]{0,12}[0-9])[0-9A-Za-z-]{10,40}(?<!-)",
     limit_chars=42,
-    accept=_has_digits,
+    accept=_device,
 )
 MAC: Final = formed(
     "pii.mac",

@@ -20,6 +20,8 @@ _NORTH_AMERICAN: Final = re.compile(
     r"(?:1[ .-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}(?![0-9A-Za-z])(?![.-][0-9])"
 )
 _LOCAL: Final = re.compile(rf"\(?[0-9](?:[{re.escape(_GAPS)}]{{0,2}}[0-9]){{5,14}}(?![0-9A-Za-z])(?![.-][0-9])")
+#: Behind such a word too, what is a date or a round number is no telephone number: "call 1000000 times".
+_NO_NUMBER: Final = re.compile(r"\(?(?:[1-9]0{5,}|(?:19|20)[0-9]{2}([-/.])[01][0-9](?:\1[0-3][0-9])?)")
 _NOT_DIGITS: Final = re.compile("[^0-9]+")
 _LABELS: Final = "tel|telephone|phone|mobile|cell|call|fax|telefon|tel.fono|t.l.phone|handy|whatsapp|mobil|fon"
 _AHEAD: Final = re.compile(
@@ -55,20 +57,25 @@ def _possible(value: str) -> bool:
 
 
 def _find(text: str, end: int) -> Iterator[tuple[int, int]]:
+    """Each form where its own trigger ends: in it, at its end, or on its first digit. So a number tells itself."""
     for head in _START.finditer(text, max(0, end - _LIMIT_CHARS), end):
         start = head.start()
         stop = start + _LIMIT_CHARS
         match = _INTERNATIONAL.match(text, start, stop)
         if match is not None:
-            if _possible(match.group()):
+            if match.end() >= end and _possible(match.group()):
                 yield match.span()
             continue
         match = _NORTH_AMERICAN.match(text, start, stop)
-        if match is None:
+        if match is not None:
+            if match.end() == end:
+                yield match.span()
+        elif start >= end - 2:  # the label's trigger has the first digit, and perhaps a bracket before it
             match = _LOCAL.match(text, start, stop)
-            if match is None or not _AHEAD.search(text[max(0, start - LABEL_BEFORE_CHARS) : start]):
+            if match is None or _NO_NUMBER.fullmatch(match.group()):
                 continue
-        yield match.span()
+            if _AHEAD.search(text[max(0, start - LABEL_BEFORE_CHARS) : start]):
+                yield match.span()
 
 
 PHONE: Final = Rule(

@@ -53,26 +53,33 @@ _DEGREES: Final = (
     r"[0-9]{1,3}(?:\.[0-9]{1,8})?°(?: ?[0-9]{1,2}(?:\.[0-9]{1,4})?[\u2032'])?(?: ?[0-9]{1,2}(?:\.[0-9]{1,4})?[\u2033])?"
 )
 _GEO: Final = re.compile(
-    rf"{_DEGREES} ?[NS],? {{0,2}}{_DEGREES} ?[EW]|-?[0-9]{{1,2}}\.[0-9]{{4,8}}, ?-?[0-9]{{1,3}}\.[0-9]{{4,8}}(?![0-9.])"
+    rf"{_DEGREES} ?[NS],? {{0,2}}{_DEGREES} ?[EW]"
+    r"|-?[0-9]{1,2}\.[0-9]{4,8}, ?-?[0-9]{1,3}\.[0-9]{4,8}(?![0-9.])(?!, ?-?[0-9]{1,3}\.[0-9]{4})"
 )
 _GEO_CHARS: Final = 56
+_GEO_TRIGGER_CHARS: Final = 30  # 12 of the degrees, a degree sign, 16 up to the letter and the letter
+#: The number before, in a row of three or more: a vector, not a place.
+_ROW: Final = re.compile(r"\.[0-9]{4,8}, ?\Z")
+_ROW_CHARS: Final = 11
 
 
 def _find_geo(text: str, end: int) -> Iterator[tuple[int, int]]:
-    for start in range(max(0, end - 24), end):
+    for start in range(max(0, end - _GEO_TRIGGER_CHARS), end):
         if start and (text[start - 1].isalnum() or text[start - 1] in ".-"):
             continue
         match = _GEO.match(text, start, start + _GEO_CHARS)
-        if match is not None and _on_earth(match.group()):
+        if match is None or match.end() + 1 < end or not _on_earth(match.group()):
+            continue
+        if "°" in match.group() or _ROW.search(text[max(0, start - _ROW_CHARS) : start]) is None:
             yield match.span()
-            return
 
 
 def _on_earth(value: str) -> bool:
+    """Within bounds, and not within a degree of 0, 0: that is open sea, and numbers below one are everywhere."""
     if "°" in value:
         return True
     latitude, longitude = (abs(float(part)) for part in value.split(","))
-    return latitude <= 90 and longitude <= 180  # degrees
+    return latitude <= 90 and longitude <= 180 and max(latitude, longitude) >= 1  # degrees
 
 
 GEO: Final = Rule(
@@ -83,7 +90,7 @@ GEO: Final = Rule(
         rb"(?:^|[^0-9A-Za-z.-])[0-9]{1,3}(?:\.[0-9]{1,8})?\xc2\xb0[^a-zA-Z]{0,16}[NS]",
     ),
     find=_find_geo,
-    before_chars=1,
+    before_chars=_ROW_CHARS,
     shapes=(
         Shape(
             limit_chars=_GEO_CHARS,

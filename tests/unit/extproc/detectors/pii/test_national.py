@@ -1,9 +1,15 @@
 """One right and one wrong number for every country that the rule knows."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import guarded
+from extproc.core.holdback import HoldBack
+from extproc.detectors.pii import national
 from extproc.detectors.pii.national import COUNTRIES, NATIONAL
 from extproc.guardrails.scanner import Scanner
+from gateway.policy.model import Action
 
 SCANNER = Scanner([NATIONAL])
 #: Right numbers, as the documentation of python-stdnum and of the issuers gives them; none is a person's.
@@ -45,3 +51,28 @@ def test_another_last_character_is_no_number(country):
 )
 def test_a_number_of_any_form_needs_its_name(text):
     assert found(text) == []
+
+
+@pytest.mark.parametrize("number", national._NUMBERS, ids=lambda number: number.name)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_a_trigger_covers_as_many_characters_as_its_number_says(number, data):
+    covered = data.draw(st.from_regex(number.trigger.decode(), fullmatch=True))
+    assert len(covered) in number.covers
+
+
+@pytest.mark.parametrize("text", ["54507820900406451x", "545078209004064517", "110101192002300019"])
+def test_a_chinese_number_of_no_known_place_or_day_is_no_fault(text):
+    assert found(text) in ([], [text])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AB 12 34 56 C-1",  # the digit behind the hyphen is the second character behind the number
+        'burgerservicenummer"\uff1a:\uff1anummer:\n\uff1a772647574;MPXUQE09M68G',  # only the next number has a trigger
+    ],
+)
+def test_what_stands_behind_a_number_is_read_only_before_it_is_decided(text):
+    guard = guarded.guard({"pii.national_id": Action.REDACT})
+    assert guarded.stream(HoldBack, guard, list(text)) == guarded.stream(HoldBack, guard, [text])

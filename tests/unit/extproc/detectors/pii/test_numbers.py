@@ -40,3 +40,30 @@ def test_one_changed_digit_fails_the_check(right, rule):
 )  # fmt: skip
 def test_a_label_before_words_finds_nothing(text):
     assert rules(text) == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The policy 2030-climate-goal was adopted.", "patient 12-week study", "The patient 65-year-old recovered.",
+        "employee 360-degree feedback", "staff 2000-strong", "staff 1990s", "chart 2024-Q1-revenue", 'device = "cuda-device-0001"',
+        "Patient: 2024-01-15 admitted", "employee 2024", "tax 2023-2024 returns", "vat 20000000 in revenue",
+        "compte: 2000000 de vues", "Use Swift PROGRAMMING and Swift CONCURRENCY.", "dl 1234567-files", "SWIFT: STANDARD",
+    ],
+)  # fmt: skip
+def test_words_dates_and_round_amounts_are_no_numbers_behind_a_label(text):
+    assert rules(text) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("Führerschein Nr: B072RRE2I55", "pii.driver_licence"),
+        ("fuehrerschein: B072RRE2I55", "pii.driver_licence"),
+        ("device: aebe52e7-cafe-beef-dead-e57283966239", "pii.device_id"),
+        ("mrn: mrn-1720632", "pii.medical_record"),
+        ("BIC: COBADEFFXXX", "pii.bic"),
+    ],
+)
+def test_a_number_between_letters_is_still_one(text, rule):
+    assert rules(text) == {rule}

@@ -2,8 +2,11 @@
 
 import pytest
 
+import guarded
+from extproc.core.holdback import HoldBack
 from extproc.detectors.pii.phone import PHONE
 from extproc.guardrails.scanner import Scanner
+from gateway.policy.model import Action
 
 SCANNER = Scanner([PHONE])
 
@@ -47,3 +50,16 @@ def test_a_word_makes_any_number_one(text):
 )  # fmt: skip
 def test_what_only_looks_like_one_is_not_found(text):
     assert found(text) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["call 1000000 times", "fax 100000 pages", "phone: 2024-01-15 release", "cell 2024-05 A1"]
+)
+def test_a_date_or_a_round_number_behind_a_word_is_none(text):
+    assert found(text) == []
+
+
+@pytest.mark.parametrize("text", ["tel    (030) 12345,+12345678 ", "t\u65e5l\u65e5phone    (030) 12345,+12345678 "])
+def test_a_number_is_not_found_by_the_trigger_of_the_next(text):
+    guard = guarded.guard({"pii.phone": Action.REDACT})
+    assert guarded.stream(HoldBack, guard, list(text)) == guarded.stream(HoldBack, guard, [text])
