@@ -57,6 +57,7 @@ MODELS: Final = {
     "gpt-keyless": "keyless",
     "gpt-open": "open",
     "gpt-secure": "secure",
+    "claude-test": "anthropic",
 }
 
 
@@ -129,6 +130,11 @@ def _backends(directory: Path, ports: Mapping[str, int], tls: tuple[int, Path] |
     main = ports["main"]
     backends["keyless"] = {"url": f"http://127.0.0.1:{main}", "credential": {"file": "nowhere.key"}}
     backends["open"] = {"url": f"http://localhost:{main}"}
+    backends["anthropic"] = {
+        "url": f"http://127.0.0.1:{main}/base-anthropic",
+        "dialect": "anthropic",
+        "credential": {"file": "main.key", "header": "x-api-key"},
+    }
     port, authority = tls or (main, None)
     backends["secure"] = {
         "url": f"https://localhost:{port}/base-secure",
