@@ -6,8 +6,10 @@ Each refusal names its rule (`tenant.tools` and so on) for the record, and says 
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import groupby, takewhile
 from typing import Any, Final
 
+from extproc.detectors.injection.normalise import plain
 from gateway.errors import GatewayError, Kind
 from gateway.policy.model import Bounds
 
@@ -26,14 +28,20 @@ def check(body: dict[str, Any], bounds: Bounds) -> None:
             _modalities(messages, bounds.modalities)
         if bounds.system_prompt:
             _system_prompt(messages, bounds.system_prompt)
+    elif bounds.system_prompt and "prompt" in body:
+        told = "Your policy asks for its own system prompt, and this endpoint has none. Use chat completions."
+        raise _refusal("tenant.system_prompt", told, "prompt")
 
 
 def banned(texts: Iterable[str], bounds: Bounds) -> None:
-    """Refuse texts that hold a banned word or phrase, in any case, between words. Linear in the texts' length."""
+    """Refuse texts that hold a banned word or phrase, in any case, between words. Linear in the texts' length.
+
+    Other letters' forms, and invisible characters inside a word, do not hide it.
+    """
     for name, terms in bounds.banned.items():
         search = _terms(terms).search
         for text in texts:
-            if search(text):
+            if search(text) or (not text.isascii() and search(plain(text))):
                 raise _refusal(
                     f"tenant.banned.{name}", "The request holds words that your policy bans. Remove them.", "messages"
                 )
@@ -41,19 +49,40 @@ def banned(texts: Iterable[str], bounds: Bounds) -> None:
 
 @lru_cache(maxsize=1024)  # lists of all tenants; compiling one takes milliseconds
 def _terms(terms: tuple[str, ...]) -> re.Pattern[str]:
-    """An alternation of literals: no repeats, so no backtracking beyond the longest term."""
-    words = sorted({re.escape(" ".join(term.split())) for term in terms}, key=len, reverse=True)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", re.IGNORECASE)
+    """An alternation of literals: no repeats but of a gap, so no backtracking beyond the longest term."""
+    words = {" ".join(form.split()) for term in terms for form in (term, plain(term))} - {""}
+    return re.compile(rf"(?<!\w)(?:{_either(sorted(words))})(?!\w)", re.IGNORECASE)
+
+
+def _either(words: list[str]) -> str:
+    """Sorted words by their common beginnings: tried one by one, 2000 would cost seconds for each MiB of text."""
+    least, most = words[0], words[-1]
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(least, most, strict=False)))
+    start = least[:same]
+    tails = [word[same:] for word in words]
+    literal = re.escape(start).replace("\\ ", r"\s{1,8}")
+    if len(tails) == 1:
+        return literal
+    ends = [_either(list(group)) for _, group in groupby(tails, key=lambda tail: tail[:1])]
+    return f"{literal}(?:{'|'.join(ends)})"
 
 
 def _tools(body: dict[str, Any], allowed: frozenset[str]) -> None:
     for field in ("tools", "functions"):
         for tool in body.get(field) or ():
-            described = tool if field == "functions" else tool.get(tool.get("type"))
-            name = described.get("name") if type(described) is dict else None
-            if type(name) is not str or not _allows(allowed, name):
-                shown = name[:_NAME_CHARS] if type(name) is str else "without a name"
-                raise _refusal("tenant.tools", f"Your policy does not allow the tool {shown!r}. Leave it out.", field)
+            kinds = {"function", "custom", tool.get("type")} if field == "tools" else set()
+            for described in [tool[kind] for kind in kinds if kind in tool] if kinds else [tool]:
+                _tool(described.get("name") if type(described) is dict else None, allowed, field)
+            if kinds and not kinds & tool.keys():
+                _tool(None, allowed, field)
+    if body.get("web_search_options") is not None:  # a tool by another name
+        _tool("web_search", allowed, "web_search_options")
+
+
+def _tool(name: Any, allowed: frozenset[str], field: str) -> None:
+    if type(name) is not str or not _allows(allowed, name):
+        shown = name[:_NAME_CHARS] if type(name) is str else "without a name"
+        raise _refusal("tenant.tools", f"Your policy does not allow the tool {shown!r}. Leave it out.", field)
 
 
 def _allows(allowed: frozenset[str], name: str) -> bool:
@@ -72,7 +101,7 @@ def _modalities(messages: list[Any], allowed: frozenset[str]) -> None:
 
 
 def _system_prompt(messages: list[Any], wanted: str) -> None:
-    first = messages[0]
+    first = messages[0] if messages else {}
     content = first.get("content")
     if type(content) is list:
         content = content[0].get("text") if content and type(content[0]) is dict else ""

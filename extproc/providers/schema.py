@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from extproc.providers.door import invalid
+from extproc.providers.door import check_spelling, invalid
 from gateway.errors import GatewayError, Kind
 from gateway.policy.model import Limits
 
@@ -15,6 +15,10 @@ UNKNOWN_FIELD: Final = "schema.unknown_field"
 _AT: Final = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(?P<name>.*)`", re.DOTALL)
+#: Fields inside messages, their parts and tools that guards and bounds rely on.
+_NESTED: Final = frozenset(
+    {"role", "content", "type", "text", "image_url", "input_audio", "file", "tool_calls", "function", "custom", "name"}
+)
 _NAME_CHARS: Final = 64  # of a caller's own field name in an error: enough to find it
 
 
@@ -39,7 +43,23 @@ class Schema:
             msgspec.convert(body, self.opened)
         except msgspec.ValidationError as error:
             raise _refusal(str(error)) from None
+        self._check_spellings(body)
         return False
+
+    def _check_spellings(self, body: dict[str, Any]) -> None:
+        """A server that does not mind case would read `Tools` where every check here reads `tools`."""
+        check_spelling(body, frozenset(each.encode_name for each in msgspec.structs.fields(self.closed)))
+        for holder in ("messages", "tools", "functions"):
+            for item in _dicts(body.get(holder)):
+                check_spelling(item, _NESTED)
+                for inner in ("function", "custom", "content"):
+                    value = item.get(inner)
+                    for part in _dicts([value] if type(value) is dict else value):
+                        check_spelling(part, _NESTED)
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if type(item) is dict] if type(value) is list else []
 
 
 def _refusal(told: str) -> GatewayError:
@@ -75,9 +95,8 @@ def count(body: dict[str, Any], limits: Limits) -> None:
     if type(messages) is not list:
         return
     _within("messages", len(messages), limits.messages)
-    tools = body.get("tools")
-    if type(tools) is list:
-        _within("tools", len(tools), limits.tools)
+    lists = [body.get(field) for field in ("tools", "functions")]  # the second is the older name of the first
+    _within("tools", sum(len(tools) for tools in lists if type(tools) is list), limits.tools)
     images = image_chars = 0
     for message in messages:
         content = message.get("content") if type(message) is dict else None

@@ -1,6 +1,7 @@
 """Request bodies that the endpoints know, and what is said of the others."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -136,3 +137,29 @@ def test_an_exchange_refuses_unknown_fields_or_puts_them_on_record():
         ("schema.unknown_field", "flag", "block")
     ]
     assert json.loads(chat(surprise=1))["surprise"] == 1
+
+
+@pytest.mark.parametrize(
+    ("tree", "param"),
+    [
+        (body(Tools=[]), "tools"),
+        (body(FUNCTIONS=[]), "functions"),
+        (body(Max_Tokens=5), "max_tokens"),
+        (body(messages=[{**USER, "Content": "y"}]), "content"),
+        (body(messages=[{"role": "user", "content": [{"type": "text", "text": "x", "Type": "image_url"}]}]), "type"),
+        (body(tools=[{"type": "function", "function": {"name": "f", "\u017fname": "x", "Name": "g"}}]), "name"),
+    ],
+)
+def test_a_field_of_another_case_is_refused_where_unknown_ones_pass(tree, param):
+    assert refused(CHAT, tree, strict=False) == param
+
+
+def test_names_inside_a_tools_own_schema_may_have_any_case():
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"Type": "object", "Name": {}}}}
+    assert CHAT.check(body(tools=[tool], Foo=1), strict=False) is False
+
+
+def test_older_and_newer_tools_are_counted_together():
+    tools = [{"type": "function", "function": {"name": "f"}}] * 100
+    with pytest.raises(GatewayError):
+        count(body(tools=tools, functions=[{"name": "f"}] * 100), replace(policy().limits, tools=150))

@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from extproc.core import bounds
 from extproc.core.commands import PassRequestBody
@@ -134,3 +136,53 @@ def test_the_cap_on_tokens_is_written_into_what_is_sent():
     greedy = Play(held(Bounds(max_tokens=50)))
     greedy.asked(chat("hello", max_tokens=51))
     assert greedy.refused() == (403, "max_tokens_exceeded")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "blue\u200bbird", "blue\u00adbird", "\uff22\uff2c\uff35\uff25\uff22\uff29\uff32\uff24", "operation  dawn", "operation\ndawn",
+        "operation\u00a0dawn", "bluebi\u0301rd", "Caf\u00e9 Noir", "cafe\u0301 noir",
+    ],
+)  # fmt: skip
+def test_invisible_characters_other_forms_and_gaps_do_not_hide_a_banned_word(text):
+    asked = Bounds(banned={"codenames": ("bluebird", "operation dawn", "caf\u00e9 noir")})
+    with pytest.raises(GatewayError):
+        bounds.banned([text], asked)
+
+
+@given(st.lists(st.text("ab c.\\(", min_size=2, max_size=8), min_size=1, max_size=12), st.text("ab c.\\(", max_size=30))
+def test_terms_in_one_expression_say_what_they_say_one_by_one(terms, text):
+    words = tuple(term for term in terms if term.split())
+    if not words:
+        return
+
+    def holds(some):
+        try:
+            bounds.banned([text], Bounds(banned={"x": some}))
+        except GatewayError:
+            return True
+        return False
+
+    assert holds(words) == any(holds((word,)) for word in words)
+
+
+def test_terms_that_begin_alike_are_nested_no_deeper_than_can_be_compiled():
+    deep = tuple("a" * size for size in range(2, 101))
+    bounds.banned(["a" * 101], Bounds(banned={"x": deep}))
+    with pytest.raises(GatewayError):
+        bounds.banned(["a" * 100], Bounds(banned={"x": deep}))
+
+
+def test_a_web_search_is_a_tool_and_a_tool_is_read_whatever_its_type_says():
+    assert refused(Bounds(tools=frozenset()), {"web_search_options": {}}) == "tenant.tools"
+    bounds.check({"web_search_options": {}}, Bounds(tools=frozenset({"web_search"})))
+    both = {"type": "custom", "custom": {"name": "ok"}, "function": {"name": "rm"}}
+    assert refused(Bounds(tools=frozenset({"ok"})), {"tools": [both]}) == "tenant.tools"
+
+
+def test_a_system_prompt_cannot_be_left_out_by_another_endpoint():
+    asked = Bounds(system_prompt="You are Acme's.")
+    assert refused(asked, {"prompt": "Once upon a time"}) == "tenant.system_prompt"
+    assert refused(asked, {"messages": []}) == "tenant.system_prompt"
+    bounds.check({"input": "to embed"}, asked)
