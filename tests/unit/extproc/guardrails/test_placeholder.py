@@ -32,6 +32,11 @@ def test_a_mask_shows_the_last_four_of_long_values_only(span, shown):
     assert replacing(Action.MASK, "[CARD]", KEY)(span) == shown
 
 
+@pytest.mark.parametrize("span", ["administrator:pw12", "a:b:pw12", "administrator:eightlet"])
+def test_a_mask_never_shows_most_of_a_password_behind_a_long_user_name(span):
+    assert replacing(Action.MASK, "[SECRET]", KEY)(span) == "[SECRET]"
+
+
 def test_a_pseudonym_is_the_same_for_the_same_value_and_key():
     one, other = replacing(Action.HASH, "[CARD]", KEY), replacing(Action.HASH, "[CARD]", bytes(32))
     assert one("4111 1111 1111 1234") == one("4111-1111-1111-1234") == one("4111111111111234")
