@@ -378,7 +378,9 @@ async def _take_policy(worker: Worker) -> None:
         return
     if policy.limits != worker.store.current.limits:
         _log.warning("policy_limits_need_restart", detail="message sizes and deadlines were fixed at start")
-    worker.book.warm(policy)
+    # Compiling expressions takes up to seconds. The library lets the loop go on meanwhile, and nothing scans with what
+    # is being compiled.
+    await asyncio.to_thread(worker.book.warm, policy)
     _follow(worker, policy)
     worker.consultation.take(policy, evaluator)
     worker.store.put(policy)
