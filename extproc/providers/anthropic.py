@@ -7,7 +7,7 @@ from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.anthropic_blocks import ASKED, SEALED, TOLD, blocks
 from extproc.providers.anthropic_schema import CLOSED, OPEN
-from extproc.providers.anthropic_stream import MessageStream, Meter, malformed
+from extproc.providers.anthropic_stream import MessageStream, Meter, malformed, seam
 from extproc.providers.door import (
     Door,
     Opened,
@@ -108,13 +108,20 @@ class Messages:
             return False
         if type(content) is not list:
             raise malformed("content is not a list")
+        before, altered = "", False
         for block in content:
             kind = block.get("type") if type(block) is dict else None
             if type(kind) is not str or kind not in TOLD:
                 raise malformed("a block of unknown type")
             text = block.get("thinking" if kind == "thinking" else "text")
-            seen.text_chars += len(text) if type(text) is str else 0
-        return False
+            if type(text) is not str:
+                continue
+            seen.text_chars += len(text)
+            if kind == "text" and text:
+                between = seam(before, text)
+                block["text"] = before = between + text
+                altered = altered or bool(between)
+        return altered
 
 
 def _check_message(where: str, message: Any) -> None:

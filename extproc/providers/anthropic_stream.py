@@ -72,6 +72,11 @@ def malformed(what: str) -> GatewayError:
     )
 
 
+def seam(before: str, after: str) -> str:
+    """A line break where the texts of two blocks would become one word: clients join them, and no rule sees that."""
+    return "" if not before or not after or before[-1].isspace() or after[0].isspace() else "\n"
+
+
 class Meter:
     """Input tokens of one answer, of all kinds together. Counts of later events replace those of earlier ones."""
 
@@ -91,11 +96,12 @@ class Meter:
 class _Block:
     """One open content block."""
 
-    __slots__ = ("channel", "ended", "kind")
+    __slots__ = ("begun", "channel", "ended", "kind")
 
     def __init__(self, kind: str, channel: HoldBack) -> None:
         self.kind = kind
         self.channel = channel
+        self.begun = False  # some of its text came
         self.ended = False  # its text is complete: a signature came
 
 
@@ -110,6 +116,7 @@ class MessageStream:
         self._meter = Meter(seen)
         self._open: dict[int, _Block] = {}
         self._next = 0  # index of the next block; clients take it for the place in `content`
+        self._latest = ""  # last character of the texts so far
         self._started = False
         self._done = False
 
@@ -177,7 +184,7 @@ class MessageStream:
 
     def _start(self, tree: dict[str, Any]) -> bytes:
         index, block = tree.get("index"), tree.get("content_block")
-        if type(index) is not int or index != self._next:
+        if type(index) is not int or index != self._next or self._open:
             raise malformed("a block out of order")
         if type(block) is not dict:
             raise malformed("a block is not an object")
@@ -273,6 +280,11 @@ class MessageStream:
         if text and opened.ended:  # it could complete what was released as the end
             raise malformed("text behind a signature")
         self._seen.text_chars += len(text)
+        if text and opened.kind == "text":
+            if not opened.begun:
+                text = seam(self._latest, text) + text
+                opened.begun = True
+            self._latest = text[-1]
         released = opened.channel.push(text)
         self.blocked = self.blocked or opened.channel.blocked
         return released

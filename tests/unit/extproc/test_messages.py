@@ -303,6 +303,11 @@ def test_no_field_of_an_answer_carries_an_address_out(tree, status):
     assert play.sent() + answers
 
 
+def test_the_texts_of_two_blocks_never_become_one_word():
+    play = answered(message(text("bob@exam"), text("ple.com"), text(" and "), text("more")))
+    assert [each["text"] for each in json.loads(play.sent())["content"]] == ["bob@exam", "\nple.com", " and ", "more"]
+
+
 def test_clean_thinking_passes_byte_for_byte():
     tree = message({"type": "thinking", "thinking": "let me think", "signature": CHANCE}, text("done"))
     assert answered(tree).sent() == json.dumps(tree).encode()

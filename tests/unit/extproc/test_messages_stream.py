@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extproc.core.events import ResponseChunk
+from extproc.guardrails.guard import Tally
 from gateway.policy.model import Action
+from guarded import redacting
 from messaging import (
     assembled,
     block,
@@ -47,11 +49,19 @@ def test_an_address_split_over_deltas_never_leaves_and_its_tail_comes_before_the
     assert (play.record.outcome, play.record.found[0].rule) == ("completed", "pii.email")
 
 
-def test_blocks_are_guarded_apart_also_where_they_interleave():
+@pytest.mark.parametrize(("first", "second"), [("bob@exam", "ple.com"), ("bob@", "example.com now")])
+def test_no_value_is_completed_over_the_seam_of_two_blocks(first, second):
+    other = block(1, **CALL) + source("{}", 1) + stop(1)
+    out, _ = sent(whole(block(), text(first), stop(), other, block(2), text(second, 2), stop(2)))
+    told = "".join(each["text"] for each in assembled(out) if each["type"] == "text")
+    assert redacting().apply(told, Tally()).text == told
+
+
+def test_blocks_that_do_not_touch_are_joined_by_nothing():
     out, _ = sent(
-        whole(block(0), block(1), text("a@b", 0), text("c@d", 1), text(".com", 0), text(".org", 1), stop(1), stop(0))
+        whole(block(), text("one "), stop(), block(1), text("two", 1), stop(1), block(2), text(" three", 2), stop(2))
     )
-    assert [each["text"] for each in assembled(out)] == ["[EMAIL]", "[EMAIL]"]
+    assert [each["text"] for each in assembled(out)] == ["one ", "two", " three"]
 
 
 def test_tool_input_is_guarded_through_its_escapes_and_stays_json():
@@ -177,9 +187,11 @@ def test_words_of_a_block_that_never_stops_are_released_at_the_end(last):
         start(),
         block(2),
         block(0),
-        block(1, type="server_tool_use", id="s", name="web_search", input={}),
-        block(1, type=["text"]),
+        block(1),
+        stop() + block(1, type="server_tool_use", id="s", name="web_search", input={}),
+        stop() + block(1, type=["text"]),
         block(True),
+        stop() + block(1) + text("x", 0),
         text("x", 1),
         text("x", "0"),
         text("x", [0]),
