@@ -84,6 +84,8 @@ _MAX_ITEMS: Final = 1024  # as many channels as a chat stream may open
 _MAX_CHANNELS: Final = 1024
 #: The last event repeats every text, and no event may be larger than this by default (policy: `limits.event_bytes`).
 _MAX_KEPT_CHARS: Final = 1024 * 1024
+#: A piece costs fifty bytes beside its letters, of which there may be one; joining them costs a copy of all.
+_MAX_PIECES: Final = 128
 
 
 @dataclass(slots=True)
@@ -93,9 +95,11 @@ class _Text:
     hold: HoldBack | EscapedHoldBack
     place: tuple[int, int] | None  # of an output text, in the order in which clients join them
     released: list[str] = field(default_factory=list)
+    last: str = ""  # character of it
     begun: bool = False
     ended: bool = False
     told: bool = False  # its own `done` event was there
+    parted: bool = False  # that of its part too
 
 
 @dataclass(slots=True)
@@ -107,6 +111,7 @@ class _Item:
     id: str  # as the guard left it; every event of the item says this one
     texts: dict[tuple[str, int], _Text] = field(default_factory=dict)
     final: dict[str, Any] | None = None
+    listed: bool = False  # by the last event
 
 
 class ResponseStream:
@@ -220,7 +225,13 @@ class ResponseStream:
         holder, field_ = _PART_EVENTS[kind]
         output_index, item = self._item_of(tree)
         index = _whole_number(tree, field_)
-        part = self._part(item, output_index, holder, index, tree.get("part"), out, ends=kind.endswith("done"))
+        ends = kind.endswith("done")
+        part = self._part(item, output_index, holder, index, tree.get("part"), out, ends=ends)
+        if ends:
+            text = self._text(output_index, item, part["type"], index)
+            if text.parted:  # a short event would have a long text repeated at will
+                raise malformed("a part ended twice")
+            text.parted = True
         event = {"type": kind, "item_id": item.id, "output_index": output_index, field_: index, "part": part}
         if tree.get("status") == "incomplete":
             event["status"] = "incomplete"
@@ -258,6 +269,9 @@ class ResponseStream:
         output = []
         for position, each in enumerate(source or ()):
             item = self._known(position, each)
+            if item.listed:
+                raise malformed("an item is listed twice")
+            item.listed = True
             output.append(item.final or self._close(item, position, each, out))
         self._done = True
         self._emit(out, {"type": kind, "response": {**response, "output": output}})
@@ -414,8 +428,7 @@ class ResponseStream:
             return ""
         if text.place < before.place:
             raise malformed("texts are out of order")
-        told = before.released[-1] if before.ended and before.released else "?"
-        return seam(told, more)
+        return seam(before.last if before.ended else "?", more)
 
     def _flush(self, text: _Text) -> str:
         if text.ended or self.blocked is not None:
@@ -431,6 +444,9 @@ class ResponseStream:
             raise malformed("longer than its last event may be")
         if released:
             text.released.append(released)
+            text.last = released[-1]
+            if len(text.released) >= _MAX_PIECES:
+                text.released[:] = ["".join(text.released)]
         return released
 
     def _whole(

@@ -165,6 +165,8 @@ TEXT = "response.output_text"
         ("something.new", {"delta": MAIL}),
         (f"{TEXT}.delta", {**AT, "delta": "behind its end"}),
         (f"{TEXT}.done", {**AT, "text": "fine. "}),
+        ("response.content_part.done", {**AT, "part": part("fine. ")}),
+        ("response.completed", {"response": response(message(), message())}),
         (f"{TEXT}.delta", {**AT, "output_index": 5, "delta": "of an item that nobody announced"}),
         (f"{TEXT}.delta", {**AT, "content_index": 1, "delta": ["a"]}),
         (f"{TEXT}.delta", {**AT, "content_index": "1", "delta": "a"}),
@@ -199,6 +201,24 @@ def test_what_cannot_be_guarded_cuts_the_stream(late):
 def test_an_event_that_cannot_be_read_cuts_the_stream(bad):
     play = streamed(hostile() + bad, cuts=(len(hostile()),))
     assert events(play.sent())[-1]["code"] == "backend_answer_invalid"
+
+
+@pytest.mark.parametrize("field", [b"id: %s", b"retry: %s", b": %s", b"%s: x", b"%s", b"event: %s"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_no_other_line_of_an_event_leaves_whatever_ends_it(field, end):
+    data = json.dumps({"type": f"{TEXT}.delta", **AT, "content_index": 1, "delta": "more. "}).encode()
+    event = end.join([field % MAIL.encode(), b"data: " + data, field % MAIL.encode(), b"", b""])
+    out = streamed(hostile() + event).sent()
+    assert b"example" not in out
+    assert assembled(events(out))[0, "output_text", 1] == "more. "
+
+
+def test_pieces_of_one_letter_cost_no_more_than_their_letters_and_are_joined():
+    script = Script().begin()
+    words = "ab " * 200
+    script.item(message(part(words)), ("output_text", 0, list(words)))
+    told = events(streamed(script.end().raw).sent())
+    assert told[-1]["response"]["output"][0]["content"][0]["text"] == words == assembled(told)[0, "output_text", 0]
 
 
 def test_an_item_that_ended_says_nothing_more():
