@@ -14,7 +14,7 @@ Replace = Callable[[str], str]
 
 _SHOWN_CHARS: Final = 4  # what card receipts show (PCI DSS 4.0, requirement 3.4.1, allows it)
 _HIDDEN_CHARS: Final = 5  # of a shorter value, the last four letters would be the better half
-_SECRET: Final = "[SECRET]"
+_CREDENTIAL: Final = "[SECRET]"
 _HASH_DIGITS: Final = 12  # 48 bits: a tenant's million values collide once in two hundred
 
 
@@ -30,7 +30,8 @@ def replacing(action: Action, placeholder: str, key: bytes) -> Replace | None:
 
 
 def _masked(span: str, placeholder: str) -> str:
-    span = span.rpartition(":")[2] if placeholder == _SECRET else span  # of "user:password", the password must be long
+    if placeholder == _CREDENTIAL:
+        span = span.rpartition(":")[2]  # of "user:password", the password alone must be long
     shown = [char for char in span if char.isascii() and char.isalnum()]
     if len(shown) < _SHOWN_CHARS + _HIDDEN_CHARS:
         return placeholder

@@ -120,7 +120,7 @@ def _as_text(told: "Explanation", *, colour: bool, every: bool) -> str:
 def _spot_lines(spot: "Spot", paint: "_Paint") -> list[str]:
     text = _printable(spot.text)
     author = f" said by {spot.provenance}" if spot.provenance else ""
-    lines = [paint(_BOLD, spot.path) + paint(_DIM, f"{author}, {spot.chars} characters"), f"    {text}"]
+    lines = [paint(_BOLD, _printable(spot.path)) + paint(_DIM, f"{author}, {spot.chars} characters"), f"    {text}"]
     lines += [
         f"  {paint(_colour(hit), hit.action):<{8 + len(paint(_colour(hit), ''))}} {_place(hit, spot)}"
         for hit in spot.hits

@@ -58,3 +58,9 @@ def test_a_body_that_cannot_be_read_is_refused_without_texts(raw):
 def test_an_unknown_tenant_is_a_mistake_of_whoever_asks():
     with pytest.raises(ValueError, match="no tenant nobody"):
         told(chat("hello"), caller=replace(CALLER, tenant="nobody"))
+
+
+def test_a_text_with_too_many_places_is_told_as_refused():
+    found = told(chat("4111 1111 1111 1111 a@b.co " * 60_000))
+    assert (found.decision, found.code) == ("refuse", "json_too_complex")
+    assert all("4111" not in spot.text for spot in found.spots)

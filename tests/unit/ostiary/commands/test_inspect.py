@@ -52,7 +52,8 @@ def test_a_request_may_come_from_a_pipe(monkeypatch, capsys):
 
 
 def test_control_characters_do_not_reach_the_terminal(tmp_path, capsys):
-    assert run(tmp_path, ask("\x1b[2Jhello\x07"), "--all") == 0
+    body = json.loads(ask("\x1b[2Jhello\x07")) | {"metadata": {"\x1b[2J": "named"}}
+    assert run(tmp_path, json.dumps(body), "--all") == 0
     assert not set(capsys.readouterr().out) & {"\x1b", "\x07"}
 
 
