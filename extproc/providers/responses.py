@@ -101,7 +101,12 @@ class Responses:
                 messages.append({"role": "tool", "content": _as_parts(item.get("output"))})
             else:
                 messages.append({"role": "assistant", "content": None})
-        tools = [{"type": "function", "function": {"name": tool.get("name")}} for tool in body.get("tools") or ()]
+        tools = [
+            {"type": "function", "function": described}
+            for tool in body.get("tools") or ()
+            # A tolerant tenant's server may read the form of chat completions from beside it.
+            for described in (tool, *(tool[kind] for kind in sorted(_TOOLS) if kind in tool))
+        ]
         return {"messages": messages, "tools": tools}
 
     def sealed(self, tree: dict[str, Any]) -> Iterator[dict[str, Any]]:

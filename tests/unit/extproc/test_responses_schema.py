@@ -150,9 +150,9 @@ def test_texts_are_judged_by_who_said_them_and_the_tenants_own_are_not():
     assert list(DOOR.positions(json.loads(body("words")))) == [(Provenance.USER, "words")]
 
 
-def bounded(raw, **bounds):
+def bounded(raw, *, tolerant=False, **bounds):
     """The code of the refusal under a tenant's bounds, None where the request passes."""
-    held = policy()
+    held = policy(strict_schema=not tolerant)
     tenant = replace(held.tenants["acme"], bounds=Bounds(**bounds))
     play = asked(raw, replace(held, tenants={"acme": tenant}))
     return play.record.reason if play.records else None
@@ -161,6 +161,8 @@ def bounded(raw, **bounds):
 def test_a_tenants_bounds_count_here_too():
     assert bounded(body(tools=[TOOL]), tools=frozenset({"get_*"})) is None
     assert bounded(body(tools=[TOOL]), tools=frozenset({"other"})) == "tenant.tools"
+    both = {**TOOL, "function": {"name": "other"}}
+    assert bounded(body(tools=[both]), tolerant=True, tools=frozenset({"get_*"})) == "tenant.tools"
     assert bounded(body([{"role": "user", "content": [IMAGE]}]), modalities=frozenset({"text", "image"})) is None
     assert bounded(body([{"role": "user", "content": [IMAGE]}]), modalities=frozenset({"text"})) == "tenant.modalities"
     assert bounded(body([{**RESULT, "output": [FILE]}]), modalities=frozenset({"text"})) == "tenant.modalities"
