@@ -109,6 +109,15 @@ def test_every_text_is_guarded_and_every_repetition_agrees_with_the_deltas():
     assert {found.rule: found.count for found in play.record.found} == {"pii.email": 6, "pii.iban": 5, "pii.ipv4": 5}
 
 
+def test_the_last_event_is_what_the_same_answer_says_that_is_not_streamed():
+    script = whole()
+    play = Play()
+    play.give(head(PATH), RequestBody(body(), end_of_stream=True))
+    play.give(answer_head(), ResponseChunk(json.dumps(response(*script.items)).encode(), end_of_stream=True))
+    assert events(TOLD)[-1]["response"] == json.loads(play.sent())
+    assert play.record.found == streamed(WHOLE).record.found
+
+
 def test_the_sdks_types_take_every_event_and_find_nothing_that_they_do_not_know():
     for event in events(streamed(WHOLE).sent()):
         typed = TYPED.validate_python(event)

@@ -282,6 +282,9 @@ async def test_the_official_sdk_understands_every_answer():
             vectors = await client.embeddings.create(model="demo-embed", input=["a", "b"])
             assert len(vectors.data[0].embedding) == 256
             assert (await client.completions.create(model="demo-echo", prompt="p")).choices[0].text == "p"
+            assert (await client.responses.create(model="demo-echo", input="p")).output_text == "p"
+            async with client.responses.stream(model="demo-pii", input="p") as events:
+                assert (await events.get_final_response()).output_text == sample.PII
             assert "demo-pii" in [model.id async for model in client.models.list()]
         async with openai.AsyncOpenAI(base_url=base, api_key="no", max_retries=0) as client:
             with pytest.raises(openai.AuthenticationError):
