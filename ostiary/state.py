@@ -26,7 +26,8 @@ from ostiary.certificate import write_private
 from ostiary.problem import Problem
 
 TENANTS: Final = ("acme", "globex")  # of policies/demo: the first redacts, the second blocks
-BACKEND: Final = "demo"  # the name that policies/demo gives to its only backend
+BACKEND: Final = "demo"  # the name that policies/demo gives to its backend
+CLAUDE: Final = "claude"  # the same server by Anthropic's dialect
 _PEPPER: Final = "v1"
 _KEK_BYTES: Final = 32  # AES-256 (control/kek.py)
 #: As policies/demo says it; the port follows the one that Envoy gets.
@@ -147,9 +148,11 @@ def write_policy(state: State, url: str, credential: Path | None, *, port: int) 
     rules = state.policy / "policy.yaml"
     rules.write_text(_ISSUER.sub(rf"\g<1>{port}", rules.read_text(encoding="utf-8")), encoding="utf-8")
     backend: dict[str, object] = {"url": url}
+    claude: dict[str, object] = {"url": url, "dialect": "anthropic"}
     if credential is not None:
         backend["credential"] = {"file": str(credential.absolute())}
-    _write_yaml(state.policy / "backends.yaml", {BACKEND: backend})
+        claude["credential"] = {"file": str(credential.absolute()), "header": "x-api-key"}
+    _write_yaml(state.policy / "backends.yaml", {BACKEND: backend, CLAUDE: claude})
     try:
         peppers = apikey.Peppers.of(reference.peppers(state.peppers))
     except SecretError as failure:

@@ -19,13 +19,15 @@ from typing import Final
 
 import orjson
 
-from ostiary.demo import answer, fault, http1, responses
+from ostiary.demo import answer, fault, http1, messages, responses
 from ostiary.demo.answer import RefusedError, Reply
 from ostiary.demo.fault import Delivery, Ending
 from ostiary.demo.http1 import MalformedError, Request
 
 _CREDENTIALS: Final = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"})
-_POSTS: Final = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"})
+_POSTS: Final = frozenset(
+    {"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/messages", "/v1/responses"}
+)
 SLOW_PACE_S: Final = 0.05  # demo-slow: twenty deltas a second is how fast a person reads
 _CONTROL_LIMIT: Final = 100_000.0  # deltas, bytes or milliseconds: bounds what one header can cost
 
@@ -217,6 +219,8 @@ def _route(request: Request, deltas: int) -> Reply:
             raise RefusedError(405, f"Not allowed to {request.method} on {request.path}.")
         if request.path == "/v1/embeddings":
             return answer.embedding(request.body)
+        if request.path == "/v1/messages":
+            return messages.message(request.body, deltas)
         if request.path == "/v1/responses":
             return responses.respond(request.body, deltas)
         return (answer.chat if request.path == "/v1/chat/completions" else answer.completion)(request.body, deltas)
