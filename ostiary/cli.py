@@ -403,6 +403,7 @@ models: demo          a friendly answer           demo-pii     personal data and
         demo-echo     repeats the user's text     demo-code    code with URLs
         demo-mirror   repeats the whole body      demo-canary  64 e-mail addresses
         demo-slow     20 deltas a second          fault-NAME   misbehaves; an unknown NAME lists all
+        claude-demo, claude-demo-NAME: the same at /v1/messages, in Anthropic's dialect
 
 headers of one request: x-demo-fault NAME, x-demo-deltas N, x-demo-pace-ms N, x-demo-slice BYTES
 

@@ -65,7 +65,7 @@ def _events(
     }
     opening = {**block, "input": {}} if calls else {**block, "text": ""}
     kind, field = ("input_json_delta", "partial_json") if calls else ("text_delta", "text")
-    trees = [
+    trees: list[dict[str, Any]] = [
         {"type": "message_start", "message": started},
         {"type": "content_block_start", "index": 0, "content_block": opening},
         {"type": "ping"},
@@ -74,4 +74,4 @@ def _events(
         {"type": "message_delta", "delta": ending, "usage": {"output_tokens": usage["output_tokens"]}},
         {"type": "message_stop"},
     ]
-    return tuple(b"event: %b\ndata: %b\n\n" % (str(tree["type"]).encode(), orjson.dumps(tree)) for tree in trees)
+    return tuple(b"event: %b\ndata: %b\n\n" % (tree["type"].encode(), orjson.dumps(tree)) for tree in trees)

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import anthropic
 import httpx
+import httpx2
 import openai
 import pytest
 
@@ -148,6 +150,15 @@ def test_an_unmodified_sdk_talks_to_it_and_the_key_survives_a_restart(tmp_path):
         text = "".join(event.choices[0].delta.content or "" for event in stream if event.choices)
         assert "[EMAIL]" in text
         assert "4111" not in text
+        tls = ssl.create_default_context(cafile=str(state / "certs" / "ca.pem"))
+        with anthropic.Anthropic(
+            base_url=str(client.base_url).removesuffix("/v1/"),
+            api_key=first.keys["acme"],
+            http_client=httpx2.Client(verify=tls),
+        ) as claude:
+            ask = {"model": "claude-demo-pii", "max_tokens": 500, "messages": [{"role": "user", "content": "tell me"}]}
+            with claude.messages.stream(**ask) as told:
+                assert told.get_final_text() == text
         key, parts = first.keys["acme"], first.parts
     wait_until_gone(parts)
     with up(state) as second:
