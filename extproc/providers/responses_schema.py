@@ -13,12 +13,15 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from extproc.providers.door import check_spelling
 from extproc.providers.schema import Schema
 
 _Text = Annotated[str, Meta(min_length=1)]
 _Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.:-]+$")]
 _Count = Annotated[int, Meta(ge=1)]
 _Json = dict[str, Any]
+#: Fields of items and their parts that guards and bounds rely on.
+_NESTED: Final = frozenset({"type", "role", "content", "output", "text", "image_url", "file_id", "name", "arguments"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,19 @@ class ResponsesSchema(Schema):
         if type(items) is list:
             typed = [{"type": "message", **item} if type(item) is dict else item for item in items]
             body = {**body, "input": typed}
-        return Schema.check(self, body, strict=strict)
+        known = Schema.check(self, body, strict=strict)
+        if not known and type(items) is list:
+            _check_spellings(items)
+        return known
+
+
+def _check_spellings(items: list[_Json]) -> None:
+    """A server that does not mind case would read `Content` where every check here reads `content`."""
+    for item in items:
+        check_spelling(item, _NESTED)
+        for parts in (item.get("content"), item.get("output")):
+            for part in parts if type(parts) is list else ():
+                check_spelling(part, _NESTED)
 
 
 def _list(*kinds: Any) -> Any:

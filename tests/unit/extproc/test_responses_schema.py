@@ -118,6 +118,21 @@ def test_fields_that_nobody_knows_are_refused_or_put_on_record(param, raw):
 
 
 @pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        body(Tools=[{"type": "web_search"}]),
+        body([{**USER, "Content": "x"}]),
+        body([{**RESULT, "OUTPUT": "x"}]),
+        body([{"role": "user", "content": [{"type": "input_text", "text": "x", "Text": "y"}]}]),
+        body([{"role": "user", "content": [{**FILE, "File_ID": "file-1"}]}]),
+    ],
+)
+def test_a_field_that_some_readers_take_for_another_is_refused_either_way(raw, strict):
+    assert asked(raw, policy(strict_schema=strict)).refused() == (400, "request_invalid")
+
+
+@pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize("raw", [body(temperature="hot"), body(metadata={"a": 1}), body([{**RESULT, "call_id": 1}])])
 def test_wrong_types_are_refused_either_way(raw, strict):
     assert asked(raw, policy(strict_schema=strict)).refused() == (400, "request_invalid")
