@@ -88,5 +88,5 @@ def test_a_field_that_some_readers_take_for_another_is_refused(name):
 
 def test_fields_that_no_check_relies_on_may_have_any_name():
     play = Play(policy(strict_schema=False))
-    play.asked(chat(User="u", Metadata={"Model": "x"}))
+    play.asked(chat(Guided_Json={"Model": "x"}, metadata={"Model": "x"}))
     assert not play.exchange.finished

@@ -80,7 +80,10 @@ async def test_the_documented_users_can_do_their_work(as_user):
     await ValkeyLastUsed(as_user("worker")).note({"k": 1_700_000_000})
     assert await ValkeyLastUsed(as_user("control")).read(["k"]) == {"k": 1_700_000_000}
     await ValkeyLastUsed(as_user("control")).forget("k")
-    assert [await ValkeySeen(as_user("control")).first("c", "jti", 4e9) for _ in range(2)] == [True, False]
+    assert [await ValkeySeen(as_user("control"), SystemClock()).first("c", "jti", 4e9) for _ in range(2)] == [
+        True,
+        False,
+    ]
     assert await as_user("control").ping()
 
 
