@@ -13,11 +13,20 @@ from certs import Authority
 from stack import Options, Stack, until
 from upstream import Upstream
 
+#: Each starts gateways of its own, with control, Valkey or certificates: minutes together, so they run in .ci/run and by
+#: `make integration`, not in `make test`. There, unit and contract tests stand for the same parts.
+SLOWER = {
+    *("test_revocation", "test_control", "test_key_door", "test_key_lifecycle", "test_own_tokens"),
+    *("test_client_certificates", "test_door", "test_opa", "test_sdk_responses", "test_sdk_messages"),
+}
+
 
 def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.integration)
+            if item.path.stem in SLOWER:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
