@@ -21,8 +21,8 @@ from gateway import contract
 
 #: A gRPC stream that never began may begin on another worker; one that has answered is never replayed.
 SIDECAR_RETRY_ON = "connect-failure,reset,refused-stream,unavailable"
-#: The main thread ejects a dead host. The first retries, milliseconds apart, may be faster and meet the dead socket again:
-#: with two retries and two workers, about one first request in a hundred was lost. The waits grow.
+#: The main thread ejects a dead host. The first retries, milliseconds apart, may be faster and meet it again: with two
+#: retries and two workers, about one first request in a hundred was lost. The waits grow.
 SIDECAR_RETRIES = 4
 
 
