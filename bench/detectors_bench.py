@@ -21,6 +21,7 @@ from extproc.detectors.injection.normalise import plain
 from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
 from extproc.guardrails.scanner import Scanner, ScannerPool
+from extproc.providers.openai import DOORS
 from gateway.policy.model import Action, Limits, RuleSetting
 
 #: 195 tokens of o200k_base, 1,023 characters. Ours, plain prose, no trigger word: the path that nearly all traffic takes.
@@ -44,6 +45,24 @@ CALLS: Final = 200  # of one round: long against the clock's own cost
 ROUNDS: Final = 50
 DELTA_CHARS: Final = 6  # about one token and a half
 REQUEST: Final = json.dumps({"model": "m", "messages": [{"role": "user", "content": TEXT}], "max_tokens": 128}).encode()
+#: Four times the text, a call of a tool with its result, and the tool.
+LARGE: Final = json.dumps(
+    {
+        "model": "m",
+        "messages": [
+            {"role": "user", "content": TEXT * 3},
+            {
+                "role": "assistant",
+                "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+            },
+            {"role": "tool", "tool_call_id": "c", "content": TEXT},
+        ],
+        "tools": [
+            {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}
+        ],
+        "stream": True,
+    }
+).encode()
 SIZES_BYTES: Final = (1_000, 10_000, 100_000)
 
 
@@ -91,6 +110,7 @@ def _stages(injection: Injection) -> dict[str, Callable[[], object]]:
     scanner = Scanner(RULES)
     content = Content.load()
     foreign = TEXT.replace("library", "b\u00fccherei")  # one letter outside ASCII: the slower normalisation
+    schema, large = DOORS["/v1/chat/completions"].schema, json.loads(LARGE)
     return {
         "injection: normalise": lambda: plain(TEXT),
         "injection (a): patterns": lambda: injection._patterns.scan(low),  # noqa: SLF001 - stages are private
@@ -103,6 +123,8 @@ def _stages(injection: Injection) -> dict[str, Callable[[], object]]:
         "content classes: assess, terms of several": lambda: content.assess(SUSPECT),
         "personal data and secrets: Scanner": lambda: scanner.scan(TEXT),
         "request JSON: parse and bounds, 1 KB": lambda: parse(REQUEST, Limits()),
+        "request JSON: parse and bounds, 4 KB with tools": lambda: parse(LARGE, Limits()),
+        "request JSON: schema, 4 KB with tools": lambda: schema.check(large, strict=True),
     }
 
 

@@ -21,8 +21,8 @@ from gateway import contract
 
 #: A gRPC stream that never began may begin on another worker; one that has answered is never replayed.
 SIDECAR_RETRY_ON = "connect-failure,reset,refused-stream,unavailable"
-#: The main thread ejects a dead host. The first retries, milliseconds apart, may be faster and meet it again: with two
-#: retries and two workers, about one first request in a hundred was lost. The waits grow.
+#: With two retries and one of two workers dead, a test saw 503 on the first request a few times in a hundred runs. The
+#: likely cause, not proven: the main thread ejects a dead host, and early retries may be faster and meet it again.
 SIDECAR_RETRIES = 4
 
 
