@@ -9,6 +9,7 @@ from extproc.core import body as request_body
 from extproc.core import bounds
 from extproc.core.cap import cap, splice
 from extproc.core.texts import broken, lay
+from extproc.guardrails import contracts
 from extproc.guardrails.assessor import Assessor
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers import anthropic, openai, schema
@@ -22,13 +23,18 @@ DOORS: Final = {**openai.DOORS, **anthropic.DOORS}
 MODELS_PATH: Final = "/v1/models"
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """A request that may pass. `raw` None means: byte for byte as the client wrote it."""
+@dataclass(slots=True)
+class Judged:
+    """A request that the guards let pass, in the tree that they were laid over."""
 
-    raw: bytes | None
-    redacted: bool
-    prompt_chars: int
+    texts: list[str]  # every text of the tree as it was judged
+    changed: bool  # whether the tree is no longer what the client wrote
+    capped: tuple[str, int] | None  # field and value that bound the output, where the request does not
+
+    @property
+    def prompt_chars(self) -> int:
+        """Characters that the model may be shown."""
+        return sum(map(len, self.texts))
 
 
 def door_of(path: str) -> Door:
@@ -100,28 +106,23 @@ def unknown_model() -> GatewayError:
     )
 
 
-def admit(
-    raw: bytes,
+def judge(
     tree: dict[str, Any],
-    opened: Opened,
     door: Door,
     guard: Guard,
     assessor: Assessor,
     tally: Tally,
     tenant: Tenant,
     obligations: Obligations = NO_OBLIGATIONS,
-) -> Admitted:
-    """Judge the request, lay the guard over it, and write the bytes that go upstream."""
+) -> Judged:
+    """Judge the request and lay the guard over its tree. Raises GatewayError for what must not pass."""
     caps = [most for most in (obligations.max_tokens, tenant.bounds.max_tokens) if most is not None]
     capped = cap(tree, door, min(caps, default=None))
+    if tenant.schemas:
+        contracts.check(tree, tenant.schemas, guard, tally)
     refused = assessor.judge(door.positions(tree), tally)
     if refused is not None:
-        reads = "an attempt to take over the model," if refused.startswith("injection.") else "content of a kind"
-        raise GatewayError(
-            Kind.REQUEST_BLOCKED,
-            f"The request reads like {reads} which policy refuses (rule {refused}).",
-            cause=refused,
-        )
+        raise refused_whole(refused)
     signed = broken(door.sealed(tree), guard, tally)
     if signed is not None:
         raise GatewayError(
@@ -132,15 +133,35 @@ def admit(
         )
     laid = lay(tree, guard, tally)
     if laid.blocked is not None:
-        raise GatewayError(
-            Kind.REQUEST_BLOCKED,
-            f"The request holds data that policy does not let through (rule {laid.blocked}). Remove it and retry.",
-            cause=laid.blocked,
-        )
+        raise refused_span(laid.blocked)
     if tenant.bounds.banned:
         bounds.banned(laid.texts, tenant.bounds)
-    edited, spliced = laid.changed, raw
-    for field, value in (*opened.puts, *(() if capped is None else (capped,))):
+    return Judged(laid.texts, laid.changed, capped)
+
+
+def refused_whole(rule: str) -> GatewayError:
+    """The refusal of a request for what a text of it is as a whole."""
+    reads = "an attempt to take over the model," if rule.startswith("injection.") else "content of a kind"
+    return GatewayError(
+        Kind.REQUEST_BLOCKED,
+        f"The request reads like {reads} which policy refuses (rule {rule}).",
+        cause=rule,
+    )
+
+
+def refused_span(rule: str) -> GatewayError:
+    """The refusal of a request for something that stands in it."""
+    return GatewayError(
+        Kind.REQUEST_BLOCKED,
+        f"The request holds data that policy does not let through (rule {rule}). Remove it and retry.",
+        cause=rule,
+    )
+
+
+def write(raw: bytes, tree: dict[str, Any], opened: Opened, door: Door, judged: Judged) -> bytes | None:
+    """The bytes that go upstream; None means: byte for byte as the client wrote them."""
+    edited, spliced = judged.changed, raw
+    for field, value in (*opened.puts, *(() if judged.capped is None else (judged.capped,))):
         if field in tree:  # as null: a second one of its name would be anybody's guess
             edited = True
         else:
@@ -155,7 +176,7 @@ def admit(
             spliced = asking
     if edited:
         spliced = orjson.dumps(tree)
-    return Admitted(None if spliced is raw else spliced, laid.changed, sum(map(len, laid.texts)))
+    return None if spliced is raw else spliced
 
 
 def models_page(path: str, policy: Policy, tenant: Tenant, obligations: Obligations = NO_OBLIGATIONS) -> Rendered:

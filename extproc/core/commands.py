@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from extproc.core.questions import Question
 from gateway.audit.record import Record
 from gateway.errors import Rendered
 
@@ -60,10 +61,17 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask others, all at once; the pump brings every reply, or that there is none, back as one `Answered`."""
+
+    questions: tuple[Question, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Put:
     """Hand the audit record over. Exactly one in the life of an exchange."""
 
     record: Record
 
 
-Command = PassRequestHead | PassRequestBody | PassResponseHead | SendBody | PassResponseTrailers | Answer | Put
+Command = PassRequestHead | PassRequestBody | PassResponseHead | SendBody | PassResponseTrailers | Answer | Ask | Put

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from extproc.core.questions import Told
 from gateway.errors import GatewayError
 from gateway.identity import Caller
 
@@ -25,6 +26,13 @@ class RequestBody:
 
     body: bytes
     end_of_stream: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of the questions of one `Ask`, in their order; each a reply or a `Failed`."""
+
+    replies: tuple[Told, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,7 @@ Event = (
     RequestHead
     | RequestBody
     | RequestTrailers
+    | Answered
     | ResponseHead
     | ResponseChunk
     | ResponseTrailers

@@ -5,6 +5,7 @@ before the first byte, an error event after it) and, once in the life of an exch
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
@@ -12,6 +13,7 @@ from extproc.adapt import Keys, prepare
 from extproc.core import admission
 from extproc.core.commands import (
     Answer,
+    Ask,
     Command,
     HeaderChange,
     PassRequestBody,
@@ -22,6 +24,7 @@ from extproc.core.commands import (
     SendBody,
 )
 from extproc.core.events import (
+    Answered,
     Event,
     Expired,
     Gone,
@@ -35,6 +38,7 @@ from extproc.core.events import (
     Revoked,
 )
 from extproc.core.journal import Journal
+from extproc.core.questions import Question, Told
 from extproc.core.reply import JsonReply, Reply, StreamReply
 from extproc.core.states import NEXT, IllegalTransitionError, State
 from extproc.guardrails.assessor import Assessor
@@ -77,6 +81,20 @@ class World(Keys, Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Draft:
+    """A judged request that has not been sent on yet."""
+
+    raw: bytes  # as the client wrote it
+    tree: dict[str, Any]
+    judged: admission.Judged
+    backend: str
+
+
+#: Goes on with the replies to what was asked.
+_Then = Callable[[tuple[Told, ...]], tuple[Command, ...]]
+
+
 class Exchange:
     """The state machine. Order of the sections below is the order of events."""
 
@@ -92,12 +110,14 @@ class Exchange:
         self._recorded = False
         self._unknown_fields = False
         self._revoked: GatewayError | None = None  # why the next event is refused
+        self._then: _Then | None = None  # what goes on when the replies are there
         # Set on the way through the states; a state is entered only after what it needs.
         self._policy: Policy
         self._tenant: Tenant
         self._door: Door
         self._names: Headers
         self._opened: Opened
+        self._draft: _Draft
         self._reply: Reply
 
     @property
@@ -174,21 +194,42 @@ class Exchange:
         journal.backend = model.backend
         self._guard_in = self._world.guard(policy, self._tenant, "request", obligations.guards)
         assessor = self._world.assessor(policy, self._tenant, obligations.guards)
-        admitted = admission.admit(
-            event.body, tree, opened, self._door, self._guard_in, assessor, self._tally_in, self._tenant, obligations
-        )
-        journal.prompt_chars = admitted.prompt_chars
+        judged = admission.judge(tree, self._door, self._guard_in, assessor, self._tally_in, self._tenant, obligations)
+        self._draft = _Draft(event.body, tree, judged, model.backend)
+        return self._consult()
+
+    def _consult(self) -> tuple[Command, ...]:
+        """Ask advisers, where policy names any, then send the request on."""
+        return self._send_on()
+
+    def _ask(self, questions: tuple[Question, ...], then: "_Then") -> tuple[Command, ...]:
+        """Wait for replies; `then` goes on with them, in the order of `questions`."""
+        self._then = then
+        self.state = State.ASKING
+        return (Ask(questions),)
+
+    def _answered(self, event: Answered) -> tuple[Command, ...]:
+        then, self._then = self._then, None
+        if then is None:
+            raise _illegal((self.state, Answered))
+        return then(event.replies)
+
+    def _send_on(self) -> tuple[Command, ...]:
+        """Let the request go upstream."""
+        draft, journal = self._draft, self._journal
+        del self._draft  # a body of many megabytes must not be held while the model thinks
+        raw = admission.write(draft.raw, draft.tree, self._opened, self._door, draft.judged)
+        journal.prompt_chars = draft.judged.prompt_chars
         self.state = State.UPSTREAM
-        caller = journal.caller
         metadata = {
-            contract.POLICY: caller.policy,
-            contract.MODEL: model.name,
-            contract.BACKENDS: model.backend,
+            contract.POLICY: journal.caller.policy,
+            contract.MODEL: journal.model,
+            contract.BACKENDS: draft.backend,
             contract.FRONT_PATH: journal.path,
-            contract.DECISION: "redact" if admitted.redacted else "allow",
+            contract.DECISION: "redact" if draft.judged.changed else "allow",
         }
-        change = self._route(policy.backends[model.backend], metadata)
-        return (PassRequestBody(change, admitted.raw, metadata),)
+        change = self._route(self._policy.backends[draft.backend], metadata)
+        return (PassRequestBody(change, raw, metadata),)
 
     def _route(self, backend: Backend, told: dict[str, str]) -> HeaderChange:
         """Choose the route; where nothing else will, prepare the attempt itself (ADR 0009)."""
@@ -278,14 +319,14 @@ class Exchange:
     # --- endings ------------------------------------------------------------------------------------------
 
     def _expired(self, event: Expired) -> tuple[Command, ...]:
-        if self.state not in {State.COLLECT, State.STREAM}:
+        if self.state not in {State.ASKING, State.COLLECT, State.STREAM}:
             return ()  # before the answer's head only Envoy may speak; its own timers are set (envoy/README.md)
-        if event.which == "idle":
+        if event.which == "idle" and self.state is not State.ASKING:
             raise GatewayError(Kind.BACKEND_TIMEOUT, "The model stopped answering.", cause="idle")
         raise GatewayError(Kind.DEADLINE_EXCEEDED, "The exchange took longer than policy allows.", cause="exchange")
 
     def _was_revoked(self, event: Revoked) -> tuple[Command, ...]:
-        if self.state in {State.UPSTREAM, State.COLLECT, State.STREAM}:
+        if self.state in {State.ASKING, State.UPSTREAM, State.COLLECT, State.STREAM}:
             raise event.error
         self._revoked = event.error
         return ()
@@ -356,6 +397,7 @@ class Exchange:
 _HANDLERS: Final[dict[type[Event], Callable[[Exchange, Any], tuple[Command, ...]]]] = {
     RequestHead: Exchange._request_head,  # noqa: SLF001 - the class's own table
     RequestBody: Exchange._request_body,  # noqa: SLF001
+    Answered: Exchange._answered,  # noqa: SLF001
     RequestTrailers: Exchange._request_trailers,  # noqa: SLF001
     ResponseHead: Exchange._response_head,  # noqa: SLF001
     ResponseChunk: Exchange._response_chunk,  # noqa: SLF001

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from extproc.core.events import (
+    Answered,
     Event,
     Expired,
     Gone,
@@ -28,6 +29,7 @@ class State(StrEnum):
 
     IDLE = "idle"  # nothing seen yet
     BODY = "body"  # request head accepted, Envoy is buffering the body
+    ASKING = "asking"  # the request is judged as far as this process can; advisers or budgets are being asked
     UPSTREAM = "upstream"  # request sent on, no answer yet
     COLLECT = "collect"  # a JSON answer is gathered; its head is held back
     STREAM = "stream"  # an event stream passes through the guard
@@ -46,9 +48,11 @@ NEXT: Final[Mapping[tuple[State, type[Event]], frozenset[State]]] = MappingProxy
     {
         (State.IDLE, RequestHead): _to(State.BODY),
         (State.IDLE, ResponseHead): _to(State.LOCAL),
-        (State.BODY, RequestBody): _to(State.UPSTREAM),
+        (State.BODY, RequestBody): _to(State.ASKING, State.UPSTREAM),
         (State.BODY, RequestTrailers): _ENDS,
         (State.BODY, ResponseHead): _to(State.LOCAL),  # for example 408 while the body was awaited
+        (State.ASKING, Answered): _to(State.ASKING, State.UPSTREAM),
+        (State.ASKING, ResponseHead): _to(State.LOCAL),  # Envoy did not want to wait any longer
         (State.UPSTREAM, RequestTrailers): _ENDS,
         (State.UPSTREAM, ResponseHead): _to(State.COLLECT, State.STREAM),
         (State.COLLECT, ResponseChunk): _to(State.COLLECT),
@@ -59,6 +63,7 @@ NEXT: Final[Mapping[tuple[State, type[Event]], frozenset[State]]] = MappingProxy
         (State.LOCAL, ResponseTrailers): _ENDS,
         (State.IDLE, Gone): _ENDS,
         (State.BODY, Gone): _ENDS,
+        (State.ASKING, Gone): _ENDS,
         (State.UPSTREAM, Gone): _ENDS,
         (State.COLLECT, Gone): _ENDS,
         (State.STREAM, Gone): _ENDS,
@@ -66,6 +71,7 @@ NEXT: Final[Mapping[tuple[State, type[Event]], frozenset[State]]] = MappingProxy
         # Envoy's own timers stand behind us where we may not speak unasked (before the answer's head).
         (State.IDLE, Expired): frozenset({State.IDLE}),
         (State.BODY, Expired): frozenset({State.BODY}),
+        (State.ASKING, Expired): _ENDS,  # the request is ours to answer
         (State.UPSTREAM, Expired): frozenset({State.UPSTREAM}),
         (State.COLLECT, Expired): _ENDS,
         (State.STREAM, Expired): _ENDS,
@@ -73,6 +79,7 @@ NEXT: Final[Mapping[tuple[State, type[Event]], frozenset[State]]] = MappingProxy
         # Remembered where the next event is due at once, and is refused then.
         (State.IDLE, Revoked): frozenset({State.IDLE}),
         (State.BODY, Revoked): frozenset({State.BODY}),
+        (State.ASKING, Revoked): _ENDS,
         # Envoy takes an answer also while it awaits the provider's head, and leaves the provider (test_revocation.py).
         (State.UPSTREAM, Revoked): _ENDS,
         (State.COLLECT, Revoked): _ENDS,

@@ -7,6 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from gateway.budgets.price import PriceBook
+from types import MappingProxyType
+from typing import Final
+
+from gateway.budgets.price import PriceBook
+
 
 class Action(IntEnum):
     """What policy does with a finding, in order of severity: the maximum of several wins."""
@@ -57,6 +63,24 @@ class Bounds:
     banned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> words and phrases, any case
 
 
+class Part(StrEnum):
+    """Which part of a request a tenant's JSON Schema judges."""
+
+    ARGUMENTS = "arguments"  # of tool calls
+    METADATA = "metadata"
+    TOOL = "tool"  # what a request declares of a tool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundSchema:
+    """A JSON Schema of the tenant's, and what it judges. What becomes of a mismatch is the rule `schema.<name>`."""
+
+    name: str
+    part: Part
+    source: str  # JSON text with sorted keys
+    tools: frozenset[str] = frozenset()  # names of tools; a final * covers any ending. Empty for metadata
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """One customer of the platform: what it may call, and which guards its texts pass."""
@@ -72,6 +96,7 @@ class Tenant:
     bounds: Bounds = field(default_factory=Bounds)
     band: int = 0  # which side of its rules' percentages this variant is for (gateway.policy.canary)
     strict_schema: bool = True  # refuse request fields that the endpoint's schema does not name
+    schemas: Mapping[str, BoundSchema] = field(default_factory=dict)  # by name
 
     def may_call(self, path: str) -> bool:
         """Whether the tenant's route allow-list names `path`."""
@@ -211,6 +236,33 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Adviser:
+    """A process that is asked about texts of requests: one of our own engines, or somebody's service."""
+
+    name: str
+    engine: str = ""  # "injection" | "ner": of `ostiary analyse` on this host; "" for a service
+    url: str = ""  # of a service: https (http to loopback only)
+    credential: Credential | None = None
+    ca_file: str | None = None  # None: the system's roots
+    deadline_ms: int = 250
+    on_failure: str = "refuse"  # "refuse" | "pass": what becomes of a request that nobody advised on
+
+    @property
+    def rules(self) -> frozenset[str]:
+        """What its findings are called in policy."""
+        return ADVISED.get(self.engine) or frozenset({f"advice.{self.name}"})
+
+
+#: Rules of our own engines. They exist in a policy that declares the engine, for requests alone.
+ADVISED: Final = MappingProxyType(
+    {
+        "injection": frozenset({"injection.transformer"}),
+        "ner": frozenset({"pii.location", "pii.organization", "pii.person"}),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """One place that answers: a provider's endpoint or a self-hosted server."""
 
@@ -275,8 +327,10 @@ class Policy:
     issuers: Mapping[str, Issuer] = field(default_factory=dict)  # none in most policies of tests
     introspectors: Mapping[str, Introspector] = field(default_factory=dict)
     certificates: Mapping[str, CertificateIdentity] = field(default_factory=dict)
+    advisers: Mapping[str, Adviser] = field(default_factory=dict)
     token_service: TokenService | None = None
     opa: Opa | None = None
+    prices: PriceBook = field(default_factory=PriceBook)  # empty: nothing has a price
     damping: Damping = field(default_factory=Damping)
     revocation_max_age_s: int = 60  # without word from the registry for this long, every credential is refused
     credential_dir: str = ""  # base of relative paths (`Credential.file`, `Issuer.ca_file`); not part of the version

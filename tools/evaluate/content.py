@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np  # type: ignore[import-not-found]  # of requirements/train.in
-from sklearn.metrics import roc_auc_score  # type: ignore[import-not-found]
+import numpy as np  # of requirements/train.in
+from sklearn.metrics import roc_auc_score
 
 from extproc.detectors.content.assess import Content
 from extproc.detectors.content.classes import ADVICE, CLASSES, EXPERIMENTAL

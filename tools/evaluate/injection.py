@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np  # type: ignore[import-not-found]  # of requirements/train.in
+import numpy as np  # of requirements/train.in
 import orjson
 
 from extproc.detectors.injection.assess import Injection

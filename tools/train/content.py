@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
 
-import numpy as np  # type: ignore[import-not-found]  # of requirements/train.in
+import numpy as np  # of requirements/train.in
 import orjson
-from sklearn.linear_model import LogisticRegression  # type: ignore[import-not-found]
+from sklearn.linear_model import LogisticRegression
 
 from extproc.detectors.content.assess import Content
 from extproc.detectors.content.classes import (

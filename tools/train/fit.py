@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-import numpy as np  # type: ignore[import-not-found]  # of requirements/train.in
+import numpy as np  # of requirements/train.in
 import orjson
-import scipy.sparse as sp  # type: ignore[import-untyped]
-from sklearn.linear_model import LogisticRegression  # type: ignore[import-not-found]
+import scipy.sparse as sp
+from sklearn.linear_model import LogisticRegression
 
 from extproc.detectors.injection.assess import WINDOW_FOREIGN, WINDOW_USER, Injection
 from extproc.detectors.injection.linear import BUCKETS, FEATURES, ZERO, hashes, words

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np  # type: ignore[import-not-found]  # of requirements/train.in
+import numpy as np  # of requirements/train.in
 import orjson
 
 from tools.evaluate.injection import SEED, summary, table

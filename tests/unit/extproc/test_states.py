@@ -34,6 +34,8 @@ def test_every_state_can_be_reached_from_idle():
 def test_nothing_passes_upstream_without_its_body_having_been_seen():
     assert {state for (state, _), tos in NEXT.items() if State.UPSTREAM in tos} == {
         State.BODY,
+        State.ASKING,  # entered from BODY alone, by the body
         State.UPSTREAM,
     }
+    assert {state for (state, _), tos in NEXT.items() if State.ASKING in tos} == {State.BODY, State.ASKING}
     assert State.STREAM not in NEXT[State.BODY, typing.cast("type", EVENTS[3])]
