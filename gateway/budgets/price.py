@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.budgets.model import Usage
+
 #: Prices are written for so many tokens, as providers publish them.
 PER_TOKENS: Final = 1_000_000
 #: Stands for every model of a backend that has no lines of its own.
@@ -55,19 +57,6 @@ class PriceBook:
     lines: Mapping[str, tuple[Line, ...]] = field(default_factory=dict)  # model name or `EVERY_MODEL` -> lines
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
-    """What an exchange used. The details are parts of their totals, as OpenAI reports them."""
-
-    input: int = 0
-    output: int = 0
-    cached_input: int = 0  # of `input`: read from the provider's cache
-    cache_write: int = 0  # of `input`: written to it
-    audio_input: int = 0  # of `input`
-    reasoning: int = 0  # of `output`
-    audio_output: int = 0  # of `output`
-
-
 def find(book: PriceBook, model: str, backend: str, at_s: float) -> Price | None:
     """The price that is in force at `at_s`, or None where no line has one.
 
@@ -96,22 +85,22 @@ def price_of(book: PriceBook, model: str, backend: str, at_s: float, *, audio: b
     return found
 
 
-def cost(price: Price, used: Tokens) -> int:
+def cost(price: Price, used: Usage) -> int:
     """What `used` costs, in micro-units, rounded up once.
 
     Details that exceed their totals are cut to them, the dearer kinds kept: a discount is believed last.
     """
-    audio_in = _within(used.audio_input, used.input)
-    written = _within(used.cache_write, used.input - audio_in)
-    cached = _within(used.cached_input, used.input - audio_in - written)
-    audio_out = _within(used.audio_output, used.output)
-    reasoning = _within(used.reasoning, used.output - audio_out)
+    audio_in = _within(used.audio_in, used.tokens_in)
+    written = _within(used.cache_write_in, used.tokens_in - audio_in)
+    cached = _within(used.cached_in, used.tokens_in - audio_in - written)
+    audio_out = _within(used.audio_out, used.tokens_out)
+    reasoning = _within(used.reasoning_out, used.tokens_out - audio_out)
     return _up(
-        (max(used.input, 0) - audio_in - written - cached) * price.input
+        (max(used.tokens_in, 0) - audio_in - written - cached) * price.input
         + cached * _or(price.cached_input, price.input)
         + written * _or(price.cache_write, _CACHE_WRITE_TIMES * price.input)
         + audio_in * _or(price.audio_input, price.dearest)
-        + (max(used.output, 0) - audio_out - reasoning) * price.output
+        + (max(used.tokens_out, 0) - audio_out - reasoning) * price.output
         + reasoning * _or(price.reasoning, price.output)
         + audio_out * _or(price.audio_output, price.dearest)
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from gateway.budgets.price import PriceBook
 from gateway.policy import certificate, guard, introspector, issuer
 from gateway.policy.bounds import read_bounds
 from gateway.policy.damping import read_damping
@@ -19,6 +20,7 @@ from gateway.policy.files import ROOT, Section, read_directory
 from gateway.policy.key import KEY_ID, LAST_SECOND, read_key
 from gateway.policy.model import CertificateIdentity, Introspector, Issuer, Key, Limits, Model, Policy, Tenant
 from gateway.policy.opa import Compile, read_opa
+from gateway.policy.prices import read_prices
 from gateway.policy.problem import Mark, Problems, nearest, shown
 from gateway.policy.rate import read_rate
 from gateway.policy.token_service import read_token_service, refuse_own_issuer
@@ -127,6 +129,7 @@ class _Loader:
             token_service=token_service,
             damping=damping,
             opa=opa,
+            prices=self._prices(),
             revocation_max_age_s=max_age_s,
             credential_dir=str(directory),
         )
@@ -182,6 +185,14 @@ class _Loader:
             self.problems.add(table.mark, (*table.path, "event_bytes"), "larger than answer_bytes")
         table.close()
         return Limits(**read)
+
+    def _prices(self) -> PriceBook:
+        section = self.sections["prices"]
+        if not section.files:
+            return PriceBook()
+        mark = Mark(section.files[0], 1, 1)
+        table = Table(Mapping(mark, section.entries) if section.whole else Broken(mark), (), self.problems)
+        return read_prices(table, self._refer, self.problems)
 
     def _model(self, key: Scalar, node: Node) -> Model:
         """`name: backend`, or `name: {backend, created, owned_by}`."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from gateway.budgets.price import PriceBook
+
+from gateway.budgets.price import PriceBook
 from types import MappingProxyType
 from typing import Final
 
@@ -330,6 +332,7 @@ class Policy:
     advisers: Mapping[str, Adviser] = field(default_factory=dict)
     token_service: TokenService | None = None
     opa: Opa | None = None
+    prices: PriceBook = field(default_factory=PriceBook)  # empty: nothing has a price
     prices: PriceBook = field(default_factory=PriceBook)  # empty: nothing has a price
     damping: Damping = field(default_factory=Damping)
     revocation_max_age_s: int = 60  # without word from the registry for this long, every credential is refused
