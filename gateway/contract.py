@@ -139,6 +139,8 @@ CONTROL_CLUSTER: Final = "ostiary_control"
 #: request that came from outside can never pass for a local one.
 CONTROL_SOCKET: Final = "control.sock"
 OPERATOR_SOCKET: Final = "operator.sock"
+#: There as well: what workers ask about texts that are too heavy for them (`ostiary analyse`, gateway/advice.py).
+ANALYSIS_SOCKET: Final = "analysis.sock"
 #: What of `control` Envoy may reach, and nothing else.
 ADMIN_PREFIX: Final = "/admin/v1/"
 OAUTH_PREFIX: Final = "/oauth2/"
