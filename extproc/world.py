@@ -10,6 +10,7 @@ from extproc.detectors.catalogue import RULES
 from extproc.detectors.injection.assess import Injection
 from extproc.guardrails.assessor import Assessor, Memory
 from extproc.guardrails.classifier import Classifier
+from extproc.guardrails.contracts import Contracts
 from extproc.guardrails.guard import Guard
 from extproc.guardrails.obliged import obliged
 from extproc.guardrails.scanner import ScannerPool
@@ -112,6 +113,7 @@ class Book:
             self.guard(policy, tenant, "request")
             self.assessor(policy, tenant)
             self.guard(policy, tenant, "response")
+            Contracts.of(tenant.schemas)
         for backend in policy.backends:
             key = (policy.version, backend)
             self._secrets[key] = _read(policy, backend) or self._secrets.get(key)

@@ -64,6 +64,7 @@ class Kind(StrEnum):
     JSON_TOO_COMPLEX = "json_too_complex"
     REQUEST_INVALID = "request_invalid"
     MODEL_UNKNOWN = "model_unknown"
+    SCHEMA_MISMATCH = "schema_mismatch"
     MODEL_FORBIDDEN = "model_forbidden"
     MAX_TOKENS_EXCEEDED = "max_tokens_exceeded"
     REQUEST_BLOCKED = "request_blocked"
@@ -146,6 +147,7 @@ PLAN: Final = MappingProxyType(
         Kind.REQUEST_INVALID: _plan(400, _INVALID),
         Kind.MODEL_UNKNOWN: _plan(404, 5),
         Kind.MODEL_FORBIDDEN: _plan(403, _DENIED),
+        Kind.SCHEMA_MISMATCH: _plan(400, _INVALID),
         Kind.MAX_TOKENS_EXCEEDED: _plan(403, _DENIED),
         Kind.REQUEST_BLOCKED: _plan(403, _DENIED),
         Kind.ANSWER_BLOCKED: _plan(403, _DENIED),

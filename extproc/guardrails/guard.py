@@ -10,10 +10,18 @@ from extproc.detectors.injection.expressions import RULE_IDS as PATTERN_IDS
 from extproc.guardrails.placeholder import Replace, replacing
 from extproc.guardrails.scanner import Scanner, ScannerPool
 from gateway.audit.record import Found
+from gateway.policy.guard import TENANTS_OWN
 from gateway.policy.model import Action, Mode, RuleSetting
 
 #: Rules that judge a text as a whole and so are no scanner's.
 WHOLE_TEXT_IDS: Final = PATTERN_IDS | {"injection.model"} | CONTENT_IDS
+#: Rules that a tenant's own blocks name: no scanner's either.
+_TENANTS_OWN: Final = tuple(f"{family}." for family in sorted(TENANTS_OWN))
+
+
+def is_whole(rule: str) -> bool:
+    """Whether a rule judges whole texts or values: there is no span of its finding that could be replaced."""
+    return rule in WHOLE_TEXT_IDS or rule.startswith(_TENANTS_OWN)
 
 
 class Tally:
@@ -74,8 +82,8 @@ class Guard:
     @classmethod
     def of(cls, pool: ScannerPool, settings: Mapping[str, RuleSetting], key: bytes = b"") -> "Guard":
         """A guard that runs exactly the rules which `settings` turns on. `key` is the tenant's, for pseudonyms."""
-        enabled = {rule for rule, each in settings.items() if each.mode is not Mode.OFF}
-        return cls(pool.scanner(enabled - WHOLE_TEXT_IDS), settings, key)
+        enabled = {rule for rule, each in settings.items() if each.mode is not Mode.OFF and not is_whole(rule)}
+        return cls(pool.scanner(enabled), settings, key)
 
     def runs(self, rule: str) -> bool:
         """Whether the rule exists for this guard."""
@@ -103,4 +111,4 @@ def _carried_out(setting: RuleSetting) -> Action:
     if setting.mode is not Mode.ENFORCE:
         return Action.ALLOW
     replaces = setting.action in {Action.MASK, Action.HASH, Action.REDACT}
-    return Action.FLAG if replaces and setting.rule in WHOLE_TEXT_IDS else setting.action
+    return Action.FLAG if replaces and is_whole(setting.rule) else setting.action

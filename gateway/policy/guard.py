@@ -36,6 +36,8 @@ OWN_NAME_ONLY: Final = frozenset(
         "content.violence",
     }
 )
+#: Families whose rules a tenant's own blocks name, so that a policy's defaults know them by wildcard only.
+TENANTS_OWN: Final = frozenset({"schema"})
 #: Where a rule gives a score, a line may say from which score on it fires.
 _SCORED: Final = OPT_IN
 _THRESHOLD: Final = shape(r"0?\.[0-9]{1,6}|[01](?:\.0{1,6})?", "a number from 0 to 1")
@@ -98,7 +100,7 @@ def _family(name: str) -> str:
 
 
 def _read_block(block: Table, rules: Collection[str], problems: Problems) -> Wishes:
-    known = {name for rule in rules for name in names_of(rule)}
+    known = {name for rule in rules for name in names_of(rule)} | {f"{family}.*" for family in TENANTS_OWN}
     wishes: dict[str, Wish] = {}
     for key, node in block.entries():
         path = (*block.path, key.text)

@@ -23,6 +23,9 @@ from gateway.policy.opa import Compile, read_opa
 from gateway.policy.prices import read_prices
 from gateway.policy.problem import Mark, Problems, nearest, shown
 from gateway.policy.rate import read_rate
+from gateway.policy.schemas import FAMILY as SCHEMA_FAMILY
+from gateway.policy.schemas import Compile as CompileSchema
+from gateway.policy.schemas import Library
 from gateway.policy.token_service import read_token_service, refuse_own_issuer
 from gateway.policy.tree import Broken, Mapping, Node, Scalar
 from gateway.policy.version import named
@@ -66,18 +69,24 @@ _OWNER: Final = shape(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", "a name of up to 64 l
 
 
 def load(
-    directory: Path, *, rules: Collection[str], routes: Collection[str] = ROUTES, compiled: Compile | None = None
+    directory: Path,
+    *,
+    rules: Collection[str],
+    routes: Collection[str] = ROUTES,
+    compiled: Compile | None = None,
+    schema_compiled: CompileSchema | None = None,
 ) -> Policy:
     """Read and check the policy in `directory`; `rules` are the ids of every rule that the guards know.
 
-    `compiled` finds fault with Rego; without it, Rego is read and taken as it is.
+    `compiled` finds fault with Rego, `schema_compiled` with a JSON Schema; without them, both are taken as they are.
 
     Raises:
         PolicyError: with all problems, each with file, line and column.
     """
     problems = Problems()
     sections = read_directory(directory, problems)
-    loader = _Loader(sections, frozenset(rules), frozenset(routes), problems, compiled)
+    library = Library(directory, schema_compiled, problems)
+    loader = _Loader(sections, frozenset(rules), frozenset(routes), problems, compiled, library)
     policy = loader.read(directory.absolute())
     problems.stop_if_any()
     return named(policy)
@@ -92,6 +101,7 @@ class _Loader:
     routes: frozenset[str]
     problems: Problems
     compiled: Compile | None
+    schemas: Library
 
     def read(self, directory: Path) -> Policy:
         root = self._root()
@@ -107,6 +117,7 @@ class _Loader:
         backends = {key.text: read_backend(key, table, self.problems) for key, table in self._tables("backends")}
         models = {key.text: self._model(key, node) for key, node in self._entries("models", _MODEL)}
         tenants = {key.text: self._tenant(key, table, defaults, schema) for key, table in self._tables("tenants")}
+        self.schemas.close()
         keys = {key.text: self._key(key, table) for key, table in self._tables("keys")}
         issuers = {key: self._issuer(key, table) for key, table in self._tables("issuers")}
         issuer.refuse_overlaps(issuers, self.problems)
@@ -219,13 +230,16 @@ class _Loader:
                 path = (*table.path, "routes", f"[{at}]")
                 hint = nearest(word.text, self.routes)
                 self.problems.add(word.mark, path, f"unknown route {shown(word.text)}", hint)
-        wishes = guard.read_guards(table.table("guards"), self.rules, self.problems)
+        schemas = self.schemas.bind(table.table("schemas"))
+        rules = self.rules | {f"{SCHEMA_FAMILY}.{name}" for name in schemas}
+        wishes = guard.read_guards(table.table("guards"), rules, self.problems)
         tenant = Tenant(
             id=key.text,
             models=frozenset(word.text for word in models),
             routes=frozenset(word.text for word in routes),
-            request=guard.merge((wishes["request"], defaults["request"]), self.rules),
-            response=guard.merge((wishes["response"], defaults["response"]), self.rules),
+            request=guard.merge((wishes["request"], defaults["request"]), rules),
+            response=guard.merge((wishes["response"], defaults["response"]), rules),
+            schemas=MappingProxyType(schemas),
             bounds=read_bounds(table.table("requests"), self.problems),
             strict_schema=table.choice("schema", SCHEMAS, default=schema) == "strict",
             rate=read_rate(table.table("rate")),

@@ -46,6 +46,6 @@ def _plain(value: Any) -> Any:
         return sorted(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    if value is None or isinstance(value, str | int | bool):
+    if value is None or isinstance(value, str | int | bool | float):
         return value
     raise TypeError(f"a policy cannot hold a {type(value).__name__}")

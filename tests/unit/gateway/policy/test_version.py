@@ -163,3 +163,13 @@ def test_the_order_of_entries_does_not_matter(policy):
         models=dict(reversed(policy.models.items())),
     )
     assert name_of(turned) == name_of(policy) == named(policy).version
+
+
+@given(policies)
+def test_a_threshold_is_part_of_the_name(policy):
+    def held(least):
+        setting = RuleSetting(rule="content.hate", action=Action.BLOCK, threshold=least)
+        tenant = Tenant(id="acme", models=frozenset(), routes=frozenset(), request={setting.rule: setting}, response={})
+        return name_of(replace(policy, tenants={"acme": tenant}))
+
+    assert held(0.25) == held(0.25) != held(0.5)
