@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from ostiary.commands import accounts, detect, inspect, keys, revoke, signing_keys
+from ostiary.commands import accounts, analyse, check, detect, inspect, keys, revoke, signing_keys
 from ostiary.problem import Problem
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ run it beside your own Envoy:
   ostiary envoy render -o envoy.yaml  Envoy's configuration from a short ostiary.yaml
   ostiary envoy lint envoy.yaml       how would this envoy.yaml weaken the gateway?
   ostiary serve                       workers under supervision; health and metrics on loopback
+  ostiary analyse --socket PATH       transformer and named entities for the workers (make analysis)
   ostiary control                     admin API and token service: keys, revocations, accounts
 
 hand out a key:
@@ -98,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_policy(commands)
     inspect.add(commands)
     detect.add(commands)
+    analyse.add(commands)
     revoke.add(commands)
     accounts.add(commands)
     signing_keys.add(commands)
@@ -353,8 +355,8 @@ example:
 def _add_policy(commands: "_Commands") -> None:
     policy = _add(commands, "policy", "check a policy directory", None)
     actions = policy.add_subparsers(dest="action", metavar="ACTION", required=True)
-    check = _add(actions, "check", "print the policy's version, or every problem with its line", _policy_check)
-    check.add_argument("directory", type=Path, metavar="DIR")
+    sound = "print the policy's version, or every problem; what recorded traffic would newly fail"
+    check.arguments(_add(actions, "check", sound, check.run, check.ABOUT))
     test = _add(actions, "test", "run the unit tests of the policy's Rego (rego/*_test.rego)", _policy_test)
     test.add_argument("directory", type=Path, metavar="DIR")
     new = _add(keys.add(commands), "new", "make a key for keys.yaml of a policy, offline", _keys_new, _ABOUT_KEYS)
@@ -363,22 +365,6 @@ def _add_policy(commands: "_Commands") -> None:
     new.add_argument("--scope", action="append", default=[], help="may be given several times")
     new.add_argument("--policy", type=Path, metavar="DIR", help="check that this policy knows the tenant")
     new.add_argument("--peppers", type=Path, metavar="FILE", help="default: OSTIARY_PEPPERS_FILE")
-
-
-def _policy_check(arguments: argparse.Namespace) -> int:
-    from gateway.policy.problem import PolicyError
-    from ostiary import bundle
-
-    try:
-        policy = bundle.load(arguments.directory)
-    except PolicyError as failure:
-        raise Problem(str(failure)) from None
-    counts = (
-        f"{len(policy.tenants)} tenants, {len(policy.keys)} keys, {len(policy.issuers)} issuers, "
-        f"{len(policy.models)} models, {len(policy.backends)} backends"
-    )
-    print(f"{policy.version} {policy.name}: {counts}")
-    return 0
 
 
 def _policy_test(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,147 @@
+"""The contract of advisers over HTTP on a Unix socket: bounds, questions, answers. Judges nothing."""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+import structlog
+from aiohttp import web
+
+from analysis.desk import BrokenError, Desk, FullError, LateError
+from gateway.advice import (
+    FINDINGS_MAX,
+    PATH,
+    QUESTION_MAX_BYTES,
+    SCHEMA,
+    Advice,
+    AdviceError,
+    read_question,
+    write_advice,
+)
+
+_log: Final = structlog.get_logger(__name__)
+
+HEALTH_PATH: Final = "/healthz"
+#: Connections: each worker keeps a few open, and 256 workers is the most that settings allow.
+CONNECTIONS: Final = 1024
+_LINE_BYTES: Final = 4 * 1024  # paths of ours have some twenty bytes
+_KEEPALIVE_S: Final = 75.0  # longer than clients keep idle connections, so that none is reset under a question
+#: What a body may take to arrive. The asker is a process of this host and has it at hand.
+_BODY_S: Final = 5.0
+_RETRY_AFTER_S: Final = 1  # the least that the header can say; a full queue is empty after that
+
+
+@dataclass(slots=True)
+class Site:
+    """One listening socket before some desks, found by their engine's name."""
+
+    desks: Mapping[str, Desk]
+    connections: int = CONNECTIONS
+    body_s: float = _BODY_S
+    _http: web.Server | None = None
+    _server: asyncio.Server | None = None
+
+    async def start(self, listening: socket.socket) -> None:
+        """Serve on a socket that is bound already."""
+        http = web.Server(
+            self._serve,
+            handler_cancellation=True,  # whoever hangs up wants no verdict
+            keepalive_timeout=_KEEPALIVE_S,
+            access_log=None,
+            max_line_size=_LINE_BYTES,
+            max_field_size=_LINE_BYTES,
+            auto_decompress=False,
+        )
+        self._http = http
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(
+            lambda: http() if len(http.connections) < self.connections else _Full(), sock=listening
+        )
+
+    async def close(self, within_s: float) -> None:
+        """Take no new connection, let open questions be answered, end."""
+        if self._server is not None:
+            self._server.close()
+        if self._http is not None:
+            self._http.pre_shutdown()
+            await self._http.shutdown(within_s)
+
+    async def _serve(self, raw: web.BaseRequest) -> web.StreamResponse:
+        try:
+            response = await self._answer(raw)
+        except Exception as bug:  # noqa: BLE001 -- an answer without a reason is one; the message may quote a text
+            _log.error("analysis_failed", cause=type(bug).__name__)
+            response = _refusal(500, "internal error")
+        if raw.content.at_eof() is False:
+            response.force_close()  # a body that was not read would be taken for the next request
+        return response
+
+    async def _answer(self, raw: web.BaseRequest) -> web.Response:
+        path = raw.raw_path.partition("?")[0]
+        if path == HEALTH_PATH:
+            return self._health() if raw.method == "GET" else _refusal(405, "GET")
+        desk = self.desks.get(path.removeprefix(f"{PATH}/"))
+        if desk is None or not path.startswith(f"{PATH}/"):
+            return _refusal(404, f"known: {', '.join(f'{PATH}/{name}' for name in self.desks)}")
+        if raw.method != "POST":
+            return _refusal(405, "POST")
+        try:
+            body = await self._body(raw)
+        except TimeoutError:
+            return _refusal(408, "the body did not arrive in time")
+        if body is None:
+            return _refusal(413, f"at most {QUESTION_MAX_BYTES} bytes")
+        try:
+            question = read_question(body)
+        except AdviceError as refused:
+            return _refusal(400, str(refused))
+        try:
+            verdict = await desk.ask(question.texts, question.deadline_ms / 1000)
+        except FullError:
+            response = _refusal(503, "the queue is full")
+            response.headers["retry-after"] = str(_RETRY_AFTER_S)
+            return response
+        except LateError:
+            return _refusal(504, "not begun before the deadline")
+        except BrokenError:
+            return _refusal(500, "the engine failed")
+        findings, partial = verdict.findings, set(verdict.partial)
+        if len(findings) > FINDINGS_MAX:
+            partial |= {finding.text for finding in findings[FINDINGS_MAX:]}
+            findings = findings[:FINDINGS_MAX]
+        advice = Advice(schema=SCHEMA, findings=findings, partial=tuple(sorted(partial)))
+        return web.Response(body=write_advice(advice), content_type="application/json")
+
+    async def _body(self, raw: web.BaseRequest) -> bytes | None:
+        """The whole body, or None when it is longer than a question may be."""
+        if (raw.content_length or 0) > QUESTION_MAX_BYTES:
+            return None
+        found = bytearray()
+        async with asyncio.timeout(self.body_s):
+            async for chunk in raw.content.iter_any():
+                found += chunk
+                if len(found) > QUESTION_MAX_BYTES:
+                    return None
+        return bytes(found)
+
+    def _health(self) -> web.Response:
+        """Whether every engine is at work, and how its queue fares."""
+        told = {name: {"waiting": desk.waiting, **asdict(desk.tally)} for name, desk in self.desks.items()}
+        dead = [name for name, desk in self.desks.items() if not desk.alive]
+        body = orjson.dumps({"status": f"dead: {', '.join(dead)}" if dead else "ok", "engines": told})
+        return web.Response(status=503 if dead else 200, body=body, content_type="application/json")
+
+
+class _Full(asyncio.Protocol):
+    """Closes a connection at once: whoever is beyond the bound costs nothing."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def _refusal(status: int, why: str) -> web.Response:
+    return web.Response(status=status, text=f"{HTTPStatus(status).phrase}: {why}\n")
