@@ -166,6 +166,7 @@ class Ask:
     limits: tuple[Limit, ...]  # those of the policy; which of them apply, the subject says
     amounts: Amounts  # the estimate of the prompt plus the cap of the output
     least: Amounts | None = None  # with less than `amounts` it may run too, down to this; None: all or nothing
+    outage: Outage = Outage.DENY  # of the tenant's policy
 
 
 @dataclass(frozen=True, slots=True)

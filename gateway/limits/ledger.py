@@ -1,24 +1,18 @@
 """Where requests are counted for all workers: Valkey (or Redis), and memory for tests. Sets no deadline."""
 
-import asyncio
-import contextlib
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, cast
+from typing import Final, NamedTuple, Protocol
 
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from gateway.limits import gcra
 from gateway.limits.bucket import Bucket
+from gateway.script import Pipe, Script, ScriptError
 
 NowUs = Callable[[], int]
 
-_SCRIPT: Final = Path(__file__).with_name("gcra.lua").read_text(encoding="utf-8")
-#: EVALSHA names scripts by SHA-1; nothing secret depends on it.
-_SHA: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+_SCRIPT: Final = Script(Path(__file__).with_name("gcra.lua"))
 _FIELDS: Final = 4  # numbers in the script's answer for each key
 _SWEEP_AT: Final = 65_536  # states; below that, memory is not worth a sweep
 
@@ -71,14 +65,11 @@ class MemoryLedger:
 
 
 class ValkeyLedger:
-    """One script call for all the limits of a request. Timeouts are the caller's."""
+    """One script call for all the limits of a request. Deadlines are the caller's; what it gave up may count still."""
 
     def __init__(self, client: Redis, now_us: NowUs | None = None) -> None:
         """`now_us` is for tests; without it the server's clock counts, the same for every replica."""
-        self._pool: Any = client.connection_pool  # redis-py leaves half of its types out
-        self._idle: list[Any] = []
-        # Whoever waits, waits for one of ours: the pool would let nobody know of a connection that it lent for good.
-        self._slots = asyncio.Semaphore(client.connection_pool.max_connections)
+        self._pipe = Pipe(client)
         self._now_us = now_us
 
     async def lease(self, wants: Sequence[Want]) -> tuple[Grant, ...]:
@@ -88,56 +79,12 @@ class ValkeyLedger:
         for bucket, most in wants:
             arguments += (bucket.limit.interval_us, bucket.requests, most)
         try:
-            numbers = await self._run([str(len(keys)), *keys, *map(str, arguments)])
-        except (RedisError, OSError) as error:
-            raise LedgerError(type(error).__name__) from None
+            numbers = await self._pipe.start(_SCRIPT, keys, list(map(str, arguments)))
+        except ScriptError as error:
+            raise LedgerError(str(error)) from None
         if not isinstance(numbers, list) or len(numbers) != _FIELDS * len(wants):
             raise LedgerError("answer of another shape")
         return tuple(Grant(*numbers[at : at + _FIELDS]) for at in range(0, len(numbers), _FIELDS))
-
-    async def _run(self, arguments: Sequence[str]) -> object:
-        try:
-            return await self._send("EVALSHA", _SHA, *arguments)
-        except NoScriptError:
-            # A server that was restarted or failed over has no script; EVAL runs and keeps it.
-            return await self._send("EVAL", _SCRIPT, *arguments)
-
-    async def _send(self, *words: str) -> object:
-        """One command on a connection of its own, past the library's client: that costs three times the command.
-
-        Connections are borrowed from the client's pool for good, so that whoever closes the client closes them.
-        """
-        command = _packed(words)
-        async with self._slots:
-            if self._idle:
-                # One that a restarted server has forgotten fails: once more, on one that is new.
-                with contextlib.suppress(RedisConnectionError, OSError):
-                    return await self._exchange(self._idle.pop(), command)
-            return await self._exchange(await self._pool.get_connection(), command)
-
-    async def _exchange(self, connection: Any, command: bytes) -> object:
-        try:
-            await connection.send_packed_command([command], check_health=False)
-            answer = await connection.read_response(disable_decoding=True)
-        except ResponseError:
-            self._idle.append(connection)  # the server has answered; the connection is as good as before
-            raise
-        except BaseException:
-            # An answer may still be on its way, and would be taken for that to the next command.
-            await connection.disconnect(nowait=True)
-            await self._pool.release(connection)
-            raise
-        self._idle.append(connection)
-        return cast("object", answer)
-
-
-def _packed(words: Sequence[str]) -> bytes:
-    """A command as the server reads it (RESP, "Sending commands to a Redis server")."""
-    parts = [f"*{len(words)}\r\n".encode()]
-    for word in words:
-        raw = word.encode()
-        parts.append(b"$%d\r\n%b\r\n" % (len(raw), raw))
-    return b"".join(parts)
 
 
 def _keys(wants: Sequence[Want]) -> list[str]:
