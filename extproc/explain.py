@@ -1,11 +1,12 @@
 """What would become of one request, and why: the very exchange that workers run, fed from a file. Sends nothing."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from extproc.core import admission
-from extproc.core.commands import Answer, PassRequestBody, Put
+from extproc.core.commands import Answer, Command, PassRequestBody, Put
 from extproc.core.events import Gone, RequestBody, RequestHead
 from extproc.core.exchange import Exchange
 from extproc.detectors.injection.provenance import Provenance
@@ -18,6 +19,8 @@ from gateway.identity import Caller
 from gateway.policy.model import Mode, Policy, Tenant
 from gateway.policy.store import PolicyStore
 
+#: A record's reason that is a rule's id, and no sentence.
+_RULE: Final = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_-]+)+")
 _UNTOLD: Final = ""  # a text whose author the endpoint's dialect does not tell: names of fields, parameters, metadata
 
 
@@ -60,11 +63,72 @@ class Explanation:
     body: bytes | None = field(default=None, repr=False)  # what would be sent, where it differs
 
 
-class _Offline(Book):
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one request, without any of its texts."""
+
+    decision: str  # "pass" | "change" | "refuse"
+    code: str = ""
+    status: int = 0
+    param: str = ""  # the field that the caller is told, "messages[3].content"
+    rule: str = ""  # that refused
+    message: str = ""
+    model: str = ""
+    backend: str = ""
+    found: tuple[Found, ...] = ()
+    body: bytes | None = field(default=None, repr=False)
+
+
+class Offline(Book):
     """Credentials are not at hand where policy is written, and not needed: nothing is sent."""
 
     def value(self, policy: Policy, backend: str) -> str | None:
+        """Nothing, for each backend that there is."""
         return "" if backend in policy.backends else None
+
+
+class _Told(Exchange):
+    """An exchange that remembers why it refused: not every dialect's error names the field."""
+
+    why: GatewayError | None = None
+
+    def _refuse(self, error: GatewayError) -> tuple[Command, ...]:
+        self.why = error
+        return super()._refuse(error)
+
+
+def judge(raw: bytes, path: str, book: Book, caller: Caller, clock: Clock) -> Verdict:
+    """Run the request as `caller` through the exchange that workers run."""
+    exchange = _Told(book, clock)
+    head = ((":method", "POST"), (":path", path), ("content-type", "application/json"))
+    commands = [
+        *exchange.receive(RequestHead(head, caller, end_of_stream=False)),
+        *exchange.receive(RequestBody(raw, end_of_stream=True)),
+    ]
+    ended = [*commands, *exchange.receive(Gone())]
+    record = next(command.record for command in ended if isinstance(command, Put))
+    answer = next((command for command in commands if isinstance(command, Answer)), None)
+    if answer is not None:
+        why = exchange.why
+        return Verdict(
+            "refuse",
+            record.code,
+            answer.rendered.status,
+            (why.param if why is not None else None) or "",
+            record.reason if _RULE.fullmatch(record.reason) else "",
+            answer.rendered.body.decode(),
+            found=record.found,
+        )
+    passed = next((command for command in commands if isinstance(command, PassRequestBody)), None)
+    if passed is None:  # advisers would be asked: nobody is there to ask
+        return Verdict("pass", model=record.model, backend=record.backend, found=record.found)
+    return Verdict(
+        "pass" if passed.body is None else "change",
+        model=passed.metadata.get("model", ""),
+        backend=passed.metadata.get("backends", ""),
+        found=record.found,
+        body=passed.body,
+    )
 
 
 def explain(raw: bytes, path: str, policy: Policy, caller: Caller, clock: Clock) -> Explanation:
@@ -76,34 +140,20 @@ def explain(raw: bytes, path: str, policy: Policy, caller: Caller, clock: Clock)
     tenant = policy.tenants.get(caller.tenant)
     if tenant is None:
         raise ValueError(f"the policy has no tenant {caller.tenant}")
-    book = _Offline(PolicyStore(policy))
-    exchange = Exchange(book, clock)
-    head = ((":method", "POST"), (":path", path), ("content-type", "application/json"))
-    commands = [
-        *exchange.receive(RequestHead(head, caller, end_of_stream=False)),
-        *exchange.receive(RequestBody(raw, end_of_stream=True)),
-    ]
-    ended = [*commands, *exchange.receive(Gone())]
-    record = next(command.record for command in ended if isinstance(command, Put))
-    spots = tuple(_spots(raw, path, policy, tenant, caller, book))
-    answer = next((command for command in commands if isinstance(command, Answer)), None)
-    if answer is not None:
-        status, message = answer.rendered.status, answer.rendered.body.decode()
-        return Explanation(
-            policy.version, tenant.id, "refuse", record.code, status, message, spots=spots, found=record.found
-        )
-    passed = next(command for command in commands if isinstance(command, PassRequestBody))
-    decision = "pass" if passed.body is None else "change"
-    told = passed.metadata
+    book = Offline(PolicyStore(policy))
+    verdict = judge(raw, path, book, caller, clock)
     return Explanation(
         policy.version,
         tenant.id,
-        decision,
-        model=told.get("model", ""),
-        backend=told.get("backends", ""),
-        spots=spots,
-        found=record.found,
-        body=passed.body,
+        verdict.decision,
+        verdict.code,
+        verdict.status,
+        verdict.message,
+        verdict.model,
+        verdict.backend,
+        tuple(_spots(raw, path, policy, tenant, caller, book)),
+        verdict.found,
+        verdict.body,
     )
 
 
