@@ -20,7 +20,6 @@ import structlog
 
 from authz import active, jose
 from authz.active import Active, GarbledError
-from authz.fetch import FetchError, StatusError
 from authz.identified import Identified
 from authz.jose import Bad, Fault
 from authz.means import Opaque
@@ -29,6 +28,7 @@ from gateway.aio import cancel_and_wait, spawn
 from gateway.breaker import Breaker
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Kind
+from gateway.fetch import FetchError, StatusError
 from gateway.limits import gcra
 from gateway.limits.gcra import Limit
 from gateway.policy.model import Introspector, Policy
@@ -65,7 +65,7 @@ _log: Final = structlog.get_logger(__name__)
 
 
 class Line(Protocol):
-    """A kept connection to one server: `authz.fetch.Line`, or a test's own."""
+    """A kept connection to one server: `gateway.fetch.Line`, or a test's own."""
 
     async def post(self, headers: Mapping[str, str], content: bytes, max_bytes: int, deadline_s: float) -> bytes:
         """The body of a 200 answer. Raises FetchError."""

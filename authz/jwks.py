@@ -14,15 +14,15 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from authz.fetch import FetchError
 from gateway import keyset, strict
 from gateway.aio import cancel_and_wait, spawn
 from gateway.clock import Clock
+from gateway.fetch import FetchError
 from gateway.keyset import KeysError, KeySet
 from gateway.policy.issuer import on_loopback, url_fault
 from gateway.policy.model import Issuer
 
-#: Fetches (URL, CA file, most bytes); raises FetchError. `authz.fetch.get`, or a test's own.
+#: Fetches (URL, CA file, most bytes); raises FetchError. `gateway.fetch.get`, or a test's own.
 Get: TypeAlias = Callable[[str, str | None, int], Awaitable[bytes]]
 Sleep: TypeAlias = Callable[[float], Awaitable[object]]
 

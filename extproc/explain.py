@@ -16,7 +16,7 @@ from gateway.audit.record import Found
 from gateway.clock import Clock
 from gateway.errors import GatewayError
 from gateway.identity import Caller
-from gateway.policy.model import Mode, Policy, Tenant
+from gateway.policy.model import Adviser, Mode, Policy, Tenant
 from gateway.policy.store import PolicyStore
 
 #: A record's reason that is a rule's id, and no sentence.
@@ -85,6 +85,11 @@ class Offline(Book):
     def value(self, policy: Policy, backend: str) -> str | None:
         """Nothing, for each backend that there is."""
         return "" if backend in policy.backends else None
+
+    def advisers(self, policy: Policy, guard: Guard) -> tuple[Adviser, ...]:
+        """None: they would be sent a text that nobody sends."""
+        del policy, guard
+        return ()
 
 
 class _Told(Exchange):

@@ -15,10 +15,11 @@ import structlog
 
 from extproc import wire
 from extproc.adapt import prepare
-from extproc.core.commands import Put
-from extproc.core.events import Event, Expired, Gone, RequestHead, Revoked
+from extproc.core.commands import Ask, Put
+from extproc.core.events import Answered, Event, Expired, Gone, RequestHead, Revoked
 from extproc.core.exchange import Exchange
 from extproc.core.journal import NOBODY
+from extproc.core.questions import Failed, Question, Told
 from extproc.roster import Roster
 from extproc.world import Book
 from gateway import contract
@@ -50,6 +51,25 @@ class Meters(Protocol):
         ...
 
 
+class Oracle(Protocol):
+    """Whoever answers the questions of exchanges."""
+
+    async def ask(self, question: Question) -> Told:
+        """The reply, or `Failed` when there is none within the question's deadline. Raises nothing."""
+        ...
+
+
+class _NoOracle:
+    """Nobody is there to be asked: whatever policy wants to know, it goes without."""
+
+    async def ask(self, question: Question) -> Told:
+        del question
+        return Failed("nobody to ask")
+
+
+NO_ORACLE: Final = _NoOracle()
+
+
 class Processor:
     """Serves `envoy.service.ext_proc.v3.ExternalProcessor/Process` for both filters."""
 
@@ -62,6 +82,7 @@ class Processor:
         meters: Meters,
         limits: Limits,
         roster: Roster | None = None,
+        oracle: Oracle = NO_ORACLE,
     ) -> None:
         self._book = book
         self._offer = offer
@@ -69,6 +90,7 @@ class Processor:
         self._meters = meters
         self._limits = limits
         self._roster = roster  # None: no registry, so nothing is revoked while it runs
+        self._oracle = oracle
         self.open_streams = 0
 
     async def process(self, _requests: object, context: Any) -> None:
@@ -89,8 +111,9 @@ class Processor:
     async def _inspect(self, context: Any) -> None:
         self._meters.inflight(1)
         exchange = Exchange(self._book, self._clock)
-        outbox = _Outbox(context, self._put)
-        watch = _Watch(exchange, outbox, self._clock, self._limits)
+        errand = _Errand(exchange, self._oracle)
+        outbox = errand.outbox = _Outbox(context, self._put, errand.run)
+        watch = errand.watch = _Watch(exchange, outbox, self._clock, self._limits)
         failure = "the stream ended before its exchange"
         try:
             while (raw := await context.read()) is not _EOF:
@@ -109,6 +132,7 @@ class Processor:
         finally:
             # Runs on every way out, also CancelledError: the record never depends on how the RPC ended.
             watch.stop()
+            errand.stop()
             self._meters.inflight(-1)
             finished = exchange.finished
             for command in exchange.receive(Gone()):
@@ -153,11 +177,12 @@ class Processor:
 class _Outbox:
     """One writer for each stream: two concurrent writes raise TOO_MANY_OPERATIONS (design: Cutting and holding)."""
 
-    __slots__ = ("_context", "_put", "_queue", "_writing")
+    __slots__ = ("_ask", "_context", "_put", "_queue", "_writing")
 
-    def __init__(self, context: Any, put: Callable[[Record], None]) -> None:
+    def __init__(self, context: Any, put: Callable[[Record], None], ask: Callable[[Ask], None]) -> None:
         self._context = context
         self._put = put
+        self._ask = ask
         self._queue: deque[bytes] = deque()
         self._writing = False
 
@@ -166,7 +191,9 @@ class _Outbox:
         for command in commands:
             if isinstance(command, Put):  # first: whatever happens below, the exchange is on record
                 self._put(command.record)
-        self._queue.extend(wire.encode(command) for command in commands if not isinstance(command, Put))
+            elif isinstance(command, Ask):
+                self._ask(command)
+        self._queue.extend(wire.encode(command) for command in commands if not isinstance(command, Put | Ask))
         if self._writing:
             return
         self._writing = True
@@ -175,6 +202,48 @@ class _Outbox:
                 await self._context.write(self._queue.popleft())
         finally:
             self._writing = False
+
+    async def post(self, commands: tuple[Any, ...]) -> None:
+        """`send` for others than the stream's own coroutine: that stream may have ended meanwhile."""
+        try:
+            await self.send(commands)
+        except grpc.aio.BaseError:
+            # The stream ended by itself meanwhile. The record was put before the first byte was written.
+            _log.info("exchange_ended_first")
+
+
+class _Errand:
+    """Carries the questions of one exchange to the oracle, and the replies back. They end with the stream."""
+
+    __slots__ = ("_exchange", "_oracle", "_task", "outbox", "watch")
+
+    def __init__(self, exchange: Exchange, oracle: Oracle) -> None:
+        self._exchange = exchange
+        self._oracle = oracle
+        self._task: asyncio.Task[None] | None = None
+        self.outbox: _Outbox
+        self.watch: _Watch
+
+    def run(self, ask: Ask) -> None:
+        """Ask everybody at once. An exchange asks again only when it has its replies."""
+        self._task = spawn(self._run(ask), name="exchange_asks")
+
+    def stop(self) -> None:
+        """Nobody waits for replies any more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self, ask: Ask) -> None:
+        replies = await asyncio.gather(*[self._one(question) for question in ask.questions])
+        self.watch.seen()  # others took their time, not the model
+        await self.outbox.post(self._exchange.receive(Answered(tuple(replies))))
+
+    async def _one(self, question: Question) -> Told:
+        try:
+            return await self._oracle.ask(question)
+        except Exception as bug:  # noqa: BLE001 - an exchange without a reply would wait for Envoy's own timers
+            _log.error("oracle_failed", error=type(bug).__name__)
+            return Failed(type(bug).__name__)
 
 
 class _Watch:
@@ -213,20 +282,13 @@ class _Watch:
 
     def revoke(self, error: GatewayError) -> None:
         """See `extproc.roster.Guest`."""
-        spawn(self._send(self._exchange.receive(Revoked(error))), name="exchange_revoked")
+        spawn(self._outbox.post(self._exchange.receive(Revoked(error))), name="exchange_revoked")
 
     def stop(self) -> None:
         """Nothing more from outside."""
         self._handle.cancel()
         if self._roster is not None:
             self._roster.leave(self)
-
-    async def _send(self, commands: tuple[Any, ...]) -> None:
-        try:
-            await self._outbox.send(commands)
-        except grpc.aio.BaseError:
-            # The stream ended by itself meanwhile. The record was put before the first byte was written.
-            _log.info("exchange_ended_first")
 
     def _look(self) -> None:
         now_s = self._clock.monotonic()
@@ -236,7 +298,7 @@ class _Watch:
             return
         total = now_s >= self._start_s + self._limits.exchange_s
         event: Event = Expired("exchange" if total else "idle")
-        spawn(self._send(self._exchange.receive(event)), name="exchange_expired")
+        spawn(self._outbox.post(self._exchange.receive(event)), name="exchange_expired")
         if not self._exchange.finished:
             # Waiting for an upstream's first byte: Envoy's own timers rule there. Look again in a while.
             self._handle = self._loop.call_later(self._limits.idle_s, self._look)

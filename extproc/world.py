@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from extproc.detectors.catalogue import RULES
+from extproc.detectors.catalogue import ALL_RULES
 from extproc.detectors.injection.assess import Injection
 from extproc.guardrails.assessor import Assessor, Memory
 from extproc.guardrails.classifier import Classifier
@@ -15,7 +15,7 @@ from extproc.guardrails.guard import Guard
 from extproc.guardrails.obliged import obliged
 from extproc.guardrails.scanner import ScannerPool
 from gateway.policy.canary import Bands
-from gateway.policy.model import Policy, Tenant
+from gateway.policy.model import Adviser, Policy, Tenant
 from gateway.policy.store import PolicyStore
 from gateway.secrets.reference import Secret, SecretError, read_secret
 
@@ -32,7 +32,7 @@ class Book:
         """`pseudonym_key`: secret, 32 bytes; without it the action `hash` redacts."""
         self._store = store
         self._pseudonym_key = pseudonym_key
-        self._scanners = ScannerPool(RULES)
+        self._scanners = ScannerPool(ALL_RULES)
         self._bands: dict[tuple[str, str], Bands] = {}
         self._guards: dict[tuple[str, str, int, str, frozenset[str]], Guard] = {}
         self._memory = Memory(Injection.load())
@@ -66,7 +66,7 @@ class Book:
                 self._guards.clear()
             tenant = obliged(tenant, obligatory)
             settings = tenant.request if direction == "request" else tenant.response
-            guard = self._guards[key] = Guard.of(self._scanners, settings, self._key_of(tenant))
+            guard = self._guards[key] = Guard.of(self._scanners, settings, self._key_of(tenant), tenant.urls)
         return guard
 
     def _key_of(self, tenant: Tenant) -> bytes:
@@ -85,6 +85,10 @@ class Book:
             settings = obliged(tenant, obligatory).request
             assessor = self._assessors[key] = Assessor(self._memory, self._classifier, settings)
         return assessor
+
+    def advisers(self, policy: Policy, guard: Guard) -> tuple[Adviser, ...]:
+        """The policy's advisers of whose rules the guard runs any."""
+        return tuple([each for each in policy.advisers.values() if any(map(guard.runs, each.rules))])
 
     def ready(self, policy: Policy, backend: str) -> bool:
         """Whether the backend can be reached with what is at hand."""

@@ -47,6 +47,7 @@ class Kind(StrEnum):
     ADDRESS_FORBIDDEN = "address_forbidden"
     POLICY_DENIED = "policy_denied"
     POLICY_ENGINE_UNAVAILABLE = "policy_engine_unavailable"
+    ADVICE_UNAVAILABLE = "advice_unavailable"
     ISSUER_UNAVAILABLE = "issuer_unavailable"
     ROUTE_UNKNOWN = "route_unknown"
     ROUTE_FORBIDDEN = "route_forbidden"
@@ -63,8 +64,8 @@ class Kind(StrEnum):
     JSON_TOO_DEEP = "json_too_deep"
     JSON_TOO_COMPLEX = "json_too_complex"
     REQUEST_INVALID = "request_invalid"
-    MODEL_UNKNOWN = "model_unknown"
     SCHEMA_MISMATCH = "schema_mismatch"
+    MODEL_UNKNOWN = "model_unknown"
     MODEL_FORBIDDEN = "model_forbidden"
     MAX_TOKENS_EXCEEDED = "max_tokens_exceeded"
     REQUEST_BLOCKED = "request_blocked"
@@ -129,6 +130,7 @@ PLAN: Final = MappingProxyType(
         Kind.ADDRESS_FORBIDDEN: _plan(403, _DENIED),
         Kind.POLICY_DENIED: _plan(403, _DENIED),
         Kind.POLICY_ENGINE_UNAVAILABLE: _plan(503, _UNAVAILABLE, Retry.LATER),
+        Kind.ADVICE_UNAVAILABLE: _plan(503, _UNAVAILABLE, Retry.LATER),
         Kind.ISSUER_UNAVAILABLE: _plan(503, _UNAVAILABLE, Retry.LATER),
         Kind.ROUTE_UNKNOWN: _plan(404, 5),
         Kind.ROUTE_FORBIDDEN: _plan(403, _DENIED),
@@ -145,9 +147,9 @@ PLAN: Final = MappingProxyType(
         Kind.JSON_TOO_DEEP: _plan(400, _INVALID),
         Kind.JSON_TOO_COMPLEX: _plan(400, _INVALID),
         Kind.REQUEST_INVALID: _plan(400, _INVALID),
+        Kind.SCHEMA_MISMATCH: _plan(400, _INVALID),
         Kind.MODEL_UNKNOWN: _plan(404, 5),
         Kind.MODEL_FORBIDDEN: _plan(403, _DENIED),
-        Kind.SCHEMA_MISMATCH: _plan(400, _INVALID),
         Kind.MAX_TOKENS_EXCEEDED: _plan(403, _DENIED),
         Kind.REQUEST_BLOCKED: _plan(403, _DENIED),
         Kind.ANSWER_BLOCKED: _plan(403, _DENIED),

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,6 @@ import structlog
 import uvloop
 from redis.asyncio import Redis
 
-from authz import fetch
 from authz.apikey import Peppers
 from authz.certificate import VerifiedCertificates
 from authz.damper import AddressDamper
@@ -31,9 +31,11 @@ from authz.rate import Limiter
 from authz.service import ALLOWED, Authorization
 from authz.tokens import Tokens
 from authz.usage import LastUse
+from extproc.advisers import Advisers, Line
 from extproc.roster import Roster
 from extproc.service import Processor
 from extproc.world import Book
+from gateway import advice, contract, fetch
 from gateway.aio import cancel_and_wait, spawn
 from gateway.audit.record import Record
 from gateway.audit.trail import Trail
@@ -42,7 +44,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.limits.door import LeasedLimiter
 from gateway.limits.ledger import ValkeyLedger
 from gateway.limits.local import LocalLimiter
-from gateway.policy.model import Policy
+from gateway.policy.model import Adviser, Policy
 from gateway.policy.problem import PolicyError
 from gateway.policy.store import PolicyStore
 from gateway.registry.last_used import ValkeyLastUsed
@@ -129,6 +131,7 @@ class Worker:
     consultation: Consultation
     inquirer: Inquirer
     last_use: LastUse | None
+    advisers: Advisers
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -174,7 +177,16 @@ def compose(settings: Settings) -> Worker:
         damper=AddressDamper(clock, workers=settings.workers),
         usage=last_use,
     )
-    processor = Processor(book=book, offer=door.offer, clock=clock, meters=meters, limits=policy.limits, roster=roster)
+    advisers = Advisers(partial(_dial, settings, clock), clock)
+    processor = Processor(
+        book=book,
+        offer=door.offer,
+        clock=clock,
+        meters=meters,
+        limits=policy.limits,
+        roster=roster,
+        oracle=advisers,
+    )
     health = Health()
     server = _server(
         policy.limits.body_bytes + _MIB,  # one message holds a whole body; its envelope is far below 1 MiB
@@ -187,8 +199,28 @@ def compose(settings: Settings) -> Worker:
         },
     )
     return Worker(
-        settings, store, book, meters, trail, keyring, health, server, replica, consultation, inquirer, last_use
+        settings,
+        store,
+        book,
+        meters,
+        trail,
+        keyring,
+        health,
+        server,
+        replica,
+        consultation,
+        inquirer,
+        last_use,
+        advisers,
     )
+
+
+def _dial(settings: Settings, clock: Clock, adviser: Adviser, directory: str) -> Line:
+    """The way to an adviser: our own process on this host, or a service."""
+    if adviser.engine:
+        return fetch.Pipe(str(settings.run_dir / contract.ANALYSIS_SOCKET), f"{advice.PATH}/{adviser.engine}")
+    ca_file = str(Path(directory, adviser.ca_file)) if adviser.ca_file else None
+    return fetch.Line(adviser.url, ca_file, clock)
 
 
 def _load(directory: Path) -> Policy:
@@ -305,6 +337,7 @@ async def _run(settings: Settings) -> int:
     await _drain(worker, inode)
     await worker.keyring.close()
     await worker.inquirer.close()
+    await worker.advisers.close()
     await worker.consultation.close()
     await cancel_and_wait(*registry, *noting)
     if worker.last_use is not None:
@@ -349,9 +382,10 @@ async def _drain(worker: Worker, inode: int) -> None:
 
 
 def _follow(worker: Worker, policy: Policy) -> None:
-    """Fetch keys from the policy's issuers, ask its introspectors, and no others. First tokens wait, briefly."""
+    """Fetch keys from the policy's issuers, ask its introspectors and advisers, and no others."""
     worker.keyring.follow(policy.issuers.values(), policy.credential_dir)
     worker.inquirer.follow(policy.introspectors.values(), policy.credential_dir)
+    worker.advisers.follow(policy.advisers, policy.credential_dir)
 
 
 def _reload(worker: Worker) -> None:

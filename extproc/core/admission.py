@@ -10,7 +10,7 @@ from extproc.core import bounds
 from extproc.core.cap import cap, splice
 from extproc.core.texts import broken, lay
 from extproc.guardrails import contracts
-from extproc.guardrails.assessor import Assessor
+from extproc.guardrails.assessor import Assessor, Position
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers import anthropic, openai, schema
 from extproc.providers.door import Door, Opened, invalid
@@ -114,13 +114,17 @@ def judge(
     tally: Tally,
     tenant: Tenant,
     obligations: Obligations = NO_OBLIGATIONS,
+    doubtful: list[Position] | None = None,
 ) -> Judged:
-    """Judge the request and lay the guard over its tree. Raises GatewayError for what must not pass."""
+    """Judge the request and lay the guard over its tree. Raises GatewayError for what must not pass.
+
+    `doubtful`: see `Assessor.judge`.
+    """
     caps = [most for most in (obligations.max_tokens, tenant.bounds.max_tokens) if most is not None]
     capped = cap(tree, door, min(caps, default=None))
     if tenant.schemas:
         contracts.check(tree, tenant.schemas, guard, tally)
-    refused = assessor.judge(door.positions(tree), tally)
+    refused = assessor.judge(door.positions(tree), tally, doubtful)
     if refused is not None:
         raise refused_whole(refused)
     signed = broken(door.sealed(tree), guard, tally)

@@ -6,11 +6,12 @@ before the first byte, an error event after it) and, once in the life of an exch
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, Protocol
 
 from extproc.adapt import Keys, prepare
-from extproc.core import admission
+from extproc.core import admission, advising
+from extproc.core.aliases import Aliases
 from extproc.core.commands import (
     Answer,
     Ask,
@@ -38,10 +39,11 @@ from extproc.core.events import (
     Revoked,
 )
 from extproc.core.journal import Journal
-from extproc.core.questions import Question, Told
+from extproc.core.questions import Advise, Question, Told
 from extproc.core.reply import JsonReply, Reply, StreamReply
+from extproc.core.restore import Restoring
 from extproc.core.states import NEXT, IllegalTransitionError, State
-from extproc.guardrails.assessor import Assessor
+from extproc.guardrails.assessor import Assessor, Position
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Door, Opened, Seen
 from extproc.providers.schema import UNKNOWN_FIELD
@@ -49,7 +51,7 @@ from gateway import contract
 from gateway.audit.record import Found
 from gateway.clock import Clock
 from gateway.errors import Dialect, GatewayError, Kind, Rendered, render, unexpected
-from gateway.policy.model import Backend, Policy, Tenant
+from gateway.policy.model import Adviser, Backend, Policy, Tenant
 
 _JSON: Final = "application/json"
 _SSE: Final = "text/event-stream"
@@ -74,6 +76,10 @@ class World(Keys, Protocol):
 
     def assessor(self, policy: Policy, tenant: Tenant, obligatory: frozenset[str] = ...) -> Assessor:
         """The tenant's judge of prompt injection, in which `obligatory` rules block."""
+        ...
+
+    def advisers(self, policy: Policy, guard: Guard) -> tuple[Adviser, ...]:
+        """Whom the policy has asked about what that guard passes."""
         ...
 
     def ready(self, policy: Policy, backend: str) -> bool:
@@ -106,6 +112,7 @@ class Exchange:
         self._tally_in, self._tally_out = Tally(), Tally()
         self._guard_in: Guard | None = None
         self._guard_out: Guard | None = None
+        self._aliases: Aliases | None = None  # what was tokenised; gone with the exchange's end
         self._head: PassResponseHead | None = None  # held back until the first byte behind it was judged
         self._recorded = False
         self._unknown_fields = False
@@ -193,13 +200,28 @@ class Exchange:
             )
         journal.backend = model.backend
         self._guard_in = self._world.guard(policy, self._tenant, "request", obligations.guards)
+        if self._guard_in.tokenises:
+            self._aliases = Aliases()
+            self._guard_in = self._guard_in.tokenising(self._aliases)
         assessor = self._world.assessor(policy, self._tenant, obligations.guards)
-        judged = admission.judge(tree, self._door, self._guard_in, assessor, self._tally_in, self._tenant, obligations)
+        advisers = self._world.advisers(policy, self._guard_in) if policy.advisers else ()
+        doubtful: list[Position] | None = [] if any(each.engine == "injection" for each in advisers) else None
+        judged = admission.judge(
+            tree, self._door, self._guard_in, assessor, self._tally_in, self._tenant, obligations, doubtful
+        )
         self._draft = _Draft(event.body, tree, judged, model.backend)
-        return self._consult()
+        asked = advising.questions(advisers, tree, self._door, doubtful or (), journal.caller) if advisers else ()
+        if not asked:
+            return self._send_on()
+        return self._ask(asked, partial(self._take_advice, asked, self._guard_in, assessor))
 
-    def _consult(self) -> tuple[Command, ...]:
-        """Ask advisers, where policy names any, then send the request on."""
+    def _take_advice(
+        self, asked: tuple[Advise, ...], guard: Guard, assessor: Assessor, told: tuple[Told, ...]
+    ) -> tuple[Command, ...]:
+        draft = self._draft
+        taken = advising.take(asked, told, draft.tree, guard, assessor, self._tally_in)
+        draft.judged.changed |= taken.changed
+        self._journal.unadvised = taken.missing
         return self._send_on()
 
     def _ask(self, questions: tuple[Question, ...], then: "_Then") -> tuple[Command, ...]:
@@ -265,7 +287,10 @@ class Exchange:
         _check_answer(status, kind, headers.get("content-encoding", ""), streams=streams)
         limits = self._policy.limits
         obligatory = self._journal.caller.obligations.guards
-        guard = self._guard_out = self._world.guard(self._policy, self._tenant, "response", obligatory)
+        guard = self._world.guard(self._policy, self._tenant, "response", obligatory)
+        if self._aliases and self._tenant.restore.on:
+            guard = guard.giving_back(Restoring(self._aliases, self._tenant.restore.tools))
+        self._guard_out = guard
         if streams:
             stream = self._door.stream(guard, self._tally_out, seen, show_usage=self._opened.wants_usage)
             self._reply = StreamReply(stream, limits.event_bytes)
@@ -389,6 +414,9 @@ class Exchange:
         found = self._tally_in.found(self._guard_in, "request") if self._guard_in is not None else ()
         if self._guard_out is not None:
             found += self._tally_out.found(self._guard_out, "response")
+        if self._aliases is not None:
+            found += self._aliases.found()
+            self._aliases = None
         if self._unknown_fields:
             found += (_UNKNOWN_FIELDS,)
         return (Put(self._journal.close(outcome, found)),)

@@ -23,7 +23,7 @@ class Journal:
 
     __slots__ = (
         "_began_s", "_clock", "_started_at", "answer_bytes", "backend", "caller", "code", "method", "model", "path",
-        "prompt_chars", "reason", "request_bytes", "seen", "status", "streamed",
+        "prompt_chars", "reason", "request_bytes", "seen", "status", "streamed", "unadvised",
     )  # fmt: skip
 
     def __init__(self, clock: Clock) -> None:
@@ -31,7 +31,7 @@ class Journal:
         self._started_at = clock.now()
         self._began_s = clock.monotonic()
         self.caller = NOBODY
-        self.method = self.path = self.model = self.backend = self.code = self.reason = ""
+        self.method = self.path = self.model = self.backend = self.code = self.reason = self.unadvised = ""
         self.status = self.request_bytes = self.answer_bytes = self.prompt_chars = 0
         self.streamed = False
         self.seen: Seen | None = None  # set when a backend began to answer: from then on it bills
@@ -68,7 +68,7 @@ class Journal:
             answer_bytes=self.answer_bytes,
             found=found,
             usage=self._usage(),
-            details=_details(caller),
+            details=_details(caller, self.unadvised),
         )
 
     def _usage(self) -> Usage | None:
@@ -83,9 +83,11 @@ class Journal:
         )
 
 
-def _details(caller: Caller) -> dict[str, str]:
-    """What OPA said, and what had to be seen to because of it or of the caller's key."""
+def _details(caller: Caller, unadvised: str) -> dict[str, str]:
+    """What OPA said, what had to be seen to because of it or of the caller's key, and which adviser did not answer."""
     told = {"opa": caller.decision} if caller.decision else {}
+    if unadvised:
+        told["unadvised"] = unadvised
     if caller.obligations is not NO_OBLIGATIONS:
         told["obligations"] = obligation.write(caller.obligations)
     return told

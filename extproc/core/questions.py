@@ -35,6 +35,7 @@ class Advised:
     """An adviser's findings."""
 
     findings: tuple[Advice, ...]
+    partial: bool = False  # a text was not judged to its end
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,16 @@ here has heard of is guarded too. Knows no dialect.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from string import ascii_letters, digits
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
 
 from extproc.core.body import names_key_twice
 from extproc.core.escape import EscapedHoldBack, decoded
+from extproc.core.holdback import Spans
 from extproc.guardrails.guard import Guard, Tally
 from extproc.guardrails.scanner import HITS_MAX, too_many_places
 from gateway.errors import GatewayError, Kind
@@ -100,6 +102,9 @@ def _opened(source: str) -> list[str]:
     return [decoded(source)] if names_key_twice(source.encode(), keys) else texts
 
 
+#: In place of a key's name, where `lay` is told of the key itself.
+KEY: Final = object()
+_NOTHING: Final[Mapping[tuple[int, Any], Spans]] = MappingProxyType({})
 #: A scan costs about 2 microseconds beside its length; from here on a copy costs more.
 _LONG_CHARS: Final = 64 * 1024
 
@@ -107,19 +112,23 @@ _LONG_CHARS: Final = 64 * 1024
 class Laid:
     """What laying a guard over a tree did."""
 
-    __slots__ = ("blocked", "changed", "enough", "keys", "texts")
+    __slots__ = ("blocked", "changed", "enough", "keys", "returned", "texts")
 
-    def __init__(self, texts: list[str], keys: int) -> None:
+    def __init__(self, texts: list[str], keys: int, returned: Mapping[tuple[int, Any], Spans]) -> None:
         self.changed = False
         self.blocked: str | None = None
         self.texts = texts
         self.enough = 0  # where the scanner's count of places may not get to
         self.keys = keys  # of the tree as it was parsed
+        self.returned = returned
 
 
-def lay(tree: Any, guard: Guard, tally: Tally) -> Laid:
-    """Guard every string of `tree` in place. One scan when nothing fires, which is nearly always."""
-    laid = Laid(*strings(tree))
+def lay(tree: Any, guard: Guard, tally: Tally, returned: Mapping[tuple[int, Any], Spans] = _NOTHING) -> Laid:
+    """Guard every string of `tree` in place. One scan when nothing fires, which is nearly always.
+
+    `returned`: where values were put back (`core.returned`).
+    """
+    laid = Laid(*strings(tree), returned)
     if _fires(laid.texts, guard):
         _lay_each(tree, guard, tally, laid)
     return laid
@@ -159,28 +168,79 @@ def _lay_each(tree: Any, guard: Guard, tally: Tally, laid: Laid) -> None:
                 value = node[key]
                 kind = type(value)
                 if kind is str and not _is_binary(key, value, node):
-                    node[key] = _guarded(key, value, guard, tally, laid)
+                    node[key] = _guarded(key, value, guard, tally, laid, laid.returned.get((id(node), key), ()))
                 elif kind is dict or (kind is list and not _is_vector(key, value)):
                     stack.append(value)
-                renamed = _guarded("", key, guard, tally, laid)
+                renamed = _guarded("", key, guard, tally, laid, laid.returned.get((id(node), (KEY, key)), ()))
                 if renamed != key:
                     node[renamed] = node.pop(key)
         else:
             for index, value in enumerate(node):
                 kind = type(value)
                 if kind is str:
-                    node[index] = _guarded("", value, guard, tally, laid)
+                    node[index] = _guarded("", value, guard, tally, laid, laid.returned.get((id(node), index), ()))
                 elif kind is dict or kind is list:
                     stack.append(value)
 
 
-def _guarded(key: str, value: str, guard: Guard, tally: Tally, laid: Laid) -> str:
+def leaves(tree: Any) -> Iterator[str]:
+    """Every string value that `rewrite` would replace: JSON source opened, binary left out, names of fields too."""
+    stack: list[Any] = [tree]
+    while stack:
+        node = stack.pop()
+        for key, value in list(node.items()) if type(node) is dict else enumerate(node):
+            kind = type(value)
+            if kind is dict or kind is list:
+                stack.append(value)
+            elif kind is str and key in _SOURCE_KEYS:
+                opened = _container(value)
+                if opened is None:
+                    yield value
+                else:
+                    stack.append(opened)
+            elif kind is str and not (type(node) is dict and _is_binary(key, value, node)):
+                yield value
+
+
+def rewrite(tree: Any, changed: Mapping[str, str]) -> None:
+    """Replace every string value of `tree` that is a key of `changed`; JSON source is opened and written anew."""
+    stack: list[Any] = [tree]
+    while stack:
+        node = stack.pop()
+        for key, value in list(node.items()) if type(node) is dict else enumerate(node):
+            kind = type(value)
+            if kind is str:
+                node[key] = _rewritten(value, changed) if key in _SOURCE_KEYS else changed.get(value, value)
+            elif kind is dict or kind is list:
+                stack.append(value)
+
+
+def _container(source: str) -> Any:
+    """The object or list that JSON source holds; None when it holds neither."""
+    try:
+        tree = orjson.loads(source)
+    except orjson.JSONDecodeError:
+        return None
+    return tree if type(tree) is dict or type(tree) is list else None
+
+
+def _rewritten(source: str, changed: Mapping[str, str]) -> str:
+    tree = _container(source)
+    if tree is None:
+        return changed.get(source, source)
+    before = orjson.dumps(tree)
+    rewrite(tree, changed)
+    after = orjson.dumps(tree)
+    return source if after == before else after.decode()
+
+
+def _guarded(key: str, value: str, guard: Guard, tally: Tally, laid: Laid, exempt: Spans) -> str:
     if key in _SOURCE_KEYS:
-        hold = EscapedHoldBack(guard, tally)
-        text, blocked = hold.push(value) + hold.flush(), None
+        hold = EscapedHoldBack(guard, tally, exempt=exempt)
+        text, blocked = hold.all_of(value), None
         blocked = hold.blocked
     else:
-        applied = guard.apply(value, tally)
+        applied = guard.apply(value, tally, exempt)
         text, blocked = applied.text, applied.blocked
     if guard.scanner.looked_at > laid.enough:  # each text was within bounds, all of them are not
         raise too_many_places()

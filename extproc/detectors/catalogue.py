@@ -3,6 +3,7 @@
 from typing import Final
 
 from extproc.detectors.content.classes import RULE_IDS as CONTENT_IDS
+from extproc.detectors.entities import ENTITIES
 from extproc.detectors.injection.expressions import RULE_IDS as INJECTION_IDS
 from extproc.detectors.pii.card import CARD
 from extproc.detectors.pii.email import EMAIL
@@ -13,9 +14,12 @@ from extproc.detectors.pii.numbers import NUMBERS
 from extproc.detectors.pii.phone import PHONE
 from extproc.detectors.pii.place import PLACES
 from extproc.detectors.secrets import SECRETS
+from extproc.detectors.urls.rules import URLS
 from extproc.guardrails.rule import Rule
 
-RULES: Final[tuple[Rule, ...]] = (EMAIL, CARD, IBAN, V4, V6, PHONE, NATIONAL, *NUMBERS, *PLACES, *SECRETS)
+RULES: Final[tuple[Rule, ...]] = (EMAIL, CARD, IBAN, V4, V6, PHONE, NATIONAL, *NUMBERS, *PLACES, *SECRETS, *URLS)
 RULE_IDS: Final = frozenset(rule.id for rule in RULES)
+#: With those whose findings come from advisers (gateway.policy.model.ADVISED): policies without one do not know them.
+ALL_RULES: Final[tuple[Rule, ...]] = (*RULES, *ENTITIES)
 #: Every rule that a policy may name: those above, and those that judge whole texts.
 POLICY_IDS: Final = RULE_IDS | INJECTION_IDS | {"injection.model"} | CONTENT_IDS

@@ -17,6 +17,9 @@ from gateway.policy.model import Action, Mode, RuleSetting
 
 #: The linear model and the patterns together, above the threshold that was frozen in training (model card).
 MODEL_ID: Final = "injection.model"
+#: Between these probabilities the linear model may be wrong either way (docs/models/injection.md): the transformer of
+#: `ostiary analyse` decides, where policy has it.
+DOUBT: Final = (0.35, 0.995)
 #: Verdicts that are remembered. A conversation is sent again with every turn; a verdict takes about 200 bytes.
 _REMEMBERED: Final = 8192
 _DIGEST_BYTES: Final = 16  # collisions must be out of reach for whoever would smuggle a text under another's verdict
@@ -75,13 +78,17 @@ class Assessor:
         }
         self._injection: Final = any(rule.startswith("injection.") for rule in self._settings)
 
-    def judge(self, positions: Iterable[Position], tally: Tally) -> str | None:
-        """Tally every rule that fires once a text; return the first that policy blocks on, if any."""
+    def judge(self, positions: Iterable[Position], tally: Tally, doubtful: list[Position] | None = None) -> str | None:
+        """Tally every rule that fires once a text; return the first that policy blocks on, if any.
+
+        With `doubtful`, texts between the bounds of doubt go there, and the linear model's word on them is not counted:
+        somebody who knows better is asked (and `judge` again, without `doubtful`, if nobody answers).
+        """
         if not self._settings:
             return None
         blocked: str | None = None
         for provenance, text in positions:
-            fired = self._injected(provenance, text) if self._injection else ()
+            fired = self._injected(provenance, text, doubtful) if self._injection else ()
             for rule in (*fired, *self._classes.fired(text)):
                 setting = self._settings.get(rule)
                 if setting is None:
@@ -91,7 +98,20 @@ class Assessor:
                     blocked = rule
         return blocked
 
-    def _injected(self, provenance: Provenance, text: str) -> tuple[str, ...]:
+    def model_only(self, positions: Iterable[Position], tally: Tally) -> str | None:
+        """The linear model's word on texts that were doubtful, when nobody knew better."""
+        setting = self._settings.get(MODEL_ID)
+        fired = [text for provenance, text in positions if MODEL_ID in self._injected(provenance, text, None)]
+        if setting is None or not fired:
+            return None
+        for _ in fired:
+            tally.add(MODEL_ID)
+        return MODEL_ID if setting.mode is Mode.ENFORCE and setting.action is Action.BLOCK else None
+
+    def _injected(self, provenance: Provenance, text: str, doubtful: list[Position] | None) -> tuple[str, ...]:
         verdict = self._memory.assess(text, provenance)
+        if doubtful is not None and DOUBT[0] <= verdict.score < DOUBT[1]:
+            doubtful.append((provenance, text))
+            return verdict.patterns
         above = verdict.score >= self._memory.thresholds[provenance in FOREIGN]
         return (*verdict.patterns, MODEL_ID) if above else verdict.patterns

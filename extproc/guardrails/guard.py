@@ -1,22 +1,28 @@
 """One tenant's settings for one direction, compiled onto a scanner: decides what becomes of a finding, finds none."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from extproc.core.holdback import HoldBack
+from extproc.core.aliases import Aliases
+from extproc.core.holdback import HoldBack, Spans
+from extproc.core.restore import Restoring
 from extproc.detectors.content.classes import RULE_IDS as CONTENT_IDS
 from extproc.detectors.injection.expressions import RULE_IDS as PATTERN_IDS
+from extproc.detectors.urls.rules import finds
+from extproc.guardrails.finding import Finding
 from extproc.guardrails.placeholder import Replace, replacing
 from extproc.guardrails.scanner import Scanner, ScannerPool
 from gateway.audit.record import Found
 from gateway.policy.guard import TENANTS_OWN
-from gateway.policy.model import Action, Mode, RuleSetting
+from gateway.policy.model import Action, Mode, RuleSetting, Urls
 
 #: Rules that judge a text as a whole and so are no scanner's.
-WHOLE_TEXT_IDS: Final = PATTERN_IDS | {"injection.model"} | CONTENT_IDS
+WHOLE_TEXT_IDS: Final = PATTERN_IDS | {"injection.model", "injection.transformer"} | CONTENT_IDS
 #: Rules that a tenant's own blocks name: no scanner's either.
-_TENANTS_OWN: Final = tuple(f"{family}." for family in sorted(TENANTS_OWN))
+_TENANTS_OWN: Final = ("advice.", *(f"{family}." for family in sorted(TENANTS_OWN)))
 
 
 def is_whole(rule: str) -> bool:
@@ -73,17 +79,39 @@ class Guard:
         # Rules that judge whole texts (guardrails.assessor) are kept too: the tally is told from here.
         self.settings: Final = {rule: each for rule, each in settings.items() if each.mode is not Mode.OFF}
         self._done: Final = {rule: _carried_out(setting) for rule, setting in self.settings.items()}
-        self._replace: Final = {
+        self._replace = {
             rule: replacing(self._done[rule], scanner.rules[rule].placeholder, key)
             for rule in self._done
             if rule in scanner.rules
         }
+        self.tokenises: Final = tuple(rule for rule in self._replace if self._done[rule] is Action.TOKENISE)
+        self.restoring: Restoring | None = None
 
     @classmethod
-    def of(cls, pool: ScannerPool, settings: Mapping[str, RuleSetting], key: bytes = b"") -> "Guard":
-        """A guard that runs exactly the rules which `settings` turns on. `key` is the tenant's, for pseudonyms."""
+    def of(
+        cls, pool: ScannerPool, settings: Mapping[str, RuleSetting], key: bytes = b"", urls: Urls | None = None
+    ) -> "Guard":
+        """A guard that runs exactly the rules which `settings` turns on. The tenant's are `key`, for pseudonyms, and
+        `urls`.
+        """
         enabled = {rule for rule, each in settings.items() if each.mode is not Mode.OFF and not is_whole(rule)}
-        return cls(pool.scanner(enabled), settings, key)
+        scanner = pool.scanner(enabled)
+        return cls(scanner.finding_by(finds(urls)) if urls else scanner, settings, key)
+
+    def tokenising(self, aliases: Aliases) -> "Guard":
+        """This guard for one exchange, whose `aliases` take up the values that it tokenises."""
+        bound = copy(self)
+        taken: dict[str, Replace | None] = {
+            rule: partial(aliases.put, rule, self.scanner.rules[rule].placeholder) for rule in self.tokenises
+        }
+        bound._replace = self._replace | taken
+        return bound
+
+    def giving_back(self, restoring: Restoring) -> "Guard":
+        """This guard for the answer of one exchange: its channels put values back before they look."""
+        bound = copy(self)
+        bound.restoring = restoring
+        return bound
 
     def runs(self, rule: str) -> bool:
         """Whether the rule exists for this guard."""
@@ -97,12 +125,17 @@ class Guard:
         """How a finding of `rule` is replaced, or None when what is carried out replaces nothing."""
         return self._replace[rule]
 
-    def apply(self, text: str, tally: Tally) -> Applied:
-        """Guard a whole text, with the very code that guards a streamed one."""
+    def lay(self, text: str, findings: Sequence[Finding], tally: Tally) -> Applied:
+        """A whole text in which somebody else found something."""
+        channel = HoldBack(self, tally)
+        return Applied(channel.whole(text, findings), channel.blocked)
+
+    def apply(self, text: str, tally: Tally, exempt: Spans = ()) -> Applied:
+        """Guard a whole text, with the very code that guards a streamed one. `exempt`: where values were put back."""
         findings = self.scanner.scan(text)
         if not findings:
             return Applied(text, None)
-        channel = HoldBack(self, tally)
+        channel = HoldBack(self, tally, exempt=exempt)
         return Applied(channel.whole(text, findings), channel.blocked)
 
 
@@ -110,5 +143,5 @@ def _carried_out(setting: RuleSetting) -> Action:
     """What comes of a finding: nothing in shadow mode, and no redaction where there is no span to replace."""
     if setting.mode is not Mode.ENFORCE:
         return Action.ALLOW
-    replaces = setting.action in {Action.MASK, Action.HASH, Action.REDACT}
+    replaces = setting.action in {Action.MASK, Action.HASH, Action.TOKENISE, Action.REDACT}
     return Action.FLAG if replaces and is_whole(setting.rule) else setting.action

@@ -24,7 +24,7 @@ def replacing(action: Action, placeholder: str, key: bytes) -> Replace | None:
         return lambda span: _masked(span, placeholder)
     if action is Action.HASH and key:
         return lambda span: f"{placeholder[:-1]}_X{_digest(span, placeholder, key)}]"
-    if action in {Action.REDACT, Action.HASH}:
+    if action in {Action.REDACT, Action.HASH, Action.TOKENISE}:  # outside of an exchange nothing is to come back
         return lambda _span: placeholder
     return None
 

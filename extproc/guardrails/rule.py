@@ -59,4 +59,4 @@ class Rule:
     @property
     def limit_chars(self) -> int:
         """Longest span that it reports."""
-        return max(shape.limit_chars for shape in self.shapes)
+        return max((shape.limit_chars for shape in self.shapes), default=0)

@@ -4,13 +4,14 @@ Hyperscan in block mode is the gate: it looks for every rule's triggers at once,
 look closer. No start-of-match flag (it makes the automata too large): a trigger reports its end, the rule the span.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import hyperscan
 
 from extproc.guardrails.finding import Finding
-from extproc.guardrails.rule import Rule, Shape
+from extproc.guardrails.rule import Find, Rule, Shape
 from gateway.errors import GatewayError, Kind
 
 #: Compiled scanners kept by a pool. Each is about 1 MiB; tenants share few distinct rule sets.
@@ -26,18 +27,24 @@ _Group = tuple[frozenset[str], str, str, Callable[[str, int], object] | None, in
 class Scanner:
     """A fixed set of rules, compiled. Not for concurrent threads: Hyperscan's scratch space belongs to one scan."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[Rule], like: "Scanner | None" = None) -> None:
+        """`like`: a scanner of the same rules but for what finds them; what it compiled is shared."""
         self._rules: Final = tuple(rules)
         self._owners: Final = [rule for rule in rules for _ in rule.triggers]
         self._hits: list[tuple[int, int]] = []
         self.looked_at = 0  # places, ever: what a caller that scans many texts bounds its work by
-        self._groups: Final = _groups(self._rules)
+        self._groups: Final = _groups(self._rules) if like is None else like._groups  # noqa: SLF001 - one of its own kind
         self._ends: Final = frozenset("".join(shape.alphabet for rule in rules for shape in rule.shapes))
         self.rules: Final = {rule.id: rule for rule in rules}
         self.before_chars: Final = max((rule.before_chars for rule in rules), default=0)
         self.limit_chars: Final = max((rule.limit_chars for rule in rules), default=0)
-        self._database: Final = _compile(self._rules)
+        self._database: Final = _compile(self._rules) if like is None else like._database  # noqa: SLF001
         self._match: Final = _nothing if self._database is None else self._database.scan
+
+    def finding_by(self, finds: Mapping[str, Find]) -> "Scanner":
+        """This scanner with rules that find in another way, as a tenant's own lists have it."""
+        rules = [replace(rule, find=finds[rule.id]) if rule.id in finds else rule for rule in self._rules]
+        return Scanner(rules, like=self)
 
     def scan(self, text: str) -> Sequence[Finding]:
         """Every finding in `text` as if it were complete, sorted by (start, longest first, rule)."""

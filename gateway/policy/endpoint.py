@@ -46,7 +46,7 @@ def read_backend(name: Scalar, table: Table, problems: Problems) -> Backend:
         ca_file=table.maybe("ca_file", _FILE),
         sni=table.maybe("sni", _SNI),
         adapt=table.choice("adapt", _ADAPT, default="auto") == "always",
-        credential=_credential(table.table("credential"), problems),
+        credential=read_credential(table.table("credential"), problems),
     )
     if table.node("allow_plaintext") is not None:
         why = "prompts and provider keys would cross the network in the clear"
@@ -114,7 +114,8 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"  # RFC 6761, section 6.3
 
 
-def _credential(table: Table | None, problems: Problems) -> Credential | None:
+def read_credential(table: Table | None, problems: Problems) -> Credential | None:
+    """A `credential` block: in which header a secret travels, and the file that holds it."""
     if table is None:
         return None
     header = table.scalar("header", _HEADER, optional=True)

@@ -13,7 +13,17 @@ MAX_FILE_BYTES: Final = 4 * 1024 * 1024  # about 15,000 keys; more belong in sev
 MAX_FILES: Final = 256  # a file per tenant for every tenant count that one directory should hold
 ROOT: Final = "policy.yaml"
 #: One file `<name>.yaml`, and for those of `_SPREAD` also a directory `<name>/*.yaml`.
-SECTIONS: Final = ("tenants", "keys", "issuers", "introspectors", "certificates", "backends", "models", "prices")
+SECTIONS: Final = (
+    "tenants",
+    "keys",
+    "issuers",
+    "introspectors",
+    "certificates",
+    "backends",
+    "models",
+    "prices",
+    "advisers",
+)
 _SPREAD: Final = frozenset({"tenants", "keys", "issuers", "introspectors", "certificates"})
 
 

@@ -24,7 +24,10 @@ MODES: Final = MappingProxyType({mode.value: mode for mode in Mode})
 UNNAMED: Final = Action.FLAG
 #: Families that only their own names switch on: judgements of taste, which a tenant has to want, and pay for.
 OPT_IN: Final = frozenset({"content"})
-#: Of these, rules that are not measured well enough for `content.*` to reach them.
+#: Families about what models write. A line of `*`, which was written for data, does not reach them; where none names
+#: them they flag answers and leave requests alone.
+OF_ANSWERS: Final = frozenset({"url"})
+#: Of OPT_IN, rules that are not measured well enough for `content.*` to reach them.
 OWN_NAME_ONLY: Final = frozenset(
     {
         "content.financial_advice",
@@ -39,7 +42,7 @@ OWN_NAME_ONLY: Final = frozenset(
 #: Families whose rules a tenant's own blocks name, so that a policy's defaults know them by wildcard only.
 TENANTS_OWN: Final = frozenset({"schema"})
 #: Where a rule gives a score, a line may say from which score on it fires.
-_SCORED: Final = OPT_IN
+_SCORED: Final = OPT_IN | {"advice"}
 _THRESHOLD: Final = shape(r"0?\.[0-9]{1,6}|[01](?:\.0{1,6})?", "a number from 0 to 1")
 
 
@@ -57,29 +60,33 @@ class Wish:
 Wishes = Mapping[str, Wish]
 
 
-def read_guards(table: Table | None, rules: Collection[str], problems: Problems) -> dict[str, Wishes]:
-    """A `guards` block as wishes by direction; absent parts are empty."""
+def read_guards(
+    table: Table | None, rules: Collection[str], problems: Problems, of_requests: Collection[str] = ()
+) -> dict[str, Wishes]:
+    """A `guards` block as wishes by direction; absent parts are empty. Rules `of_requests` judge nothing else."""
     wishes: dict[str, Wishes] = {direction: {} for direction in DIRECTIONS}
     if table is None:
         return wishes
     for direction in DIRECTIONS:
         block = table.table(direction)
         if block is not None:
-            wishes[direction] = _read_block(block, rules, problems)
+            known = frozenset(rules).union(of_requests if direction == "request" else ())
+            wishes[direction] = _read_block(direction, block, known, problems)
     table.close()
     return wishes
 
 
-def merge(layers: tuple[Wishes, ...], rules: Collection[str]) -> Mapping[str, RuleSetting]:
+def merge(layers: tuple[Wishes, ...], rules: Collection[str], direction: str = "request") -> Mapping[str, RuleSetting]:
     """One setting for each rule. `layers` run from the one that wins (the tenant) to the default."""
-    return MappingProxyType({rule: _setting(rule, layers) for rule in sorted(rules)})
+    return MappingProxyType({rule: _setting(rule, layers, direction) for rule in sorted(rules)})
 
 
-def _setting(rule: str, layers: tuple[Wishes, ...]) -> RuleSetting:
+def _setting(rule: str, layers: tuple[Wishes, ...], direction: str) -> RuleSetting:
     matches = [wishes[name] for wishes in layers for name in names_of(rule) if name in wishes]
     action = next((wish.action for wish in matches if wish.action is not None), UNNAMED)
     if not matches:
-        mode = Mode.OFF if _family(rule) in OPT_IN else Mode.ENFORCE
+        idle = _family(rule) in OPT_IN or (direction == "request" and _family(rule) in OF_ANSWERS)
+        mode = Mode.OFF if idle else Mode.ENFORCE
         return RuleSetting(rule=rule, action=action, mode=mode)
     won = matches[0]
     return RuleSetting(rule=rule, action=action, mode=won.mode, percent=won.percent, threshold=won.threshold)
@@ -90,7 +97,7 @@ def names_of(rule: str) -> tuple[str, ...]:
     if rule in OWN_NAME_ONLY:
         return (rule,)
     parts = rule.split(".")
-    widest = 1 if _family(rule) in OPT_IN else 0
+    widest = 1 if _family(rule) in OPT_IN | OF_ANSWERS else 0
     wildcards = (".".join((*parts[:keep], "*")) for keep in range(len(parts) - 1, widest - 1, -1))
     return (rule, *wildcards)
 
@@ -99,7 +106,7 @@ def _family(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _read_block(block: Table, rules: Collection[str], problems: Problems) -> Wishes:
+def _read_block(direction: str, block: Table, rules: Collection[str], problems: Problems) -> Wishes:
     known = {name for rule in rules for name in names_of(rule)} | {f"{family}.*" for family in TENANTS_OWN}
     wishes: dict[str, Wish] = {}
     for key, node in block.entries():
@@ -108,6 +115,9 @@ def _read_block(block: Table, rules: Collection[str], problems: Problems) -> Wis
             what = "wildcard that covers no rule" if key.text.endswith("*") else "rule"
             problems.add(key.mark, path, f"unknown {what} {shown(key.text)}", nearest(key.text, known))
         wish = _read_wish(node, path, problems, scored=_family(key.text) in _SCORED)
+        if wish is not None and wish.action is Action.TOKENISE and direction == "response":
+            # What a model says is not sent anywhere from which it could come back.
+            problems.add(node.mark, path, "tokenise is an action for requests", "use redact")
         if wish is not None:
             wishes[key.text] = wish
     return wishes

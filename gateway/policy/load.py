@@ -5,29 +5,31 @@ be a guard that is off.
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from gateway.budgets.price import PriceBook
-from gateway.policy import certificate, guard, introspector, issuer
+from gateway.policy import adviser, certificate, guard, introspector, issuer
 from gateway.policy.bounds import read_bounds
 from gateway.policy.damping import read_damping
 from gateway.policy.endpoint import BACKEND_NAME, read_backend
 from gateway.policy.field import Shape, Table, read_scalar, shape
 from gateway.policy.files import ROOT, Section, read_directory
 from gateway.policy.key import KEY_ID, LAST_SECOND, read_key
-from gateway.policy.model import CertificateIdentity, Introspector, Issuer, Key, Limits, Model, Policy, Tenant
+from gateway.policy.model import Adviser, CertificateIdentity, Introspector, Issuer, Key, Limits, Model, Policy, Tenant
 from gateway.policy.opa import Compile, read_opa
 from gateway.policy.prices import read_prices
 from gateway.policy.problem import Mark, Problems, nearest, shown
 from gateway.policy.rate import read_rate
+from gateway.policy.restore import read_restore
 from gateway.policy.schemas import FAMILY as SCHEMA_FAMILY
 from gateway.policy.schemas import Compile as CompileSchema
 from gateway.policy.schemas import Library
 from gateway.policy.token_service import read_token_service, refuse_own_issuer
 from gateway.policy.tree import Broken, Mapping, Node, Scalar
+from gateway.policy.urls import read_urls
 from gateway.policy.version import named
 
 #: Front doors that a tenant may be let through.
@@ -56,7 +58,7 @@ LIMIT_BOUNDS: Final = MappingProxyType(
 #: Workers ask the registry three times a second: below 2 s one slow round trip would shut the door.
 _REVOCATION_AGE_S: Final = (2, 86_400)
 #: Callers may come by any of them, and before there are any.
-_OPTIONAL: Final = frozenset({"keys", "issuers", "introspectors", "certificates"})
+_OPTIONAL: Final = frozenset({"advisers", "keys", "issuers", "introspectors", "certificates"})
 
 _NAME: Final = shape(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", "a name of up to 64 letters, digits, spaces, . _ -")
 #: Becomes part of store keys, metric labels and metadata: no braces, no spaces.
@@ -87,7 +89,9 @@ def load(
     sections = read_directory(directory, problems)
     library = Library(directory, schema_compiled, problems)
     loader = _Loader(sections, frozenset(rules), frozenset(routes), problems, compiled, library)
-    policy = loader.read(directory.absolute())
+    advisers = loader.advisers()
+    advised = frozenset(rule for one in advisers.values() for rule in one.rules)
+    policy = replace(loader, advised=advised).read(directory.absolute(), advisers)
     problems.stop_if_any()
     return named(policy)
 
@@ -102,14 +106,24 @@ class _Loader:
     problems: Problems
     compiled: Compile | None
     schemas: Library
+    advised: frozenset[str] = frozenset()  # rules of the policy's advisers
 
-    def read(self, directory: Path) -> Policy:
+    def advisers(self) -> dict[str, Adviser]:
+        """Read before all else: their findings are rules that guards may name."""
+        read = {
+            key: adviser.read_adviser(key, Table(node, (key.text,), self.problems), self.problems)
+            for key, node in self._entries("advisers", adviser.NAME)
+        }
+        adviser.refuse_overlaps(read, self.problems)
+        return {key.text: one for key, one in read.items()}
+
+    def read(self, directory: Path, advisers: dict[str, Adviser]) -> Policy:
         root = self._root()
         name = root.text("name", _NAME)
         limits = self._limits(root.table("limits"))
         damping = read_damping(root.table("damping"))
         max_age_s = root.integer("revocation_max_age_s", *_REVOCATION_AGE_S, default=60)
-        defaults = guard.read_guards(root.table("guards"), self.rules, self.problems)
+        defaults = guard.read_guards(root.table("guards"), self.rules, self.problems, of_requests=self.advised)
         schema = root.choice("schema", SCHEMAS, default="strict")
         opa = read_opa(root.table("opa"), directory, self.compiled, self.problems)
         token_service = read_token_service(root.table("token_service"), self.problems)
@@ -137,6 +151,7 @@ class _Loader:
             issuers=MappingProxyType({key.text: one for key, one in issuers.items()}),
             introspectors=MappingProxyType({key.text: one for key, one in introspectors.items()}),
             certificates=MappingProxyType({key.text: one for key, one in certificates.items()}),
+            advisers=MappingProxyType(advisers),
             token_service=token_service,
             damping=damping,
             opa=opa,
@@ -232,15 +247,17 @@ class _Loader:
                 self.problems.add(word.mark, path, f"unknown route {shown(word.text)}", hint)
         schemas = self.schemas.bind(table.table("schemas"))
         rules = self.rules | {f"{SCHEMA_FAMILY}.{name}" for name in schemas}
-        wishes = guard.read_guards(table.table("guards"), rules, self.problems)
+        wishes = guard.read_guards(table.table("guards"), rules, self.problems, of_requests=self.advised)
         tenant = Tenant(
             id=key.text,
             models=frozenset(word.text for word in models),
             routes=frozenset(word.text for word in routes),
-            request=guard.merge((wishes["request"], defaults["request"]), rules),
-            response=guard.merge((wishes["response"], defaults["response"]), rules),
+            request=guard.merge((wishes["request"], defaults["request"]), rules | self.advised),
+            response=guard.merge((wishes["response"], defaults["response"]), rules, "response"),
+            urls=read_urls(table.table("urls"), self.problems),
             schemas=MappingProxyType(schemas),
             bounds=read_bounds(table.table("requests"), self.problems),
+            restore=read_restore(table, self.problems),
             strict_schema=table.choice("schema", SCHEMAS, default=schema) == "strict",
             rate=read_rate(table.table("rate")),
             principal_rate=read_rate(table.table("principal_rate")),

@@ -6,10 +6,6 @@ A `Policy` is named by a hash of its content, so the same directory gives the sa
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-
-from gateway.budgets.price import PriceBook
-
-from gateway.budgets.price import PriceBook
 from types import MappingProxyType
 from typing import Final
 
@@ -23,8 +19,9 @@ class Action(IntEnum):
     FLAG = 1  # pass, and say so in the record
     MASK = 2  # replace the span by a typed placeholder that keeps its last four letters and digits
     HASH = 3  # replace it by a placeholder that is the same for the same text of the same tenant
-    REDACT = 4  # replace the span by a typed placeholder
-    BLOCK = 5  # refuse the request, or end the answer before the span
+    TOKENISE = 4  # replace it by a placeholder of this exchange, which its answer gets back; on requests only
+    REDACT = 5  # replace the span by a typed placeholder
+    BLOCK = 6  # refuse the request, or end the answer before the span
 
 
 class Mode(StrEnum):
@@ -84,6 +81,26 @@ class BoundSchema:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Urls:
+    """Hosts of a tenant's that URLs may or may not lead to: names, or `*.name` for whatever is below it."""
+
+    allow: frozenset[str] = frozenset()
+    deny: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        """Whether there is a list at all."""
+        return bool(self.allow or self.deny)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore:
+    """Whether answers get back what the action `tokenise` took out of their requests, and which tools may be told."""
+
+    on: bool = True
+    tools: frozenset[str] = frozenset()  # names whose arguments may hold values; a final * covers any ending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """One customer of the platform: what it may call, and which guards its texts pass."""
 
@@ -96,8 +113,10 @@ class Tenant:
     principal_rate: RateLimit | None = None  # for each of its principals, whichever credential they show
     address_rate: RateLimit | None = None  # for each client address that its callers come from
     bounds: Bounds = field(default_factory=Bounds)
+    restore: Restore = field(default_factory=Restore)
     band: int = 0  # which side of its rules' percentages this variant is for (gateway.policy.canary)
     strict_schema: bool = True  # refuse request fields that the endpoint's schema does not name
+    urls: Urls = field(default_factory=Urls)
     schemas: Mapping[str, BoundSchema] = field(default_factory=dict)  # by name
 
     def may_call(self, path: str) -> bool:
@@ -332,7 +351,6 @@ class Policy:
     advisers: Mapping[str, Adviser] = field(default_factory=dict)
     token_service: TokenService | None = None
     opa: Opa | None = None
-    prices: PriceBook = field(default_factory=PriceBook)  # empty: nothing has a price
     prices: PriceBook = field(default_factory=PriceBook)  # empty: nothing has a price
     damping: Damping = field(default_factory=Damping)
     revocation_max_age_s: int = 60  # without word from the registry for this long, every credential is refused

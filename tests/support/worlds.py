@@ -1,6 +1,6 @@
 """Small real policies and worlds for unit tests: built by hand, no files, the real detectors."""
 
-from extproc.detectors.catalogue import RULE_IDS, RULES
+from extproc.detectors.catalogue import ALL_RULES, RULE_IDS
 from extproc.detectors.injection.assess import Injection
 from extproc.guardrails.assessor import Assessor, Memory
 from extproc.guardrails.classifier import Classifier
@@ -9,9 +9,9 @@ from extproc.guardrails.obliged import obliged
 from extproc.guardrails.scanner import ScannerPool
 from gateway.identity import Caller
 from gateway.policy.canary import Bands
-from gateway.policy.model import Action, Backend, Credential, Limits, Mode, Model, Policy, RuleSetting, Tenant
+from gateway.policy.model import Action, Adviser, Backend, Credential, Limits, Mode, Model, Policy, RuleSetting, Tenant
 
-_POOL = ScannerPool(RULES)
+_POOL = ScannerPool(ALL_RULES)
 _MEMORY = Memory(Injection.load())
 _CLASSIFIER = Classifier()
 
@@ -89,6 +89,9 @@ class FakeWorld:
 
     def assessor(self, policy: Policy, tenant: Tenant, obligatory: frozenset[str] = frozenset()) -> Assessor:
         return Assessor(_MEMORY, _CLASSIFIER, obliged(tenant, obligatory).request)
+
+    def advisers(self, policy: Policy, guard: Guard) -> tuple[Adviser, ...]:
+        return tuple(each for each in policy.advisers.values() if any(map(guard.runs, each.rules)))
 
     def ready(self, policy: Policy, backend: str) -> bool:
         return self.value(policy, backend) is not None

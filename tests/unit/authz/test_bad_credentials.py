@@ -17,7 +17,6 @@ import leaves
 from authz import jose
 from authz.certificate import VerifiedCertificates
 from authz.decide import Ask
-from authz.fetch import FetchError
 from authz.jwks import Keyring
 from authz.means import Means
 from authz.own import OwnTokens
@@ -27,6 +26,7 @@ from authz_case import DISABLED, EXPIRED, GOOD, NOW_S, ORPHAN, PEPPERS, POLICY, 
 from clocks import ManualClock
 from gateway import contract, keyset
 from gateway.errors import PLAN, Kind
+from gateway.fetch import FetchError
 from gateway.keyset import VERIFIERS
 from gateway.policy.model import CertificateIdentity, TokenService
 from gateway.registry import accounts, verifying

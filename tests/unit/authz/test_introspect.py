@@ -10,14 +10,15 @@ from urllib.parse import parse_qs
 import pytest
 from structlog.testing import capture_logs
 
-from authz import fetch, introspect
-from authz.fetch import FetchError, StatusError
+from authz import introspect
 from authz.identified import Identified
 from authz.introspect import Inquirer
 from authz.means import Opaque
 from authz_case import POLICY
 from clocks import ManualClock
+from gateway import fetch
 from gateway.errors import GatewayError, Kind
+from gateway.fetch import FetchError, StatusError
 from gateway.policy.model import Introspector
 from token_server import CLIENT, SECRET, TokenServer
 

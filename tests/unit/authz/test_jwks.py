@@ -8,9 +8,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from authz import jwks as module
-from authz.fetch import FetchError
 from authz.jwks import EAGER_S, Keyring
 from clocks import ManualClock
+from gateway.fetch import FetchError
 from issuing import ISS, ISSUER, jwk, jwks
 
 FIRST, SECOND = jwks(jwk("ES256", "one")), jwks(jwk("ES256", "two"))

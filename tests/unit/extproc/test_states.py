@@ -2,7 +2,7 @@
 
 import typing
 
-from extproc.core.events import Event, Gone
+from extproc.core.events import Event, Gone, RequestBody
 from extproc.core.exchange import _HANDLERS
 from extproc.core.states import NEXT, State
 
@@ -38,4 +38,4 @@ def test_nothing_passes_upstream_without_its_body_having_been_seen():
         State.UPSTREAM,
     }
     assert {state for (state, _), tos in NEXT.items() if State.ASKING in tos} == {State.BODY, State.ASKING}
-    assert State.STREAM not in NEXT[State.BODY, typing.cast("type", EVENTS[3])]
+    assert State.STREAM not in NEXT[State.BODY, RequestBody]

@@ -1,4 +1,4 @@
-"""Asks an identity provider: one GET, or POSTs over kept connections. Follows nothing, trusts no proxy, reads little.
+"""Asks a server that policy names: a GET, or POSTs over kept connections. Follows nothing, trusts no proxy.
 
 Every address that is called was judged first, and answers are bounded in bytes and in time.
 """
@@ -124,6 +124,30 @@ class Line:
 
     def _found(self) -> None:
         self._finding = None
+
+
+class Pipe:
+    """A process of our own behind a Unix socket, asked like a `Line`. The socket's permissions say who it is."""
+
+    def __init__(self, socket_path: str, path: str) -> None:
+        self._url = f"http://localhost{path}"  # nobody resolves it
+        transport = httpx.AsyncHTTPTransport(uds=socket_path, limits=httpx.Limits(max_connections=_CONNECTIONS))
+        self._client = httpx.AsyncClient(transport=transport, trust_env=False, timeout=None)  # noqa: S113 - below
+
+    async def post(self, headers: Mapping[str, str], content: bytes, max_bytes: int, deadline_s: float) -> bytes:
+        """See `Line.post`."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                async with self._client.stream("POST", self._url, headers=headers, content=content) as answer:
+                    return await _body(answer, max_bytes)
+        except TimeoutError:
+            raise FetchError(f"no answer within {deadline_s:g} s") from None
+        except httpx.HTTPError as failure:
+            raise FetchError(f"failed: {type(failure).__name__}") from None
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._client.aclose()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from authz import fetch
-from authz.fetch import FetchError, Line, StatusError, forbidden, get
 from certs import Authority
 from clocks import ManualClock
+from gateway import fetch
+from gateway.fetch import FetchError, Line, StatusError, forbidden, get
 
 
 @asynccontextmanager
