@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import groupby, takewhile
 from typing import Any, Final
 
-from extproc.detectors.injection.normalise import plain
+from extproc.detectors.injection.normalise import latin, plain
 from gateway.errors import GatewayError, Kind
 from gateway.policy.model import Bounds
 
@@ -36,12 +36,15 @@ def check(body: dict[str, Any], bounds: Bounds) -> None:
 def banned(texts: Iterable[str], bounds: Bounds) -> None:
     """Refuse texts that hold a banned word or phrase, in any case, between words. Linear in the texts' length.
 
-    Other letters' forms, and invisible characters inside a word, do not hide it.
+    Other letters' forms, letters of another script that look alike, and invisible characters inside a word do not hide
+    it.
     """
-    for name, terms in bounds.banned.items():
-        search = _terms(terms).search
-        for text in texts:
-            if search(text) or (not text.isascii() and search(plain(text))):
+    searches = [(name, _terms(terms).search, _likenesses(terms).search) for name, terms in bounds.banned.items()]
+    for text in texts:
+        low = "" if text.isascii() else plain(text)
+        looks = latin(low) if low else ""
+        for name, search, search_likeness in searches:
+            if search(text) or (low and search(low)) or (looks != low and search_likeness(looks)):
                 raise _refusal(
                     f"tenant.banned.{name}", "The request holds words that your policy bans. Remove them.", "messages"
                 )
@@ -49,8 +52,18 @@ def banned(texts: Iterable[str], bounds: Bounds) -> None:
 
 @lru_cache(maxsize=1024)  # lists of all tenants; compiling one takes milliseconds
 def _terms(terms: tuple[str, ...]) -> re.Pattern[str]:
+    return _words({form for term in terms for form in (term, plain(term))})
+
+
+@lru_cache(maxsize=1024)
+def _likenesses(terms: tuple[str, ...]) -> re.Pattern[str]:
+    """For texts as a reader of Latin letters takes them. Terms of another script are folded the same way."""
+    return _words({latin(term) for term in terms})
+
+
+def _words(forms: set[str]) -> re.Pattern[str]:
     """An alternation of literals: no repeats but of a gap, so no backtracking beyond the longest term."""
-    words = {" ".join(form.split()) for term in terms for form in (term, plain(term))} - {""}
+    words = {" ".join(form.split()) for form in forms} - {""}
     return re.compile(rf"(?<!\w)(?:{_either(sorted(words))})(?!\w)", re.IGNORECASE)
 
 

@@ -137,6 +137,11 @@ def plain(text: str) -> str:
     return _UNSPACED.sub(r" \g<0> ", text) if _UNSPACED.search(odd) else text
 
 
+def latin(text: str) -> str:
+    """`text` as a reader of Latin letters takes it: every look-alike as what it passes for."""
+    return plain(text).translate(_LOOKALIKES)
+
+
 def hidden(text: str, low: str) -> list[View]:
     """Views that only non-ASCII text can have: invisible characters that spell, and letters of a look-alike script."""
     views = []

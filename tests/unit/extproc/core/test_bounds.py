@@ -151,6 +151,26 @@ def test_invisible_characters_other_forms_and_gaps_do_not_hide_a_banned_word(tex
         bounds.banned([text], asked)
 
 
+@pytest.mark.parametrize(
+    "text", ["blu\u0435bird", "\u0412lu\u0435birD", "\u1d0f\u1d18\u1d07r\u1d00tion d\u0430wn", "\u03c3p\u0435ration d\u0430wn", "\u0435c\u043e"]
+)  # fmt: skip
+def test_letters_that_look_alike_do_not_hide_a_banned_word(text):
+    asked = Bounds(banned={"codenames": ("bluebird", "operation dawn", "eco")})
+    if "\u03c3" in text:  # a small sigma passes for nothing
+        bounds.banned([text], asked)
+        return
+    with pytest.raises(GatewayError):
+        bounds.banned([text], asked)
+
+
+def test_latin_letters_do_not_hide_a_banned_word_of_another_script():
+    asked = Bounds(banned={"x": ("\u0431\u043e\u043c\u0431\u0430",)})  # "bomb" in Russian
+    for text in ("\u0431\u043e\u043c\u0431\u0430", "\u0431o\u043c\u0431a"):
+        with pytest.raises(GatewayError):
+            bounds.banned([text], asked)
+    bounds.banned(["bomba", "\u0431\u043e\u043c\u0431\u044b"], asked)
+
+
 @given(st.lists(st.text("ab c.\\(", min_size=2, max_size=8), min_size=1, max_size=12), st.text("ab c.\\(", max_size=30))
 def test_terms_in_one_expression_say_what_they_say_one_by_one(terms, text):
     words = tuple(term for term in terms if term.split())
