@@ -25,7 +25,7 @@ _log: Final = structlog.get_logger(__name__)
 WAITING_MAX: Final = 64
 #: Characters of texts that may wait, of all questions together: 64 questions of 4 MB each would be 256 MB.
 WAITING_CHARS: Final = 16 * 1024 * 1024
-#: Questions that are judged together. On one core a batch gains only where texts are short, and the first of it waits.
+#: Questions that the engine sees together, so that it can begin with the short ones.
 BATCH: Final = 8
 
 

@@ -57,7 +57,7 @@ class MiniLM:
         Raises:
             WeightsError: it is not installed, or is another one.
         """
-        weights, tokenizer = _unpacked()
+        weights, tokenizer = unpacked(archive())
         return cls(graph(weights), tokenizer, threads)
 
     def embed(self, rows: Sequence[Sequence[int]]) -> Floats:
@@ -147,13 +147,26 @@ def _added(made: Graph, name: str, new: str, old: str, weights: dict[str, Floats
     return made.node("SkipLayerNormalization", (new, old, gamma, beta), (name,), MICROSOFT, epsilon=_EPSILON)
 
 
-def _unpacked() -> tuple[dict[str, Floats], str]:
+def archive() -> Path:
+    """Where the installed package keeps its weights."""
     found = util.find_spec(PACKAGE)
     if found is None or found.origin is None:
-        raise WeightsError(f"the package of {PACKAGE} is not installed")
-    with zipfile.ZipFile(Path(found.origin).with_name("model.zip")) as archive:
-        raw = archive.read("model.safetensors")
-        tokenizer = archive.read("tokenizer.json").decode()
+        raise WeightsError(f"the package {PACKAGE} is not installed")
+    return Path(found.origin).with_name("model.zip")
+
+
+def unpacked(path: Path) -> tuple[dict[str, Floats], str]:
+    """Weights by name, and the tokenizer.
+
+    Raises:
+        WeightsError: there is no such file, or it holds other weights.
+    """
+    try:
+        with zipfile.ZipFile(path) as opened:
+            raw = opened.read("model.safetensors")
+            tokenizer = opened.read("tokenizer.json").decode()
+    except (OSError, KeyError, zipfile.BadZipFile):
+        raise WeightsError(f"there are no weights in {path.name} of {PACKAGE}") from None
     if hashlib.sha256(raw).hexdigest() != WEIGHTS_SHA256:
         raise WeightsError(f"the weights of {PACKAGE} are not those that the head was fitted on")
     return tensors(raw), tokenizer

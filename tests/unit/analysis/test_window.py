@@ -1,0 +1,45 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+tokenizers = pytest.importorskip("tokenizers", reason="only with `make analysis`")
+
+from analysis.window import SIZE, cut  # noqa: E402 -- after it is known to be there
+
+
+def by_letters():
+    """A tokenizer to which every letter is one token, its own code."""
+    letters = {letter: ord(letter) for letter in "abcdefghij"}
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel({**letters, "?": 0}, unk_token="?"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Split("", "isolated")
+    return made
+
+
+LETTERS = by_letters()
+
+
+def test_a_short_text_is_one_window_between_its_marks():
+    (window,) = cut(LETTERS, "abc")
+    assert window.ids == [101, 97, 98, 99, 102]
+    assert (window.start, window.end) == (0, 3)
+
+
+def test_a_text_without_tokens_is_one_window():
+    assert [window.ids for window in cut(LETTERS, "")] == [[101, 102]]
+
+
+@given(st.integers(1, 5 * SIZE))
+def test_every_half_window_stands_whole_in_some_window(length):
+    text = ("abcdefghij" * SIZE)[:length]
+    windows = cut(LETTERS, text)
+    assert all(len(window.ids) <= SIZE + 2 for window in windows)
+    for start in range(max(1, length - SIZE // 2 + 1)):
+        end = min(start + SIZE // 2, length)
+        assert any(window.start <= start and end <= window.end for window in windows)
+
+
+@given(st.integers(1, 5 * SIZE))
+def test_places_are_those_of_the_tokens(length):
+    text = ("abcdefghij" * SIZE)[:length]
+    for window in cut(LETTERS, text):
+        assert window.ids[1:-1] == [ord(letter) for letter in text[window.start : window.end]]

@@ -1,0 +1,159 @@
+"""From embeddings to the artefact of stage (c): a logistic regression over windows, joining, thresholds. No files.
+
+The linear stage is taken as it is: whoever leaves a source out gives one that was fitted without it.
+"""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import orjson
+from sklearn.linear_model import LogisticRegression
+
+from analysis.head import KEPT, WEIGHTS_SHA256, Head, normed
+from extproc.detectors.injection.assess import Injection
+from extproc.detectors.injection.provenance import Provenance
+from tools.train.corpus import NEVER_FITTED, TRIGGERS, Example
+from tools.train.fit import FALSE_SHARE, FALSE_SHARE_ALIKE
+from tools.train.vectors import Cache, key
+
+#: Inverse regularisation of the window's judge.
+STRENGTH: Final = 3.0
+#: Share of the everyday calibration pool that may be asked about. Other traffic is less tame: half of the 5 % wanted.
+ASKED_SHARE: Final = 0.025
+#: Share of the everyday pool that stages (a) and (b) may call an attack without asking.
+SURE_SHARE: Final = 0.001
+#: The same of look-alikes.
+SURE_SHARE_ALIKE: Final = 0.01
+_ROUNDS: Final = 2  # of choosing the window of an attack that carries it
+
+Matrix = Any  # numpy has no types here
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """Windows of all examples as one matrix, and the example of each row."""
+
+    matrix: Matrix
+    owner: Matrix
+
+
+def vectors(examples: Sequence[Example], cache: Cache) -> Vectors:
+    """What `tools.train.embed` computed."""
+    found = [cache[key(example.text)] for example in examples]
+    owner = np.repeat(np.arange(len(found)), [len(each) for each in found])
+    return Vectors(normed(np.concatenate(found).astype(np.float32)), owner)
+
+
+def fit(examples: Sequence[Example], known: Vectors, allowed: Matrix, linear: Injection, seed: int) -> bytes:
+    """An artefact from those examples that are `allowed`; the rest is as if it did not exist."""
+    attack = np.array([example.attack for example in examples])
+    held = np.array([example.calibration for example in examples])
+    doubtful = np.array([example.source in NEVER_FITTED for example in examples])
+    model = _judge(examples, known, attack, allowed & ~held & ~doubtful, seed)
+    matrix, offset = model.coef_.T.astype(np.float16), model.intercept_.astype(np.float16)
+    table = matrix.tobytes() + offset.tobytes()
+    meta: dict[str, Any] = {
+        "format": 1,
+        "sha256": hashlib.sha256(table).hexdigest(),
+        "version": "mlm-" + hashlib.sha256(table).hexdigest()[:12],
+        "minilm": WEIGHTS_SHA256,
+        "kept": KEPT,
+        "linear": linear.version,
+        "seed": seed,
+        "shapes": [list(matrix.shape)],
+    }
+    pool = np.flatnonzero(allowed & held & ~doubtful)
+    odds = worst(known, len(examples), matrix.astype(np.float32), offset.astype(np.float32))
+    for kind in ("user", "foreign"):
+        meta[kind] = _settled(examples, pool, odds, linear, seed, foreign=kind == "foreign")
+    artefact = orjson.dumps(meta, option=orjson.OPT_SORT_KEYS) + b"\n" + table
+    Head.read(artefact)
+    return artefact
+
+
+def worst(known: Vectors, count: int, matrix: Matrix, offset: Matrix) -> Matrix:
+    """Log-odds of each example's worst window."""
+    found = np.full(count, -np.inf, dtype=np.float32)
+    np.maximum.at(found, known.owner, (known.matrix @ matrix + offset)[:, 0])
+    return found
+
+
+def _judge(
+    examples: Sequence[Example], known: Vectors, attack: Matrix, fitted: Matrix, seed: int
+) -> LogisticRegression:
+    """Fit, keep of each attack the windows that look like one, fit again."""
+    rows = fitted[known.owner]
+    matrix, owner = known.matrix[rows], known.owner[rows]
+    target = attack[owner]
+    weights = _weights([(examples[number].source, bool(attack[number])) for number in owner])
+    chosen = np.ones(len(target), dtype=bool)
+    for turn in range(_ROUNDS):
+        model = LogisticRegression(C=STRENGTH, tol=1e-3, max_iter=200, random_state=seed)
+        model.fit(matrix[chosen], target[chosen], sample_weight=weights[chosen])
+        if turn + 1 < _ROUNDS:
+            odds = model.decision_function(matrix)
+            best = np.full(len(attack), -np.inf)
+            np.maximum.at(best, owner, odds)
+            chosen = ~target | (odds >= best[owner] - 1e-9) | (odds > 1.0)
+    return model
+
+
+def _weights(members: Sequence[tuple[str, bool]]) -> Matrix:
+    """Attacks and benign texts weigh the same, and a source by the root of its size. Mean 1."""
+    sizes = Counter(members)
+    weights = np.array([1 / math.sqrt(sizes[member]) for member in members])
+    label = np.array([attack for _, attack in members])
+    for side in (True, False):
+        weights[label == side] *= len(members) / 2 / weights[label == side].sum()
+    return weights
+
+
+def _settled(
+    examples: Sequence[Example], pool: Matrix, odds: Matrix, linear: Injection, seed: int, *, foreign: bool
+) -> dict[str, Any]:
+    """Grey zone, joining and threshold for one kind of text, all on the calibration pool."""
+    said = Provenance.DOCUMENT if foreign else Provenance.USER
+    used = [number for number in pool if examples[number].document == foreign]
+    evidence = {number: linear.signs(examples[number].text, foreign=foreign)[0] for number in pool}
+    model = LogisticRegression(C=1e3, random_state=seed)
+    model.fit(
+        np.array([[odds[number], evidence[number]] for number in used]),
+        np.array([examples[number].attack for number in used]),
+        sample_weight=_weights([(examples[number].source, examples[number].attack) for number in used]),
+    )
+    (window, known), offset = model.coef_[0].tolist(), float(model.intercept_[0])
+    # Documents are few: what users wrote is judged as if a document said it, to have enough benign texts.
+    benign = [n for n in pool if not examples[n].attack and (foreign or not examples[n].document)]
+    everyday = [number for number in benign if not TRIGGERS.search(examples[number].text)]
+    alike = [n for n in benign if TRIGGERS.search(examples[n].text) and examples[n].document == foreign]
+    first = {number: linear.assess(examples[number].text, said).score for number in benign}
+    low = _quantile([first[number] for number in everyday], ASKED_SHARE)
+    high = max(
+        _quantile([first[number] for number in everyday], SURE_SHARE),
+        _quantile([first[number] for number in alike], SURE_SHARE_ALIKE),
+    )
+
+    def score(number: int) -> float:
+        if not low <= first[number] < high:
+            return float(first[number] >= high) * 2
+        return 1 / (1 + math.exp(-(window * odds[number] + known * evidence[number] + offset)))
+
+    threshold = max(
+        _quantile([score(number) for number in everyday], FALSE_SHARE),
+        _quantile([score(number) for number in alike], FALSE_SHARE_ALIKE),
+    )
+    return {
+        "join": {"window": window, "evidence": known, "offset": offset},
+        "grey": {"low": low, "high": high},
+        "threshold": min(threshold, 1.0),
+    }
+
+
+def _quantile(scores: Sequence[float], above: float) -> float:
+    """The score that at most this share exceeds."""
+    return float(np.quantile(scores, 1 - above, method="higher")) if scores else 0.0
