@@ -198,7 +198,7 @@ def leaves(tree: Any) -> Iterator[str]:
                     yield value
                 else:
                     stack.append(opened)
-            elif kind is str and not (type(node) is dict and _is_binary(key, value, node)):
+            elif kind is str and not (type(node) is dict and _is_binary(str(key), value, node)):
                 yield value
 
 

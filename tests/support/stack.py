@@ -116,6 +116,7 @@ class Options:
     envoy_ids: tuple[int, int] | None = None
     wait: bool = True
     tls_provider: tuple[int, Path] | None = None  # port and CA of the backend "secure"
+    policy: Callable[[Path], None] | None = None  # changes the policy directory before anybody reads it
     control: bool = False  # also Valkey and `ostiary control`, reached by `operator_socket` and through Envoy
 
 
@@ -142,6 +143,8 @@ class Stack:
         self.bundle = bundle.write(
             root, ports, limits=self.options.limits, tls=self.options.tls_provider, issuer=self.issuer
         )
+        if self.options.policy is not None:
+            self.options.policy(self.bundle.directory)
         self.run_dir = root / "run"
         self.audit_dir = root / "audit"
         self.metrics_dir = root / "metrics"

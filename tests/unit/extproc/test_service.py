@@ -1,6 +1,7 @@
 """The pump: one exit, one writer, one record, whatever the RPC does."""
 
 import asyncio
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -8,15 +9,16 @@ from structlog.testing import capture_logs
 
 from clocks import ManualClock
 from extproc.core.commands import SendBody
+from extproc.core.questions import Advice, Advised
 from extproc.roster import Roster
 from extproc.service import Processor, _Outbox
-from gateway.policy.model import Limits
+from gateway.policy.model import Action, Adviser, Limits, RuleSetting
 from gateway.revocation import record
 from gateway.revocation.book import RevocationBook
 from gateway.revocation.record import Revocation
 from messages import body_message, head_message, reply_head, reply_message
 from protos import ext_proc_pb2 as pb
-from worlds import FakeClock, FakeWorld, policy
+from worlds import FakeClock, FakeWorld, policy, settings
 
 CHAT = b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}],"stream":true}'
 EVENT = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"some words "}}]}\n\n'
@@ -264,7 +266,7 @@ async def test_a_stream_that_ended_before_it_could_be_cut_is_no_crash():
 
 async def test_concurrent_senders_share_one_writer_and_keep_order():
     context = FakeContext([])
-    outbox = _Outbox(context, lambda record: None)
+    outbox = _Outbox(context, lambda record: None, lambda ask: None)
     await asyncio.gather(*(outbox.send((SendBody(b"%d" % n, end_of_stream=False),)) for n in range(20)))
     bodies = [w.response_body.response.body_mutation.streamed_response.body for w in context.written]
     assert bodies == [b"%d" % n for n in range(20)]
@@ -286,3 +288,99 @@ async def test_the_gauge_of_open_exchanges_returns_to_zero_and_local_replies_are
     assert meters.open == 0
     assert meters.replies == ["request_rate_limited"]
     assert len(meters.records) == 1
+
+
+class Oracle:
+    """Replies when it is let, and counts who gave up on it."""
+
+    def __init__(self, reply):
+        self.reply, self.let, self.asked, self.left = reply, asyncio.Event(), [], 0
+
+    async def ask(self, question):
+        self.asked.append(question)
+        try:
+            await self.let.wait()
+        except asyncio.CancelledError:
+            self.left += 1
+            raise
+        if isinstance(self.reply, Exception):
+            raise self.reply
+        return self.reply
+
+
+def asking(reply, action=Action.BLOCK):
+    rule = RuleSetting(rule="advice.outside", action=action)
+    held = replace(
+        policy(request={**settings(), rule.rule: rule}),
+        advisers={"outside": Adviser(name="outside", url="https://guard.example/")},
+    )
+    kept, oracle = [], Oracle(reply)
+    made = Processor(
+        book=FakeWorld(held),
+        offer=lambda record: kept.append(record) or True,
+        clock=FakeClock(),
+        meters=Counted(),
+        limits=Limits(),
+        oracle=oracle,
+    )
+    return made, kept, oracle
+
+
+async def run(made, context):
+    task = asyncio.create_task(made.process(None, context))
+    await context.silent.wait()
+    return task
+
+
+async def test_a_request_waits_for_advice_and_then_goes_on():
+    made, kept, oracle = asking(Advised(()))
+    context = FakeContext([head_message(), body_message(CHAT)], then=None)
+    task = await run(made, context)
+    assert len(oracle.asked) == 1
+    assert [each.WhichOneof("response") for each in context.written] == ["request_headers"]
+    oracle.let.set()
+    while len(context.written) < 2:
+        await asyncio.sleep(0)
+    assert context.written[1].WhichOneof("response") == "request_body"
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [record.outcome for record in kept] == ["aborted"]
+
+
+async def test_advice_that_refuses_is_the_answer():
+    made, kept, oracle = asking(Advised((Advice("a.b", 0, 0.9),)))
+    oracle.let.set()
+    context = FakeContext([head_message(), body_message(CHAT)], then=None)
+    task = await run(made, context)
+    while len(context.written) < 2:
+        await asyncio.sleep(0)
+    assert context.written[-1].immediate_response.status.code == 403
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_an_oracle_that_breaks_is_silence_and_silence_refuses():
+    made, kept, oracle = asking(RuntimeError("prompt text"))
+    oracle.let.set()
+    context = FakeContext([head_message(), body_message(CHAT)], then=None)
+    task = await run(made, context)
+    while len(context.written) < 2:
+        await asyncio.sleep(0)
+    assert context.written[-1].immediate_response.status.code == 503
+    assert kept[0].reason == "outside: RuntimeError"
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_questions_end_with_their_stream():
+    made, kept, oracle = asking(Advised(()))
+    context = FakeContext([head_message(), body_message(CHAT)])
+    with pytest.raises(Aborted):
+        await made.process(None, context)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert oracle.left == len(oracle.asked)
+    assert [record.outcome for record in kept] == ["aborted"]
