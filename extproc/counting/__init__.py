@@ -1,0 +1,1 @@
+"""Counting tokens offline: `tokenizer` (texts), `prompt` (requests), `picture` (images), `running` (streams)."""
