@@ -33,12 +33,12 @@ class Scanner:
         self._owners: Final = [rule for rule in rules for _ in rule.triggers]
         self._hits: list[tuple[int, int]] = []
         self.looked_at = 0  # places, ever: what a caller that scans many texts bounds its work by
-        self._groups: Final = _groups(self._rules) if like is None else like._groups  # noqa: SLF001 - one of its own kind
+        self._groups: Final[list[_Group]] = _groups(self._rules) if like is None else like._groups  # noqa: SLF001 - one of its own kind
         self._ends: Final = frozenset("".join(shape.alphabet for rule in rules for shape in rule.shapes))
         self.rules: Final = {rule.id: rule for rule in rules}
         self.before_chars: Final = max((rule.before_chars for rule in rules), default=0)
         self.limit_chars: Final = max((rule.limit_chars for rule in rules), default=0)
-        self._database: Final = _compile(self._rules) if like is None else like._database  # noqa: SLF001
+        self._database: Final[hyperscan.Database | None] = _compile(self._rules) if like is None else like._database  # noqa: SLF001
         self._match: Final = _nothing if self._database is None else self._database.scan
 
     def finding_by(self, finds: Mapping[str, Find]) -> "Scanner":

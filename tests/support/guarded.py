@@ -29,6 +29,8 @@ PEM_BODY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n" 
 PEM = "-----BEGIN PRIVATE " + "KEY-----\n" + PEM_BODY + "-----END PRIVATE " + "KEY-----"
 URL = "postgres://app:s3cr3t" + "-pass@db.example.com/orders"
 
+EXFILTRATING = "https://collect.example.net/i.png?d=" + "dGhlIHVzZXIgaXMg" * 4
+
 PLANTS = (
     "joe@example.com", "a.b-c@mail.example.co.uk", "jörg@müller.de", "a@b.com@c.com",
     "4111 1111 1111 1111", "4111111111111111", "3782-822463-10005", "1 5555 5555 5555 4444",
@@ -43,6 +45,7 @@ PLANTS = (
     "52.5200, 13.4050", "DOB: 1964-12-09", "born on March 5, 1985", "MORGA657054SM9IJ", "device: AEBE52E7-03EE-455A-B3C4-E57283966239",
     OPENAI_KEY, ANTHROPIC_KEY, AWS_KEY, GITHUB_TOKEN, GITHUB_PAT, SLACK_TOKEN, GOOGLE_KEY, STRIPE_KEY, JWT, LONG_JWT,
     PEM, PEM.replace("\n", "\\n"), PEM[:90], URL, "https://u:p@ss@host.com/x",
+    EXFILTRATING, "https://www.paypa1.com/login", "www.\u0440aypal.com",
 )  # fmt: skip
 #: What stays of a plant whose label tells it.
 LABELS = re.compile(r"(?i)(?:[a-z]+(?: no| on)?:? ?)?")
@@ -50,6 +53,7 @@ LABELS = re.compile(r"(?i)(?:[a-z]+(?: no| on)?:? ?)?")
 NOISE = (
     "@", ".", "-", " ", "1", ":", "/", "://", "\n", "\\n", '"', "\\", "x", "é", "💥", "\u00a0", "A" * 30, "0" * 20,
     "DOB: ", "ssn ", "account ", "12 Main ", " Street", "+1", "(", ")", "°", " N", "19", "Mar", ", ",
+    "https://", "http:", "www.", "](", "![a](", "](javascript:", "//", "=", "?", "](java&#115;cript:", "<img src='", "]: ",
     "eyJ", "sk-", "-----BEGIN ", "-----END PRIVATE KEY-----", " the ", "Hello, world. ", ". ", "1.2.", "version ", "_",
 )  # fmt: skip
 

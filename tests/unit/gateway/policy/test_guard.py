@@ -108,3 +108,21 @@ def test_a_class_has_a_threshold_where_its_line_gives_one():
 def test_a_threshold_that_means_nothing_is_refused(text, complaint):
     with pytest.raises(PolicyError, match=complaint):
         classes(text)
+
+
+def test_rules_on_answers_flag_answers_and_need_their_own_name():
+    rules = frozenset({"url.scheme", "pii.card"})
+    problems = Problems()
+    for text, wanted in (
+        ("", UNNAMED),
+        ("'*': block", UNNAMED),
+        ("'url.*': redact", REDACT),
+        ("url.scheme: block", BLOCK),
+    ):
+        node = parse(f"{{request: {{{text}}}, response: {{{text}}}}}", "t.yaml", problems)
+        read = read_guards(Table(node, (), problems), rules, problems)
+        problems.stop_if_any()
+        for direction in DIRECTIONS:
+            setting = merge((read[direction],), rules, direction)["url.scheme"]
+            asleep = direction == "request" and "url" not in text
+            assert (setting.action, setting.mode) == (wanted, OFF if asleep else ENFORCE)
