@@ -12,8 +12,8 @@ from typing import Any, Final, Protocol, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import ClusterDownError, NoScriptError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from gateway import aio
 
@@ -24,6 +24,11 @@ _MOST: Final = 16_384  # calls that wait; more come only from a server that does
 
 class ScriptError(Exception):
     """The server could not be asked, or refused. Holds the kind of failure, no address and no password."""
+
+    def __init__(self, cause: str, *, refused: bool = False) -> None:
+        """`refused`: the server answered, but not with what was asked for; it is not away."""
+        super().__init__(cause)
+        self.refused = refused
 
 
 class Script:
@@ -135,7 +140,7 @@ class Pipe:
                 call.whole = call.script.sha not in seen
                 seen.add(call.script.sha)
             for call in await self._exchange(again):
-                _refuse(call, ScriptError("NoScriptError"))
+                _refuse(call, ScriptError("NoScriptError", refused=True))
 
     async def _exchange(self, batch: list[_Call]) -> list[_Call]:
         """One write and the answers to it; returns the calls whose script the server does not have."""
@@ -152,7 +157,7 @@ class Pipe:
                 except NoScriptError:
                     missing.append(call)
                 except ResponseError as error:  # the connection is as good as before
-                    _refuse(call, ScriptError(type(error).__name__))
+                    _refuse(call, ScriptError(type(error).__name__, refused=True))
                 else:
                     if not call.answer.done():
                         call.answer.set_result(answer)
@@ -186,7 +191,8 @@ class Routed:
                 except NoScriptError:
                     return await self._execute("EVAL", script.text, *words)
         except (RedisError, OSError, TimeoutError) as error:
-            raise ScriptError(type(error).__name__) from None
+            refused = isinstance(error, ResponseError) and not isinstance(error, ClusterDownError)
+            raise ScriptError(type(error).__name__, refused=refused) from None
 
     async def _execute(self, *words: str) -> object:
         return cast("object", await self._client.execute_command(*words))

@@ -7,7 +7,7 @@
 --          All have the tenant as hash tag, so they are in one slot.
 -- ARGV[5...] for each limit: shape (S B D M R), span in ms, amount, 1 if soft, 1 if charged at once; and then
 --          reserve: ask, least. settle, extend: held, until, used.
---          lease: held, until, charged, used, keep, need, want, share.
+--          lease: held, until, charged, used, keep, want, share.
 -- returns  a string of whole numbers: 1 if done (0: does not fit, or was settled before), and for each limit
 --          granted, used, held, reset in ms, retry after in ms (-1: never), slot in which the grant ends
 --
@@ -295,28 +295,21 @@ end
 local function lease()
   answer[1] = 1
   for i = 1, #KEYS, 2 do
-    local at = 5 + 13 * (i - 1) / 2
+    local at = 5 + 6 * (i - 1)
     local held, until_slot, charged = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7])
     local known = recall(KEYS[i + 1])
     if known then charged, held, until_slot = known[1], known[2], known[3] end
     local limit = load(KEYS[i], at, until_slot)
-    local used, keep, need = max(tonumber(ARGV[at + 8]), charged), tonumber(ARGV[at + 9]), tonumber(ARGV[at + 10])
-    local want, share = tonumber(ARGV[at + 11]), tonumber(ARGV[at + 12])
+    local used, keep = max(tonumber(ARGV[at + 8]), charged), tonumber(ARGV[at + 9])
+    local want, share = tonumber(ARGV[at + 10]), tonumber(ARGV[at + 11])
     free(limit, held)
     charge(limit, used - charged)
-    local granted, lacking = keep, nil
-    local left = room(limit) - keep
-    if limit.soft then
-      granted = keep + need + want
-    elseif need > left then
-      lacking = need
-    else
-      granted = keep + need + min(want, div(max(left - need, 0), share))
-    end
+    if not limit.soft then want = min(want, div(max(room(limit) - keep, 0), share)) end
+    local granted = keep + want
     local ending = hold(limit, granted)
     save(limit)
     redis.call('SET', KEYS[i + 1], table.concat({ used, granted, ending }, ' '), 'PX', keep_ms)
-    tell(limit, granted, ending, lacking)
+    tell(limit, granted, ending)
   end
 end
 

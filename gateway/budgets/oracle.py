@@ -49,7 +49,6 @@ class Slice(NamedTuple):
     charged: int  # of `used`, what the ledger has confirmed
     used: int
     keep: int  # promised to exchanges that run: not to be refused
-    need: int  # for exchanges that wait: all or nothing
     want: int  # for those to come: as far as `share` lets it
     share: int  # at most 1/share of what is left goes to those to come
 
@@ -128,9 +127,9 @@ class Oracle:
         return Answer(done=True, figures=tuple(figures))
 
     def lease(self, now: int, records: Sequence[str], slices: Sequence[Slice], ttl_ms: int) -> Answer:
-        """Charge what the slices have used, and resize each: what is kept, what is needed, a share of the rest.
+        """Charge what the slices have used, and resize each: what is kept, and of what is wanted a share of the rest.
 
-        Nothing is all or none here: what is granted of one limit waits in the worker for the others.
+        Nothing is all or none here, and nothing is refused: a slice may come out as small as what is kept.
         """
         self._sweep(now)
         figures = []
@@ -142,10 +141,11 @@ class Oracle:
             used = max(one.used, charged)
             account.free(held, until)
             account.charge(used - charged)
-            granted, lacking = _resized(account, one)
+            spare = one.want if account.meter.soft else min(one.want, max(account.room - one.keep, 0) // one.share)
+            granted = one.keep + spare
             ends = account.hold(granted, ttl_ms)
             self._records[record] = _Record(now + ttl_ms + RECORD_MS, ((used, granted, ends),))
-            figures.append(account.figures(now, granted, ends, lacking))
+            figures.append(account.figures(now, granted, ends))
         return Answer(done=True, figures=tuple(figures))
 
     def look(self, now: int, wants: Sequence[Want]) -> tuple[Figures, ...]:
@@ -175,13 +175,3 @@ class Oracle:
         self.accounts = {key: one for key, one in self.accounts.items() if one.used or one.held}
         self._records = {key: one for key, one in self._records.items() if one.ends > now}
         self._sweep_at = max(_SWEEP_AT, 2 * (len(self.accounts) + len(self._records)))
-
-
-def _resized(account: Account, one: Slice) -> tuple[int, int | None]:
-    """What a slice is to hold, and what it lacks of what is needed."""
-    if account.meter.soft:
-        return one.keep + one.need + one.want, None
-    left = account.room - one.keep
-    if one.need > left:
-        return one.keep, one.need
-    return one.keep + one.need + min(one.want, max(left - one.need, 0) // one.share), None

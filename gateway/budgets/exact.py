@@ -1,0 +1,296 @@
+"""Budgets of one worker, each reservation one call to the ledger; and what happens while the ledger is away.
+
+Settlements wait for nobody: they are sent together, again and again until the ledger has them, and count once. While
+the ledger is away, a tenant's policy says whether exchanges are refused, or whether each worker spends its share of
+what was left when it last heard of a limit; what it spends is settled like all else when the ledger is back. One call
+probes a ledger that failed, at a moment of chance, so that workers do not all come at once.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
+
+import structlog
+
+from gateway import aio
+from gateway.breaker import Breaker
+from gateway.budgets.model import (
+    Amounts,
+    Ask,
+    Exceeded,
+    Hold,
+    Kind,
+    Limit,
+    Outage,
+    Reservation,
+    Reserved,
+    Resource,
+    Standing,
+    Subject,
+    Verdict,
+    applies,
+    key_of,
+)
+from gateway.budgets.oracle import Answer, Part, Want
+from gateway.budgets.share import LocalShare
+from gateway.budgets.store import Store
+from gateway.budgets.window import Figures, Meter, meter_of
+from gateway.clock import Clock
+from gateway.script import ScriptError
+
+HOLD_S: Final = 120.0  # what a crash strands; streams extend every half of it
+DEADLINE_S: Final = 0.15  # of what an exchange waits for; an answer of the ledger takes a millisecond
+_FAILURES: Final = 3  # in a row, before the ledger counts as away: one may be a connection that was dropped
+_FIRST_OPEN_S: Final = 0.5  # a restart takes less than a second
+_LONGEST_OPEN_S: Final = 10.0  # how late a worker may notice that the ledger is back
+_TOGETHER: Final = 256  # settlements sent at once
+MOST_UNSETTLED: Final = 65_536  # some 60 MB; with so many waiting nothing more is admitted
+
+_log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Settlement:
+    record: str
+    parts: tuple[Part, ...]
+
+
+class ExactBudgets:
+    """See the module and `model.Budgets`. For one event loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        local: LocalShare,
+        clock: Clock,
+        worker: str,
+        chance: Callable[[], float],
+        *,
+        deadline_s: float = DEADLINE_S,
+        hold_s: float = HOLD_S,
+        first_open_s: float = _FIRST_OPEN_S,
+    ) -> None:
+        """`worker` differs from that of every process that ever ran: reservations are named by it. `chance`: [0, 1)."""
+        self._store = store
+        self._local = local
+        self._clock = clock
+        self._worker = worker
+        self._chance = chance
+        self._deadline_s = deadline_s
+        self._hold_s = hold_s
+        self._breaker = Breaker(
+            failures_to_open=_FAILURES, first_open_s=first_open_s, longest_open_s=max(_LONGEST_OPEN_S, first_open_s)
+        )
+        self._count = 0
+        self._unsettled: dict[str, _Settlement] = {}
+        self._sending: asyncio.Task[None] | None = None
+        self.failures = 0  # calls of the ledger that failed or were late
+        self.local_answers = 0  # exchanges judged without it
+
+    def take(self, ask: Ask) -> Reserved | Exceeded | None:
+        """See `Budgets`. Only what nothing limits needs no ledger."""
+        if any(applies(limit, ask.subject) for limit in ask.limits):
+            return None
+        return Reserved(self._reservation(ask.subject, ()), Verdict(allowed=True))
+
+    async def reserve(self, ask: Ask) -> Reserved | Exceeded:
+        """See `Budgets`."""
+        wanted = wants_of(ask)
+        if not wanted:
+            return Reserved(self._reservation(ask.subject, ()), Verdict(allowed=True))
+        limits, wants = wanted
+        if len(self._unsettled) >= MOST_UNSETTLED or not self._breaker.start(self._clock.monotonic()):
+            return self._without(ask, limits, wants)
+        reservation = self._reservation(ask.subject, ())
+
+        def late(answer: Answer) -> None:
+            if answer.done:
+                self.release(replace(reservation, holds=holds_of(limits, wants, answer.figures)))
+
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                answer = await self._store.reserve(wants, round(self._hold_s * 1000), late)
+        except (ScriptError, TimeoutError) as error:
+            self._failed(error)
+            return self._without(ask, limits, wants)
+        except BaseException:
+            self._breaker.abandoned()
+            raise
+        self._succeeded()
+        self._local.saw(wants, answer.figures)
+        verdict = verdict_of(limits, answer)
+        if not verdict.allowed:
+            return Exceeded(verdict)
+        return Reserved(replace(reservation, holds=holds_of(limits, wants, answer.figures)), verdict)
+
+    async def extend(self, reservation: Reservation, so_far: Amounts) -> Reservation:
+        """See `Budgets`. Without the ledger, the hold may end; what was used is charged when it is settled."""
+        parts = parts_of(reservation, so_far)
+        if not parts or reservation.local or not self._breaker.start(self._clock.monotonic()):
+            return replace(reservation, expires_at=self._clock.monotonic() + self._hold_s)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                answer = await self._store.extend(reservation.id, parts, round(self._hold_s * 1000))
+        except (ScriptError, TimeoutError) as error:
+            self._failed(error)
+            return reservation
+        except BaseException:
+            self._breaker.abandoned()
+            raise
+        self._succeeded()
+        untils = {part.key: one.until for part, one in zip(parts, answer.figures, strict=False)}
+        holds = tuple(replace(hold, until=untils.get(hold.key, hold.until)) for hold in reservation.holds)
+        return replace(reservation, holds=holds, expires_at=self._clock.monotonic() + self._hold_s)
+
+    def settle(self, reservation: Reservation, used: Amounts) -> None:
+        """See `Budgets`."""
+        parts = parts_of(reservation, used)
+        if not parts:
+            return
+        if reservation.local:
+            self._local.settle(reservation.id, parts)
+            parts = tuple(part._replace(held=0, until=0) for part in parts)
+        self._unsettled[reservation.id] = _Settlement(reservation.id, parts)
+        if self._sending is None:
+            self._sending = aio.spawn(self._send(), "budgets-settle")
+
+    def release(self, reservation: Reservation) -> None:
+        """See `Budgets`."""
+        self.settle(reservation, Amounts())
+
+    async def close(self, within_s: float) -> int:
+        """Wait for what is not settled; returns how much of it is lost."""
+        if self._sending is not None:
+            await asyncio.wait([self._sending], timeout=within_s)
+        return len(self._unsettled)
+
+    @property
+    def unsettled(self) -> int:
+        """Settlements that the ledger has not confirmed."""
+        return len(self._unsettled)
+
+    async def _send(self) -> None:
+        try:
+            while self._unsettled:
+                if self._breaker.start(self._clock.monotonic()):
+                    probing = not self._breaker.closed
+                    batch = list(self._unsettled.values())[: 1 if probing else _TOGETHER]
+                    await self._settle_all(batch)
+                else:
+                    await self._rest()
+        finally:
+            self._sending = None
+
+    async def _settle_all(self, batch: Sequence[_Settlement]) -> None:
+        outcomes = await asyncio.gather(
+            *(self._store.settle(one.record, one.parts) for one in batch), return_exceptions=True
+        )
+        failure: BaseException | None = None
+        for one, outcome in zip(batch, outcomes, strict=True):
+            if not isinstance(outcome, BaseException):
+                self._unsettled.pop(one.record, None)
+                continue
+            failure = outcome
+            # To the end of the row: what the server refuses must not keep the others from it.
+            self._unsettled[one.record] = self._unsettled.pop(one.record)
+        if failure is None:
+            self._succeeded()
+        elif isinstance(failure, ScriptError):
+            self._failed(failure)
+            await self._rest()
+        else:
+            self._breaker.abandoned()
+            raise failure
+
+    async def _rest(self) -> None:
+        # From half to one and a half of the shortest opening: workers that lost the ledger at one moment do not come
+        # back at one.
+        await asyncio.sleep(self._breaker.first_open_s * (0.5 + self._chance()))
+
+    def _without(self, ask: Ask, limits: Sequence[Limit], wants: Sequence[Want]) -> Reserved | Exceeded:
+        self.local_answers += 1
+        if ask.outage is Outage.DENY or len(self._unsettled) >= MOST_UNSETTLED:
+            return Exceeded(Verdict(allowed=False, unavailable=True))
+        answer = self._local.reserve(wants, round(self._hold_s * 1000))
+        verdict = verdict_of(limits, answer)
+        if not verdict.allowed:
+            return Exceeded(verdict)
+        holds = holds_of(limits, wants, answer.figures)
+        return Reserved(replace(self._reservation(ask.subject, holds), local=True), verdict)
+
+    def _reservation(self, subject: Subject, holds: tuple[Hold, ...]) -> Reservation:
+        self._count += 1
+        name = f"ostiary:{{{subject.tenant}}}:reservation:{self._worker}:{self._count}"
+        return Reservation(name, subject.tenant, holds, self._clock.monotonic() + self._hold_s)
+
+    def _failed(self, error: Exception) -> None:
+        self.failures += 1
+        if isinstance(error, ScriptError) and error.refused:
+            _log.error("budgets_ledger_refused", cause=str(error))
+            self._breaker.succeeded()  # it is there; a key that somebody spoiled says nothing of the others
+            return
+        was_closed = self._breaker.closed
+        self._breaker.failed(self._clock.monotonic())
+        if was_closed and not self._breaker.closed:
+            _log.warning("budgets_ledger_down", cause=str(error) or type(error).__name__)
+
+    def _succeeded(self) -> None:
+        if not self._breaker.closed:
+            self._local.ended()
+            _log.info("budgets_ledger_back", unsettled=len(self._unsettled))
+        self._breaker.succeeded()
+
+
+@lru_cache(maxsize=4096)
+def _meter(limit: Limit) -> Meter:
+    return meter_of(limit)
+
+
+def wants_of(ask: Ask) -> tuple[list[Limit], list[Want]] | None:
+    """The limits that apply, and what is wanted of each; None where there are none."""
+    limits = [limit for limit in ask.limits if applies(limit, ask.subject)]
+    if not limits:
+        return None
+    least = ask.least or ask.amounts
+    wants = []
+    for limit in limits:
+        wanted = ask.amounts.of(limit.resource)
+        wants.append(Want(key_of(limit, ask.subject), _meter(limit), wanted, min(least.of(limit.resource), wanted)))
+    return limits, wants
+
+
+def holds_of(limits: Iterable[Limit], wants: Iterable[Want], figures: Iterable[Figures]) -> tuple[Hold, ...]:
+    """What was granted, as a reservation keeps it."""
+    triples = zip(limits, wants, figures, strict=True)
+    return tuple([Hold(limit, want.key, one.granted, one.until) for limit, want, one in triples])
+
+
+def parts_of(reservation: Reservation, used: Amounts) -> tuple[Part, ...]:
+    """What the ledger is told of a reservation. A request was charged when it came, unless the ledger was away."""
+    parts = []
+    for hold in reservation.holds:
+        resource = hold.limit.resource
+        if resource is Resource.REQUESTS and not reservation.local:
+            continue
+        parts.append(Part(hold.key, _meter(hold.limit), hold.granted, hold.until, used.of(resource)))
+    return tuple(parts)
+
+
+def verdict_of(limits: Sequence[Limit], answer: Answer) -> Verdict:
+    """In words for clients. A limit that refuses for ever comes before one that refuses for a while."""
+    standings = tuple(
+        [
+            Standing(limit, one.used, one.held, one.reset_ms / 1000, one.retry_ms / 1000)
+            for limit, one in zip(limits, answer.figures, strict=True)
+        ]
+    )
+    exceeded = tuple(
+        [one for one in standings if one.limit.kind is Kind.SOFT and one.used + one.held > one.limit.amount]
+    )
+    if answer.done:
+        return Verdict(allowed=True, standings=standings, exceeded=exceeded)
+    refusing = [one for one in standings if one.retry_after_s]
+    refused_by = max(refusing, key=lambda one: (one.retry_after_s < 0, one.retry_after_s))
+    return Verdict(allowed=False, standings=standings, refused_by=refused_by, exceeded=exceeded)
