@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
-from extproc.core.holdback import HoldBack
+from extproc.core.holdback import HoldBack, Spans
 from extproc.guardrails.finding import Finding
 
 if TYPE_CHECKING:
+    from extproc.core.restore import Restorer, Restoring
     from extproc.guardrails.guard import Guard, Tally
 
-_QUOTE: Final = "\0"  # a structural quote
+QUOTE: Final = "\0"  # a structural quote
 _CONTROL: Final = "\x01"  # a NUL of the document
 _SIMPLE: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{4}")
@@ -28,75 +29,24 @@ _DECODED: Final = itemgetter(0)
 _REPLACEMENT: Final = "\ufffd"  # a lone surrogate
 
 
-class EscapedHoldBack(HoldBack):
-    """One channel of JSON source. The streaming invariant holds as for HoldBack; `held` counts decoded characters."""
+class Source:
+    """JSON source that was decoded and not yet forgotten: which piece of it a piece of the decoded text came from."""
 
-    __slots__ = ("_inside", "_jumps", "_pending", "_raw")
+    __slots__ = ("_jumps", "_pending", "_raw")
 
-    def __init__(self, guard: "Guard", tally: "Tally") -> None:
-        super().__init__(guard, tally)
-        self._raw = ""  # the source of _buf
+    def __init__(self) -> None:
+        self._raw = ""  # what the decoded text came from
         self._pending = ""  # an escape that is not complete, at most eleven characters
-        self._jumps: list[tuple[int, int]] = []  # (index in _buf, index in _raw) behind each escape
-        self._inside = False  # whether _buf[_pos] is inside a string
+        self._jumps: list[tuple[int, int]] = []  # (index in the decoded text, index in _raw) behind each escape
 
-    def push(self, text: str) -> str:
-        """Take more source; return what may be released now."""
-        if self.blocked is not None:
-            return ""
-        buf = self._buf + self._decode(text, last=False)
-        upto = self._guard.scanner.undecided_from(buf)
-        if upto <= self._pos:
-            self._buf = buf
-            return ""
-        return self._slow(buf, upto, self._guard.scanner.scan(buf))
-
-    def flush(self) -> str:
-        """The source is complete: decide and release the rest. Ends the channel."""
-        if self.blocked is not None:
-            return ""
-        buf = self._buf + self._decode("", last=True)
-        return self._slow(buf, len(buf), self._guard.scanner.scan(buf))
-
-    def _slow(self, buf: str, upto: int, findings: Sequence[Finding]) -> str:
-        parts = []
-        seen = self._pos
-        for start, stop, put in self._judge(buf, upto, findings):
-            if start < stop:
-                parts.append(self._raw[self._source(start) : self._source(stop)])
-            if put:
-                self._inside ^= buf.count(_QUOTE, seen, stop) % 2 == 1
-                seen = stop
-                parts.append(put if self._inside else "0")
-        self._inside ^= buf.count(_QUOTE, seen, upto) % 2 == 1
-        self._drop(self._forget(buf, upto))
-        return "".join(parts)
-
-    def _source(self, index: int) -> int:
-        """Where in _raw the character _buf[index] begins."""
-        jump = bisect_right(self._jumps, index, key=_DECODED)
-        if not jump:
-            return index
-        decoded, raw = self._jumps[jump - 1]
-        return raw + index - decoded
-
-    def _drop(self, gone: int) -> None:
-        """Forget the source of the first `gone` characters."""
-        if not gone:
-            return
-        raw_gone = self._source(gone)
-        self._raw = self._raw[raw_gone:]
-        self._jumps = [(decoded - gone, raw - raw_gone) for decoded, raw in self._jumps if decoded > gone]
-
-    def _decode(self, text: str, *, last: bool) -> str:
-        """The logical characters of `text`, behind those of _buf; notes their source."""
+    def decode(self, text: str, size: int, *, last: bool) -> str:
+        """The logical characters of `text`, behind `size` of them that were not forgotten."""
         source = self._pending + text
         self._pending = ""
         if "\\" not in source:
             self._raw += source
             return _plain(source)
         parts: list[str] = []
-        size = len(self._buf)
         raw_size = len(self._raw)
         at = 0
         while (escape := source.find("\\", at)) >= 0:
@@ -117,6 +67,81 @@ class EscapedHoldBack(HoldBack):
         self._raw += source
         return "".join(parts)
 
+    def slice(self, start: int, stop: int) -> str:
+        """The source of the decoded characters [start, stop)."""
+        return self._raw[self._index(start) : self._index(stop)]
+
+    def drop(self, gone: int) -> None:
+        """Forget the source of the first `gone` characters."""
+        if not gone:
+            return
+        raw_gone = self._index(gone)
+        self._raw = self._raw[raw_gone:]
+        self._jumps = [(decoded - gone, raw - raw_gone) for decoded, raw in self._jumps if decoded > gone]
+
+    def _index(self, index: int) -> int:
+        """Where in _raw the decoded character `index` begins."""
+        jump = bisect_right(self._jumps, index, key=_DECODED)
+        if not jump:
+            return index
+        decoded, raw = self._jumps[jump - 1]
+        return raw + index - decoded
+
+
+class EscapedHoldBack(HoldBack):
+    """One channel of JSON source. The streaming invariant holds as for HoldBack; `held` counts decoded characters."""
+
+    __slots__ = ("_inside", "_source")
+
+    def __init__(self, guard: "Guard", tally: "Tally", *, tool: str = "", exempt: Spans = ()) -> None:
+        """`tool`: whose arguments they are. `exempt`: as of HoldBack."""
+        super().__init__(guard, tally, tool=tool, exempt=exempt)
+        self._source = Source()
+        self._inside = False  # whether _buf[_pos] is inside a string
+
+    def push(self, text: str) -> str:
+        """Take more source; return what may be released now."""
+        if self.blocked is not None:
+            return ""
+        if self._restorer is not None:
+            text = self._restorer.push(text)
+        buf = self._buf + self._source.decode(text, len(self._buf), last=False)
+        upto = self._guard.scanner.undecided_from(buf)
+        if upto <= self._pos:
+            self._buf = buf
+            return ""
+        return self._slow(buf, upto, self._guard.scanner.scan(buf))
+
+    def flush(self) -> str:
+        """The source is complete: decide and release the rest. Ends the channel."""
+        if self.blocked is not None:
+            return ""
+        rest = "" if self._restorer is None else self._restorer.flush()
+        return self.all_of(rest)
+
+    def all_of(self, source: str) -> str:
+        """`push(source) + flush()` in one, of source in which nothing is to be restored."""
+        buf = self._buf + self._source.decode(source, len(self._buf), last=True)
+        return self._slow(buf, len(buf), self._guard.scanner.scan(buf))
+
+    def _slow(self, buf: str, upto: int, findings: Sequence[Finding]) -> str:
+        parts = []
+        seen = self._pos
+        for start, stop, put in self._judge(buf, upto, findings):
+            if start < stop:
+                parts.append(self._source.slice(start, stop))
+            if put:
+                self._inside ^= buf.count(QUOTE, seen, stop) % 2 == 1
+                seen = stop
+                parts.append(put if self._inside else "0")
+        self._inside ^= buf.count(QUOTE, seen, upto) % 2 == 1
+        self._source.drop(self._forget(buf, upto))
+        return "".join(parts)
+
+    def _restores(self, restoring: "Restoring", tool: str | None, *, joined: bool) -> "Restorer":
+        del joined  # arguments are read one by one
+        return restoring.source(self._exempt, tool or "")
+
 
 def decoded(source: str) -> str:
     """JSON source as the rules see it, also where it breaks off."""
@@ -132,7 +157,7 @@ def decoded(source: str) -> str:
 
 
 def _plain(source: str) -> str:
-    return source.replace(_QUOTE, _CONTROL).replace('"', _QUOTE)
+    return source.replace(QUOTE, _CONTROL).replace('"', QUOTE)
 
 
 def _escape(source: str, at: int, *, last: bool) -> tuple[str, int] | None:
@@ -144,7 +169,7 @@ def _escape(source: str, at: int, *, last: bool) -> tuple[str, int] | None:
     if not letter:
         return ("\\", 1) if last else None
     if letter != "u":
-        return _SIMPLE.get(letter, _CONTROL if letter == _QUOTE else letter), 2
+        return _SIMPLE.get(letter, _CONTROL if letter == QUOTE else letter), 2
     digits = _HEX.match(source, at + 2)
     if digits is None:
         return ("u", 2) if last or _HEX_BEGUN.match(source, at + 2) is None else None

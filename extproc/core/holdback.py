@@ -9,18 +9,27 @@ as its earliest finding asks (then the longest, then the first rule id). A findi
 right before its start.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
 
 from extproc.guardrails.finding import Finding
 from extproc.guardrails.rule import Tail
 from gateway.policy.model import Action
 
 if TYPE_CHECKING:
+    from extproc.core.restore import Restorer, Restoring
     from extproc.guardrails.guard import Guard, Tally
+    from extproc.guardrails.placeholder import Replace
 
 #: Copy buf[start:stop], then put the placeholder (which may be empty).
 Piece = tuple[int, int, str]
+#: Absolute spans [start, end) in rising order.
+Spans = Sequence[tuple[int, int]]
+#: Rules of this family leave a value alone that the caller sent and gets back.
+_PERSONAL: Final = "pii."
+_START: Final = itemgetter(0)
 
 
 class Swallow:
@@ -60,10 +69,20 @@ class HoldBack:
     """One channel: the text of one (choice, kind) of an answer, or one string of a request."""
 
     __slots__ = (
-        "_base", "_before", "_buf", "_covered", "_guard", "_pos", "_region", "_swallows", "_tally", "blocked",
+        "_base", "_before", "_buf", "_covered", "_exempt", "_guard", "_pos", "_region", "_restorer", "_swallows",
+        "_tally", "blocked",
     )  # fmt: skip
 
-    def __init__(self, guard: "Guard", tally: "Tally") -> None:
+    def __init__(
+        self, guard: "Guard", tally: "Tally", *, tool: str | None = None, joined: bool = False, exempt: Spans = ()
+    ) -> None:
+        """`tool`: to whom the model says it, if not to its reader. `joined`: clients join it to the last such text.
+
+        `exempt`: where values were put back, in a text that is judged whole.
+        """
+        self._exempt = list(exempt)
+        restoring = guard.restoring
+        self._restorer = None if restoring is None else self._restores(restoring, tool, joined=joined)
         self._guard = guard
         self._tally = tally
         self._before = guard.scanner.before_chars
@@ -78,12 +97,20 @@ class HoldBack:
     @property
     def held(self) -> int:
         """Characters that were pushed and are not yet decided."""
-        return len(self._buf) - self._pos
+        return len(self._buf) - self._pos + (0 if self._restorer is None else self._restorer.held)
+
+    def retool(self, tool: str) -> None:
+        """What follows is said to `tool`. Trust that a channel has lost does not come back."""
+        restorer, restoring = self._restorer, self._guard.restoring
+        if restorer is not None and restoring is not None and not restoring.trusts(tool):
+            restorer.allowed = False
 
     def push(self, text: str) -> str:
         """Take more text; return what may be released now."""
         if self.blocked is not None:
             return ""
+        if self._restorer is not None:
+            text = self._restorer.push(text)
         buf = self._buf + text
         upto = self._guard.scanner.undecided_from(buf)
         pos = self._pos
@@ -104,12 +131,16 @@ class HoldBack:
 
     def flush(self) -> str:
         """The text is complete: decide and release the rest. Ends the channel."""
-        if self.blocked is not None or self._pos == len(self._buf):
+        if self.blocked is not None:
+            return ""
+        if self._restorer is not None:
+            self._buf += self._restorer.flush()
+        if self._pos == len(self._buf):
             return ""
         return self._slow(self._buf, len(self._buf), self._guard.scanner.scan(self._buf))
 
     def whole(self, text: str, findings: Sequence[Finding]) -> str:
-        """`push(text) + flush()` of a fresh channel whose text was scanned already."""
+        """`push(text) + flush()` of a fresh channel whose text was scanned already. Puts nothing back."""
         return self._slow(text, len(text), findings)
 
     def _slow(self, buf: str, upto: int, findings: Sequence[Finding]) -> str:
@@ -123,6 +154,8 @@ class HoldBack:
         self._buf = buf[gone:]
         self._base += gone
         self._pos = max(0, upto - gone)
+        if self._exempt and self._exempt[0][1] <= self._base:
+            self._exempt[:] = [span for span in self._exempt if span[1] > self._base]
         return gone
 
     def _judge(self, buf: str, upto: int, findings: Sequence[Finding]) -> list[Piece]:
@@ -130,7 +163,10 @@ class HoldBack:
         guard, base = self._guard, self._base
         pieces: list[Piece] = []
         cursor = self._pos
+        opened: list[tuple[int, int, Replace]] = []  # a region that is replaced once its end is known
         decided = [f for f in findings if self._pos <= f.start < upto and guard.runs(f.rule)]
+        if self._exempt:
+            decided = [f for f in decided if not self._is_exempt(f)]
         decided.sort(key=lambda f: (f.start, -guard.done(f.rule), -f.end, f.rule))
         for finding in decided:
             start, end, rule = finding.start, finding.end, finding.rule
@@ -150,13 +186,39 @@ class HoldBack:
                 if base + start < self._region:
                     self._region = max(self._region, base + end)
                 else:
-                    pieces.append((max(cursor, self._region - base), start, replace(buf[start:end])))
+                    self._complete(opened, pieces, buf)
+                    if action is Action.TOKENISE:
+                        opened.append((len(pieces), start, replace))
+                    put = "" if opened else replace(buf[start:end])
+                    pieces.append((max(cursor, self._region - base), start, put))
                     cursor = start
                     self._region = base + end
         if self.blocked is None:
             self._swallow(buf, upto)
             pieces.append((max(cursor, min(self._region - base, upto)), upto, ""))
+            self._complete(opened, pieces, buf)
         return pieces
+
+    def _complete(self, opened: "list[tuple[int, int, Replace]]", pieces: list[Piece], buf: str) -> None:
+        """Replace the latest region by what stands for all of it: what comes back must be all that went.
+
+        Only requests have such regions, and they are judged whole.
+        """
+        if opened:
+            index, at, replace = opened.pop()
+            start, stop, _ = pieces[index]
+            pieces[index] = (start, stop, replace(buf[at : self._region - self._base]))
+
+    def _is_exempt(self, finding: Finding) -> bool:
+        """Whether a finding of personal data is of a value that was put back, or of a part of one."""
+        if not finding.rule.startswith(_PERSONAL):
+            return False
+        start = self._base + finding.start
+        before = bisect_right(self._exempt, start, key=_START) - 1
+        return before >= 0 and self._base + finding.end <= self._exempt[before][1]
+
+    def _restores(self, restoring: "Restoring", tool: str | None, *, joined: bool) -> "Restorer":
+        return restoring.text(self._exempt, tool, joined=joined)
 
     def _count(self, rule: str, start: int, end: int) -> None:
         """Tally a finding unless it lies in a place that its rule has claimed already; start its tail."""

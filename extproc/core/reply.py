@@ -5,6 +5,7 @@ from typing import Protocol
 import orjson
 
 from extproc.core.body import names_key_twice
+from extproc.core.returned import give_back
 from extproc.core.sse import Framer
 from extproc.core.texts import broken, lay
 from extproc.guardrails.guard import Guard, Tally
@@ -74,12 +75,13 @@ class JsonReply:
         self.blocked = broken(self._door.sealed(tree), self._guard, self._tally)
         if self.blocked is not None:
             return b""
-        laid = lay(tree, self._guard, self._tally)
+        returned = {} if self._guard.restoring is None else give_back(tree, self._guard.restoring)
+        laid = lay(tree, self._guard, self._tally, returned)
         self.blocked = laid.blocked
         if laid.blocked is not None:
             return b""
         # Of a key that is there twice only the last value was judged, and some readers take the first.
-        if altered or laid.changed or names_key_twice(raw, laid.keys):
+        if altered or returned or laid.changed or names_key_twice(raw, laid.keys):
             return orjson.dumps(tree)
         return raw
 

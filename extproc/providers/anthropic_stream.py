@@ -91,6 +91,15 @@ class Meter:
         self._told.update({name: usage[name] for name in _INPUTS if type(usage.get(name)) is int})
         if "input_tokens" in self._told:
             self._seen.input_tokens = sum(self._told.values())
+            self._seen.cached_tokens = self._told.get("cache_read_input_tokens", 0)
+            self._seen.cache_write_tokens = self._told.get("cache_creation_input_tokens", 0)
+
+
+def output_of(usage: Any) -> dict[str, Any] | None:
+    """What a `usage` object says of output: its input is the meter's."""
+    if type(usage) is not dict:
+        return None
+    return {name: usage.get(name) for name in ("output_tokens", "output_tokens_details")}
 
 
 class _Block:
@@ -195,7 +204,7 @@ class MessageStream:
             raise malformed("too many blocks")
         self._next += 1
         block = {key: block[key] for key in block if key in _BLOCK_KEYS[kind]}
-        self._open[index] = opened = _Block(kind, self._channel(kind))
+        self._open[index] = opened = _Block(kind, self._channel(kind, block.get("name")))
         if kind == "redacted_thinking":
             self._seal(block, "data")
         elif kind == "thinking":
@@ -211,10 +220,12 @@ class MessageStream:
             block[kind] = self._push(opened, block[kind])
         return _told({**tree, "content_block": block})
 
-    def _channel(self, kind: str) -> HoldBack:
+    def _channel(self, kind: str, tool: Any) -> HoldBack:
         if kind == "thinking":
             return HoldBack(_sealing(self._guard), self._tally)
-        return (EscapedHoldBack if kind == "tool_use" else HoldBack)(self._guard, self._tally)
+        if kind == "tool_use":
+            return EscapedHoldBack(self._guard, self._tally, tool=tool if type(tool) is str else "")
+        return HoldBack(self._guard, self._tally, joined=True)
 
     def _index(self, tree: dict[str, Any]) -> int:
         index = tree.get("index")
@@ -260,7 +271,7 @@ class MessageStream:
         self._objects(delta, "stop_details")
         self._objects(tree, "usage")
         self._meter.read(tree.get("usage"))
-        self._seen.read({"output_tokens": (tree.get("usage") or {}).get("output_tokens")})
+        self._seen.read(output_of(tree.get("usage")))
         return _told({**tree, "delta": delta})
 
     def _stop(self, tree: dict[str, Any]) -> bytes:
@@ -279,7 +290,7 @@ class MessageStream:
             raise malformed("text is not a string")
         if text and opened.ended:  # it could complete what was released as the end
             raise malformed("text behind a signature")
-        self._seen.text_chars += len(text)
+        self._seen.say(text)
         if text and opened.kind == "text":
             if not opened.begun:
                 text = seam(self._latest, text) + text

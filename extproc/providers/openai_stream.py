@@ -277,6 +277,9 @@ class ChoiceStream:
         if known is not None and known[1] != name and (not call_id or call_id == known[0]):
             raise malformed("a function's name comes in pieces")
         self._calls[key] = (call_id or (known[0] if known is not None else None), name)
+        channel = self._channels.get(key[0], {}).get(key)
+        if channel is not None:
+            channel.retool(name)
         return self._labels(function, "name")
 
     def _push(self, key: _ChannelKey, text: str) -> str:
@@ -286,7 +289,7 @@ class ChoiceStream:
         channel = of_choice.get(key) if of_choice is not None else None
         if channel is None:
             channel = self._open(key)
-        self._seen.text_chars += len(text)
+        self._seen.say(text)
         released = channel.push(text)
         if channel.blocked is not None:
             self.blocked = channel.blocked
@@ -296,8 +299,11 @@ class ChoiceStream:
         if self._open_channels >= _MAX_CHANNELS:
             raise malformed("too many channels")
         self._open_channels += 1
-        source = key[1] in {"tool", "function_call"}
-        channel = (EscapedHoldBack if source else HoldBack)(self._guard, self._tally)
+        if key[1] in {"tool", "function_call"}:
+            tool = self._calls[key][1] if key in self._calls else ""
+            channel: _Channel = EscapedHoldBack(self._guard, self._tally, tool=tool)
+        else:
+            channel = HoldBack(self._guard, self._tally)
         self._channels.setdefault(key[0], {})[key] = channel
         return channel
 

@@ -109,6 +109,7 @@ class _Item:
     kind: str
     raw_id: str
     id: str  # as the guard left it; every event of the item says this one
+    tool: str = ""  # that a call names
     texts: dict[tuple[str, int], _Text] = field(default_factory=dict)
     final: dict[str, Any] | None = None
     listed: bool = False  # by the last event
@@ -306,7 +307,7 @@ class ResponseStream:
             raise malformed("an item's id is not a string")
         label = {"id": raw_id or ""}
         self._lay(label)
-        item = _Item(kind, raw_id or "", label["id"])
+        item = _Item(kind, raw_id or "", label["id"], source["name"] if type(source.get("name")) is str else "")
         if raw_id:
             if raw_id in self._by_id:
                 raise malformed("two items have the same id")
@@ -404,7 +405,11 @@ class ResponseStream:
             if self._channels >= _MAX_CHANNELS:
                 raise malformed("too many channels")
             self._channels += 1
-            hold = (EscapedHoldBack if name == "arguments" else HoldBack)(self._guard, self._tally)
+            if name == "arguments":
+                hold: HoldBack = EscapedHoldBack(self._guard, self._tally, tool=item.tool)
+            else:
+                tool = item.tool if name == "input" else None
+                hold = HoldBack(self._guard, self._tally, tool=tool, joined=name == "output_text")
             text = _Text(hold, (output_index, index) if name == "output_text" else None)
             item.texts[name, index] = text
         return text
@@ -416,7 +421,7 @@ class ResponseStream:
             raise malformed("text behind its end")
         seam = "" if text.begun else self._seam(text, more)
         text.begun = True
-        self._seen.text_chars += len(more)
+        self._seen.say(more)
         return self._kept(text, seam + text.hold.push(more))
 
     def _seam(self, text: _Text, more: str) -> str:
