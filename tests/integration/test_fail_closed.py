@@ -264,9 +264,22 @@ def test_one_dead_socket_of_two_costs_no_request(two, upstream, how):
         if how == "gone":
             two.socket(1).unlink(missing_ok=True)
     client = two.client()
+    before = _retries(two)
     statuses = [say(client, upstream).status for _ in range(12)]
+    after = _retries(two)
     two.socket(1).unlink(missing_ok=True)
     assert statuses == [200] * 12
+    # Each went to the worker that lives, the first time: no retry needed a retry.
+    assert after["upstream_rq_retry"] - before["upstream_rq_retry"] == (
+        after["upstream_rq_retry_success"] - before["upstream_rq_retry_success"]
+    )
+
+
+def _retries(running: Stack) -> dict[str, float]:
+    prefix = f"cluster.{contract.SIDECAR_CLUSTER}."
+    return {
+        name.removeprefix(prefix): value for name, value in running.envoy_stats(prefix + "upstream_rq_retry").items()
+    }
 
 
 @pytest.mark.slow

@@ -26,10 +26,17 @@ def test_sidecar_calls_are_retried_and_told_who_asks():
     service = typed.plain(typed.sidecar(timeout=typed.milliseconds(1500), told=(("a", "b"),)))
     assert service["timeout"] == "1.500s"
     assert service["initial_metadata"] == [{"key": "a", "value": "b"}]
-    assert service["retry_policy"] == {
-        "num_retries": typed.SIDECAR_RETRIES,
-        "retry_on": "connect-failure,reset,refused-stream,unavailable",
-    }
+    retries = service["retry_policy"]
+    assert retries["num_retries"] == typed.SIDECAR_RETRIES
+    assert retries["retry_on"] == "connect-failure,reset,refused-stream,unavailable"
+
+
+def test_a_retry_goes_to_another_worker_long_before_the_deadline():
+    """Envoy's own back-off starts at one second, and a dead socket is chosen again as readily as before."""
+    retries = typed.plain(typed.sidecar())["retry_policy"]
+    assert retries["retry_back_off"] == {"base_interval": "0.010s", "max_interval": "0.100s"}
+    assert [each["name"] for each in retries["retry_host_predicate"]] == ["envoy.retry_host_predicates.previous_hosts"]
+    assert int(retries["host_selection_retry_max_attempts"]) == typed.SIDECAR_HOST_CHOICES
 
 
 def test_always_has_no_runtime_key():
