@@ -342,15 +342,11 @@ class Stack:
 
     def record(self, answer: Response | str, timeout_s: float = 10) -> dict[str, Any]:
         """The one audit record of an exchange, by its answer (or request id)."""
-        request_id = answer if isinstance(answer, str) else answer.header(contract.REQUEST_ID_HEADER)
-        assert request_id, "the answer names no request id"
-        found = until(
-            f"the audit record of {request_id}",
-            lambda: [record for record in self.audit() if record["request_id"] == request_id],
-            timeout_s,
-        )
-        assert len(found) == 1, f"{len(found)} records for one exchange"
-        return found[0]
+        return _the_one("audit record", answer, self.audit, timeout_s)
+
+    def logged(self, answer: Response | str, timeout_s: float = 10) -> dict[str, Any]:
+        """The one line of Envoy's access log, by the answer (or request id): lines come late, and not in order."""
+        return _the_one("line of the access log", answer, self.access_log, timeout_s)
 
     @contextlib.contextmanager
     def recorded(self, count: int = 1, timeout_s: float = 10) -> Iterator[list[dict[str, Any]]]:
@@ -391,6 +387,20 @@ class Stack:
 
     def logs(self) -> str:
         return "\n".join(file.read_text(errors="replace") for file in sorted((self.root / "log").glob("*.log")))
+
+
+def _the_one(
+    what: str, answer: Response | str, read: Callable[[], list[dict[str, Any]]], timeout_s: float
+) -> dict[str, Any]:
+    request_id = answer if isinstance(answer, str) else answer.header(contract.REQUEST_ID_HEADER)
+    assert request_id, "the answer names no request id"
+
+    def named() -> list[dict[str, Any]]:
+        return [entry for entry in read() if entry["request_id"] == request_id]
+
+    found = until(f"the {what} of {request_id}", named, timeout_s)
+    assert len(found) == 1, f"{len(found)} of {what} for one exchange"
+    return found[0]
 
 
 def _dechunk(body: bytes) -> bytes:
