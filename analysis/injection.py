@@ -1,7 +1,7 @@
 """Stage (c) of the injection cascade: MiniLM and our head, for texts about which stages (a) and (b) are in doubt.
 
-Answers with one finding a text, `injection.transformer`, whose score is a calibrated probability. Whether a text is
-worth the question, and what a score means, is policy: this only judges.
+Answers with a finding, `injection.transformer`, for each text above the threshold that training recommends; its score is
+a calibrated probability. Whether a text is worth the question, and what a finding means, is policy.
 """
 
 from collections.abc import Iterator, Sequence
@@ -95,5 +95,6 @@ class Transformer:
                 partial.append(doubt.text)
             if odds:
                 score = self._head.score(max(odds), doubt.evidence, foreign=doubt.foreign, trusted=doubt.trusted)
-                findings.append(Advised(rule=RULE, text=doubt.text, score=round(score, 4)))
+                if score >= self._head.thresholds[doubt.foreign]:
+                    findings.append(Advised(rule=RULE, text=doubt.text, score=round(score, 4)))
         return Verdict(tuple(findings), tuple(partial))

@@ -68,6 +68,8 @@ class Settings:
     audit_full: str = "deny"  # what cannot be put on record does not happen; v0 knows nothing else
     # Most that a crash can take from the record; 20 fsyncs/s are bearable for any disk.
     audit_fsync_ms: int = 50
+    # Of the transformer in the analysis process. A second one saves a third of its time and takes a worker's core.
+    analysis_threads: int = 1
     # Whoever can open a socket can forge metadata. 600 is for an Envoy of the same user, 660 for its group.
     socket_mode: int = 0o600
     # What encrypts the token service's signing keys before the registry sees them: a file of `control` alone, or the
@@ -324,6 +326,7 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "audit_queue_records": _whole(16, 1_000_000),  # about 1 GiB of records
     "audit_full": _one_of("deny"),
     "audit_fsync_ms": _whole(1, 10_000),
+    "analysis_threads": _whole(1, 64),
     "socket_mode": _mode,
     "kek_file": _absolute,
     "vault_addr": _vault,

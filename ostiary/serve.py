@@ -13,13 +13,16 @@ import structlog
 import uvloop
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from gateway import contract
 from gateway import settings as reader
+from gateway.aio import spawn
 from gateway.clock import SystemClock
 from gateway.settings import Settings
 from gateway.telemetry import log, metrics
 from ostiary import health
 from ostiary.admin import Admin, Page
 from ostiary.child import Launch
+from ostiary.engines import DRAIN_S, Engines
 from ostiary.problem import Problem
 from ostiary.supervisor import Supervisor
 
@@ -57,6 +60,20 @@ async def _run(settings: Settings) -> int:
         restarted=supervision.worker_restarts,
         buried=partial(metrics.forget, settings.metrics_dir),
     )
+    engines = Engines(
+        policy_dir=settings.policy_dir,
+        launch=partial(_launch_analysis, settings),
+        supervise=lambda launch: Supervisor(
+            workers=1,
+            launch=launch,
+            drain_s=DRAIN_S,
+            clock=SystemClock(),
+            chance=random.random,
+            restarted=lambda _: None,  # the metric counts workers
+            buried=lambda _: None,
+            what="analysis",
+        ),
+    )
     admin = Admin(
         {
             "/healthz": _alive,
@@ -72,22 +89,42 @@ async def _run(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)
-    loop.add_signal_handler(signal.SIGHUP, supervisor.tell, signal.SIGHUP)
+
+    def reload() -> None:
+        supervisor.tell(signal.SIGHUP)
+        spawn(engines.follow(), "engines-follow")
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    spawn(engines.follow(), "engines-follow")
     _log.info("serving", workers=settings.workers, run_dir=str(settings.run_dir), admin_port=admin.port)
     try:
         await supervisor.run()
     finally:
+        await engines.close()  # after the workers: the last requests may still ask
         await admin.close()
     _log.info("stopped")
     return 0
 
 
-def _launch(settings: Settings, index: int) -> Launch:
-    environ = {
+def _inherited() -> dict[str, str]:
+    return {
         name: value
         for name, value in os.environ.items()  # noqa: TID251 -- handed on, not read: PATH, locale, proxies, TLS roots
         if not name.startswith(reader.PREFIX)
     }
+
+
+def _launch_analysis(settings: Settings, engines: tuple[str, ...]) -> Launch:
+    command = [
+        *(sys.executable, "-m", "ostiary.cli", "analyse", "--engines", ",".join(engines)),
+        *("--socket", str(settings.run_dir / contract.ANALYSIS_SOCKET), "--threads", str(settings.analysis_threads)),
+        *("--log-level", settings.log_level, "--log-format", settings.log_format),
+    ]
+    return Launch(name="analysis", command=command, environ=_inherited())
+
+
+def _launch(settings: Settings, index: int) -> Launch:
+    environ = _inherited()
     # glibc raises this threshold to the size of whatever was freed; then bodies of megabytes stay with the process.
     environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(256 * 1024))
     # Read by Go's runtime when a worker loads the OPA library (ADR 0013): one core is what a worker has. 400 for GOGC

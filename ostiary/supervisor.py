@@ -54,6 +54,7 @@ class Supervisor:
     chance: Callable[[], float]  # random.random, or a test's own
     restarted: Callable[[int], None]  # told the index of every worker that is started again
     buried: Callable[[int], None]  # told the pid of every process that has ended
+    what: str = "worker"  # how the log calls them
     slots: list[Slot] = field(default_factory=list)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -85,7 +86,7 @@ class Supervisor:
             try:
                 slot.child = await child.start(self.launch(slot.index))
             except OSError as failure:  # no memory or process left: as bad as a crash, and may pass like one
-                _log.error("worker_not_started", worker=slot.index, reason=failure.strerror)
+                _log.error(f"{self.what}_not_started", worker=slot.index, reason=failure.strerror)
             else:
                 await self._watch(slot, slot.child)
             if not self.stopping:
@@ -95,7 +96,7 @@ class Supervisor:
     async def _watch(self, slot: Slot, process: Child) -> None:
         """Until the process has ended, by itself or because we stop."""
         slot.state = State.RUNNING
-        _log.info("worker_started", worker=slot.index, pid=process.pid)
+        _log.info(f"{self.what}_started", worker=slot.index, pid=process.pid)
         await _first(process.process.wait(), self._stopping.wait())
         if not process.ended:
             await self._drain(slot, process)
@@ -105,7 +106,7 @@ class Supervisor:
 
     async def _drain(self, slot: Slot, process: Child) -> None:
         if not await process.end(self.drain_s + _KILL_MARGIN_S):
-            _log.error("worker_killed", worker=slot.index, pid=process.pid, after_s=self.drain_s + _KILL_MARGIN_S)
+            _log.error(f"{self.what}_killed", worker=slot.index, pid=process.pid, after_s=self.drain_s + _KILL_MARGIN_S)
 
     async def _pause(self, slot: Slot, lived_s: float) -> None:
         slot.streak = backoff.streak_after(slot.streak, lived_s)
@@ -114,7 +115,7 @@ class Supervisor:
         slot.state = State.WAITING
         pause_s = backoff.pause_s(slot.streak, self.chance())
         _log.error(
-            "worker_crash_loop" if slot.looping else "worker_crashed",
+            f"{self.what}_crash_loop" if slot.looping else f"{self.what}_crashed",
             worker=slot.index,
             exit=_exit_name(slot.last_exit),
             lived_s=round(lived_s, 1),

@@ -35,9 +35,8 @@ def scores(engine, *texts, **said):
     return {each.text: each.score for each in verdict.findings}
 
 
-def test_an_attack_scores_higher_than_a_question(engine):
-    told = scores(engine, HARMLESS, ATTACK)
-    assert told[0] < 0.5 < told[1]
+def test_an_attack_is_told_and_a_question_is_not(engine):
+    assert list(scores(engine, HARMLESS, ATTACK)) == [1]
 
 
 def test_a_finding_is_about_a_whole_text(engine):
@@ -50,7 +49,7 @@ def test_a_finding_is_about_a_whole_text(engine):
 def test_a_text_is_judged_alike_in_any_company(engine):
     alone = scores(engine, ATTACK)[0]
     together = dict(engine.judge([item(FILLER * 20), item(HARMLESS, ATTACK), item(ATTACK)]))
-    assert together[2].findings[0].score == together[1].findings[1].score == alone
+    assert together[2].findings[0].score == together[1].findings[0].score == alone
 
 
 def test_short_items_are_answered_first(engine):
@@ -63,8 +62,8 @@ def test_an_attack_late_in_100_kb_is_found_and_the_answer_says_that_it_did_not_r
     assert len(long) > 100_000
     ((_, verdict),) = engine.judge([item(long, provenance="document")])
     assert verdict.partial == (0,)
-    assert verdict.findings[0].score > 0.5
-    assert scores(engine, FILLER * 1150, provenance="document")[0] < 0.5
+    assert verdict.findings
+    assert not scores(engine, FILLER * 1150, provenance="document")
 
 
 def test_work_on_one_text_is_bounded(engine, monkeypatch):
@@ -81,7 +80,7 @@ def test_beyond_the_deadline_an_answer_is_partial(engine):
 
 
 def test_what_the_tenant_wrote_is_judged_more_kindly(engine):
-    assert scores(engine, ATTACK, provenance="system")[0] < scores(engine, ATTACK)[0]
+    assert scores(engine, ATTACK, provenance="system").get(0, 0.0) < scores(engine, ATTACK)[0]
 
 
 @pytest.mark.parametrize(
@@ -90,4 +89,4 @@ def test_what_the_tenant_wrote_is_judged_more_kindly(engine):
 def test_odd_texts_are_judged(engine, text):
     ((number, verdict),) = engine.judge([item(text)])
     assert number == 0
-    assert len(verdict.findings) == (1 if text.strip() else 0)
+    assert len(verdict.findings) <= 1
