@@ -7,6 +7,8 @@ from typing import Final
 from extproc.providers.door import Seen
 from gateway import contract, obligation
 from gateway.audit.record import Found, Record, Usage
+from gateway.budgets import model as budget
+from gateway.budgets.price import Price, cost
 from gateway.clock import Clock
 from gateway.identity import NO_OBLIGATIONS, Caller
 
@@ -22,8 +24,9 @@ class Journal:
     """The growing record of one exchange."""
 
     __slots__ = (
-        "_began_s", "_clock", "_started_at", "answer_bytes", "backend", "caller", "code", "method", "model", "path",
-        "prompt_chars", "reason", "request_bytes", "seen", "status", "streamed", "unadvised",
+        "_began_s", "_clock", "_started_at", "answer_bytes", "backend", "caller", "code", "currency", "method", "model",
+        "path", "price", "prompt_chars", "prompt_tokens", "reason", "request_bytes", "seen", "status", "streamed",
+        "unadvised",
     )  # fmt: skip
 
     def __init__(self, clock: Clock) -> None:
@@ -34,6 +37,9 @@ class Journal:
         self.method = self.path = self.model = self.backend = self.code = self.reason = self.unadvised = ""
         self.status = self.request_bytes = self.answer_bytes = self.prompt_chars = 0
         self.streamed = False
+        self.prompt_tokens: int | None = None  # the tokenizer's estimate, where one was made
+        self.price: Price | None = None  # what the exchange is billed by, where policy has a price
+        self.currency = ""
         self.seen: Seen | None = None  # set when a backend began to answer: from then on it bills
 
     def meet(self, attributes: Mapping[str, str]) -> None:
@@ -71,15 +77,42 @@ class Journal:
             details=_details(caller, self.unadvised),
         )
 
-    def _usage(self) -> Usage | None:
+    def used(self) -> budget.Usage | None:
+        """What the exchange used so far, as budgets settle it; None where no backend has begun to answer.
+
+        What the provider has not told is counted, or estimated where no tokenizer was asked.
+        """
         seen = self.seen
         if seen is None:
             return None
-        told = seen.input_tokens is not None and seen.output_tokens is not None
+        prompt = _estimate(self.prompt_chars) if self.prompt_tokens is None else self.prompt_tokens
+        answer = _estimate(seen.text_chars) if seen.running is None else seen.running.tokens
+        return budget.Usage(
+            tokens_in=prompt if seen.input_tokens is None else seen.input_tokens,
+            tokens_out=answer if seen.output_tokens is None else seen.output_tokens,
+            cached_in=seen.cached_tokens,
+            cache_write_in=seen.cache_write_tokens,
+            audio_in=seen.audio_input_tokens,
+            reasoning_out=seen.reasoning_tokens,
+            audio_out=seen.audio_output_tokens,
+            reported=seen.input_tokens is not None and seen.output_tokens is not None,
+        )
+
+    def _usage(self) -> Usage | None:
+        used = self.used()
+        if used is None:
+            return None
         return Usage(
-            input_tokens=_or_estimate(seen.input_tokens, self.prompt_chars),
-            output_tokens=_or_estimate(seen.output_tokens, seen.text_chars),
-            source="provider" if told else "estimate",
+            input_tokens=used.tokens_in,
+            output_tokens=used.tokens_out,
+            source="provider" if used.reported else "estimate",
+            cached_tokens=used.cached_in,
+            cache_write_tokens=used.cache_write_in,
+            audio_input_tokens=used.audio_in,
+            reasoning_tokens=used.reasoning_out,
+            audio_output_tokens=used.audio_out,
+            cost_micros=None if self.price is None else cost(self.price, used),
+            currency="" if self.price is None else self.currency,
         )
 
 
@@ -93,5 +126,5 @@ def _details(caller: Caller, unadvised: str) -> dict[str, str]:
     return told
 
 
-def _or_estimate(told: int | None, chars: int) -> int:
-    return told if told is not None else -(-chars // CHARS_PER_TOKEN)
+def _estimate(chars: int) -> int:
+    return -(-chars // CHARS_PER_TOKEN)

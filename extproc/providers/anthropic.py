@@ -7,7 +7,7 @@ from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.anthropic_blocks import ASKED, SEALED, TOLD, blocks
 from extproc.providers.anthropic_schema import CLOSED, OPEN
-from extproc.providers.anthropic_stream import MessageStream, Meter, malformed, seam
+from extproc.providers.anthropic_stream import MessageStream, Meter, malformed, output_of, seam
 from extproc.providers.door import (
     Door,
     Opened,
@@ -102,7 +102,7 @@ class Messages:
         """Usage and text length. A kind of block that nobody here knows is refused."""
         usage = tree.get("usage")
         Meter(seen).read(usage)
-        seen.read({"output_tokens": usage.get("output_tokens")} if type(usage) is dict else None)
+        seen.read(output_of(usage))
         content = tree.get("content")
         if content is None:  # an error's body
             return False
@@ -116,7 +116,7 @@ class Messages:
             text = block.get("thinking" if kind == "thinking" else "text")
             if type(text) is not str:
                 continue
-            seen.text_chars += len(text)
+            seen.say(text)
             if kind == "text" and text:
                 between = seam(before, text)
                 block["text"] = before = between + text

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from extproc.core.sse import Frame
+from extproc.counting.running import Running
 from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
 from gateway.errors import Dialect, GatewayError, Kind
@@ -23,24 +24,69 @@ class Opened:
     puts: tuple[tuple[str, Any], ...] = ()  # fields that the gateway writes where the request has none, or null
 
 
+#: Where a usage object tells parts of its totals: (holder, field, what `Seen` calls it), in chat completions, responses
+#: and, for thinking, messages. What Anthropic tells of its cache is read by `anthropic_stream.Meter`.
+_PARTS: Final = (
+    ("prompt_tokens_details", "cached_tokens", "cached_tokens"),
+    ("prompt_tokens_details", "cache_write_tokens", "cache_write_tokens"),
+    ("prompt_tokens_details", "audio_tokens", "audio_input_tokens"),
+    ("input_tokens_details", "cached_tokens", "cached_tokens"),
+    ("input_tokens_details", "cache_write_tokens", "cache_write_tokens"),
+    ("input_tokens_details", "audio_tokens", "audio_input_tokens"),
+    ("completion_tokens_details", "reasoning_tokens", "reasoning_tokens"),
+    ("completion_tokens_details", "audio_tokens", "audio_output_tokens"),
+    ("output_tokens_details", "reasoning_tokens", "reasoning_tokens"),
+    ("output_tokens_details", "thinking_tokens", "reasoning_tokens"),
+    ("output_tokens_details", "audio_tokens", "audio_output_tokens"),
+)
+#: More than any model's context, or any answer; what exceeds it is no count.
+_MOST_TOKENS: Final = 10**9
+
+
 @dataclass(slots=True)
 class Seen:
-    """What an answer told about itself so far."""
+    """What an answer told about itself so far. Details are parts of the two totals."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int = 0  # of input: read from the provider's cache
+    cache_write_tokens: int = 0  # of input: written to it
+    audio_input_tokens: int = 0
+    reasoning_tokens: int = 0  # of output
+    audio_output_tokens: int = 0
     text_chars: int = 0  # characters of model text that came from upstream; the estimate when usage is missing
+    running: Running | None = None  # counts that text, where anybody needs to know its tokens while it comes
+
+    def say(self, text: str) -> None:
+        """Model text came from upstream."""
+        self.text_chars += len(text)
+        if self.running is not None:
+            self.running.push(text)
 
     def read(self, usage: Any) -> None:
         """Take token counts from a provider's `usage` object; anything that is not one is ignored."""
         if not isinstance(usage, dict):
             return
         for name in ("prompt_tokens", "input_tokens"):
-            if type(usage.get(name)) is int:
+            if _counts(usage.get(name)):
                 self.input_tokens = usage[name]
         for name in ("completion_tokens", "output_tokens"):
-            if type(usage.get(name)) is int:
+            if _counts(usage.get(name)):
                 self.output_tokens = usage[name]
+        for holder, name, own in _PARTS:
+            details = usage.get(holder)
+            if type(details) is dict and _counts(details.get(name)):
+                setattr(self, own, details[name])
+        if _counts(usage.get("prompt_cache_hit_tokens")):  # DeepSeek
+            self.cached_tokens = usage["prompt_cache_hit_tokens"]
+        self._add_reasoning(usage.get("total_tokens"))
+
+    def _add_reasoning(self, total: Any) -> None:
+        """Some servers leave reasoning out of the output and bill it all the same: their total tells (xAI)."""
+        if self.input_tokens is None or self.output_tokens is None or not self.reasoning_tokens:
+            return
+        if type(total) is int and total == self.input_tokens + self.output_tokens + self.reasoning_tokens:
+            self.output_tokens += self.reasoning_tokens
 
 
 class StreamGuard(Protocol):
@@ -110,6 +156,10 @@ class Door(Protocol):
     def answer(self, tree: dict[str, Any], seen: Seen) -> bool:
         """Read usage and text length of a JSON answer; drop what would bypass the guard, and say whether one did."""
         ...
+
+
+def _counts(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= _MOST_TOKENS
 
 
 def invalid(param: str, expected: str) -> GatewayError:

@@ -93,7 +93,7 @@ def _read_choices(tree: dict[str, Any], seen: Seen) -> bool:
         for holder in (choice, message if type(message) is dict else {}):
             for key in ("text", "content", "refusal", "reasoning_content", "reasoning"):
                 if type(holder.get(key)) is str:
-                    seen.text_chars += len(holder[key])
+                    seen.say(holder[key])
     return altered
 
 

@@ -143,7 +143,7 @@ class Responses:
                 raise malformed("an item of an unknown type")
             for field in ("arguments", "input"):
                 if type(item.get(field)) is str:
-                    seen.text_chars += len(item[field])
+                    seen.say(item[field])
             for field in ("content", "summary"):
                 altered |= _read_parts(item.get(field), ITEMS[kind].get(field, frozenset()), seen)
             for part in item.get("content") or ():
@@ -170,7 +170,7 @@ def _read_parts(parts: Any, known: frozenset[str], seen: Seen) -> bool:
             altered = True
         for field in ("text", "refusal"):
             if type(part.get(field)) is str:
-                seen.text_chars += len(part[field])
+                seen.say(part[field])
     return altered
 
 

@@ -22,11 +22,18 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of one exchange. `source` is "provider" or "estimate"."""
+    """Tokens of one exchange. `source` is "provider" or "estimate". The details are parts of the two totals."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     source: str = "estimate"
+    cached_tokens: int = 0  # of input: read from the provider's cache
+    cache_write_tokens: int = 0  # of input: written to it
+    audio_input_tokens: int = 0
+    reasoning_tokens: int = 0  # of output
+    audio_output_tokens: int = 0
+    cost_micros: int | None = None  # millionths of `currency`, by the policy's prices; None: it has none
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

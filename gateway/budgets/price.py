@@ -109,11 +109,12 @@ def cost(price: Price, used: Usage) -> int:
 def worst(price: Price, input_tokens: int, output_tokens: int, *, caches: bool = False, audio: bool = False) -> int:
     """The most that an exchange of this size can cost: what to reserve for it.
 
-    `caches`: the request asks the provider to write its cache; `audio`: it holds audio.
+    `caches`: the request asks the provider to write its cache (some write it unasked: a price that tells what that
+    costs counts in any case); `audio`: it holds audio.
     """
     inputs = [price.input, _or(price.cached_input, price.input)]
     outputs = [price.output, _or(price.reasoning, price.output)]
-    if caches:
+    if caches or price.cache_write is not None:
         inputs.append(_or(price.cache_write, _CACHE_WRITE_TIMES * price.input))
     if audio:
         inputs.append(_or(price.audio_input, price.dearest))

@@ -32,6 +32,7 @@ OK: Final = "ok"  # what the door says in place of an error code
 SERIES: Final = 5_000
 #: Beyond this a float cannot count by ones. A provider that reports more tokens is not believed.
 _COUNTABLE: Final = 2**53
+_MICRO: Final = 1_000_000
 
 OUTCOMES: Final = frozenset({"completed", "refused", "cut", "aborted", "failed"})
 _CODES: Final = frozenset(kind.value for kind in Kind)
@@ -81,6 +82,19 @@ TOKENS: Final = Metric(
     help="Tokens. `direction` is input or output; `source` is provider or estimate.",
     labels=("direction", "source", "tenant", "model"),
 )
+DETAILS: Final = Metric(
+    name="ostiary_token_details_total",
+    kind=Counter,
+    help="Tokens that have prices of their own, as providers report them; ostiary_tokens_total has them too. `kind` is "
+    "cached_input, cache_write, audio_input, reasoning or audio_output.",
+    labels=("kind", "tenant", "model"),
+)
+COST: Final = Metric(
+    name="ostiary_cost_total",
+    kind=Counter,
+    help="Cost by the policy's prices, in units of `currency`. Exchanges without a price are not in it.",
+    labels=("currency", "tenant", "model"),
+)
 FOUND: Final = Metric(
     name="ostiary_findings_total",
     kind=Counter,
@@ -121,7 +135,10 @@ ALIVE: Final = Metric(
     help="Workers that run.",
 )
 
-WORKER: Final = (AUTHZ, EXCHANGES, DURATION, TOKENS, FOUND, BYTES, LOCAL_REPLIES, AUDIT_DROPPED, INFLIGHT)
+WORKER: Final = (
+    *(AUTHZ, EXCHANGES, DURATION, TOKENS, DETAILS, COST, FOUND, BYTES),
+    *(LOCAL_REPLIES, AUDIT_DROPPED, INFLIGHT),
+)
 SUPERVISOR: Final = (RESTARTS, ALIVE)
 
 
@@ -184,6 +201,8 @@ class Meters:
         self._exchanges = _Children(_counter(EXCHANGES, self.registry))
         self._durations = _Children(_histogram(DURATION, self.registry))
         self._tokens = _Children(_counter(TOKENS, self.registry))
+        self._token_details = _Children(_counter(DETAILS, self.registry))
+        self._cost = _Children(_counter(COST, self.registry))
         self._found = _Children(_counter(FOUND, self.registry))
         self._local_replies = _Children(_counter(LOCAL_REPLIES, self.registry))
         self._audit_dropped = _counter(AUDIT_DROPPED, self.registry)
@@ -218,10 +237,27 @@ class Meters:
         if usage is not None:
             ticks.input_tokens(_countable(usage.input_tokens))
             ticks.output_tokens(_countable(usage.output_tokens))
+            self._detail(record, usage)
         self._request_bytes.inc(_countable(record.request_bytes))
         self._answer_bytes.inc(_countable(record.answer_bytes))
         for found in record.found:
             self._found[(found.rule, found.direction, found.action, found.would)].inc(_countable(found.count))
+
+    def _detail(self, record: Record, usage: Usage) -> None:
+        """What few exchanges have: kinds of tokens, a price."""
+        for kind, number in (
+            ("cached_input", usage.cached_tokens),
+            ("cache_write", usage.cache_write_tokens),
+            ("audio_input", usage.audio_input_tokens),
+            ("reasoning", usage.reasoning_tokens),
+            ("audio_output", usage.audio_output_tokens),
+        ):
+            if number:
+                labels = (kind, _name(record.tenant, self._tenants), _name(record.model, self._models))
+                self._token_details[labels].inc(_countable(number))
+        if usage.cost_micros:
+            labels = (usage.currency, _name(record.tenant, self._tenants), _name(record.model, self._models))
+            self._cost[labels].inc(_countable(usage.cost_micros) / _MICRO)
 
     def _bind(self, record: Record, key: tuple[object, ...]) -> _Ticks:
         tenant, model = _name(record.tenant, self._tenants), _name(record.model, self._models)

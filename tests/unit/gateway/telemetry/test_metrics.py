@@ -298,3 +298,36 @@ def test_the_objects_and_the_table_name_the_same_metrics(meters):
 def test_the_documented_table_is_current():
     page = ROOT / "docs" / "metrics.md"
     assert page.read_text() == metrics.table_markdown(), "write it again with the command on the page"
+
+
+def test_kinds_of_tokens_and_cost_are_counted_by_tenant_and_model():
+    meters = Meters(tenants=("acme",), models=("gpt",))
+    usage = Usage(
+        input_tokens=100, output_tokens=50, cached_tokens=40, cache_write_tokens=3, audio_input_tokens=2,
+        reasoning_tokens=30, audio_output_tokens=1, cost_micros=1_250_000, currency="USD",
+    )  # fmt: skip
+    record = Record(
+        writer="inspect", request_id="r", started_at=0.0, duration_s=0.1, tenant="acme", model="gpt", outcome="completed",
+        usage=usage,
+    )  # fmt: skip
+    meters.exchange(record)
+    meters.exchange(replace(record, tenant="nobody", model="made-up"))
+    page = generate_latest(meters.registry).decode()
+    for kind, number in {
+        "cached_input": 40,
+        "cache_write": 3,
+        "audio_input": 2,
+        "reasoning": 30,
+        "audio_output": 1,
+    }.items():
+        assert f'ostiary_token_details_total{{kind="{kind}",model="gpt",tenant="acme"}} {number}.0' in page
+    assert 'ostiary_cost_total{currency="USD",model="gpt",tenant="acme"} 1.25' in page
+    assert 'ostiary_cost_total{currency="USD",model="other",tenant="other"} 1.25' in page
+
+
+def test_an_exchange_without_a_price_costs_nothing_that_is_told():
+    meters = Meters(tenants=("acme",), models=("gpt",))
+    meters.exchange(
+        Record(writer="inspect", request_id="r", started_at=0.0, duration_s=0.1, usage=Usage(input_tokens=1))
+    )
+    assert "ostiary_cost_total{" not in generate_latest(meters.registry).decode()

@@ -1,0 +1,72 @@
+"""What the record says of tokens and cost: the provider's word, else the count, else an estimate."""
+
+from clocks import ManualClock
+
+from extproc.core.journal import Journal
+from extproc.counting.running import Running
+from extproc.counting.tokenizer import tokenizer
+from extproc.providers.door import Seen
+from gateway.budgets.price import Price
+
+TEXT = "The committee met on Tuesday to review the proposal."
+
+
+def journal(seen):
+    found = Journal(ManualClock())
+    found.seen = seen
+    found.prompt_chars = 100
+    return found
+
+
+def usage(found):
+    return found.close("completed", ()).usage
+
+
+def test_nothing_is_billed_before_a_backend_answers():
+    assert journal(None).used() is None
+    assert usage(journal(None)) is None
+
+
+def test_without_a_tokenizer_four_characters_are_a_token():
+    seen = Seen()
+    seen.say(TEXT)
+    told = usage(journal(seen))
+    assert (told.input_tokens, told.output_tokens, told.source) == (25, 13, "estimate")
+
+
+def test_a_stream_that_broke_off_is_counted_where_somebody_counted():
+    seen = Seen(running=Running(tokenizer("gpt-4o")))
+    for at in range(0, len(TEXT), 3):
+        seen.say(TEXT[at : at + 3])
+    found = journal(seen)
+    found.prompt_tokens = 31
+    told = usage(found)
+    assert (told.input_tokens, told.output_tokens) == (31, tokenizer("gpt-4o").count(TEXT))
+    assert told.source == "estimate"
+
+
+def test_the_providers_word_goes_before_every_count():
+    seen = Seen(running=Running(tokenizer("gpt-4o")))
+    seen.say(TEXT)
+    seen.read({"prompt_tokens": 7, "completion_tokens": 5})
+    found = journal(seen)
+    found.prompt_tokens = 31
+    told = usage(found)
+    assert (told.input_tokens, told.output_tokens, told.source) == (7, 5, "provider")
+
+
+def test_details_and_cost_are_on_record():
+    seen = Seen()
+    seen.read(
+        {
+            "prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 400, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 60},
+        }
+    )  # fmt: skip
+    found = journal(seen)
+    assert (usage(found).cost_micros, usage(found).currency) == (None, "")
+    found.price, found.currency = Price(input=1_000_000, output=2_000_000, cached_input=500_000), "EUR"
+    told = usage(found)
+    assert (told.cached_tokens, told.reasoning_tokens) == (400, 60)
+    assert (told.cost_micros, told.currency) == (600 + 200 + 200, "EUR")
+    assert found.used().cached_in == 400
