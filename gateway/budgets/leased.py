@@ -49,6 +49,7 @@ class _Held:
     target: int = 0
     full: int = 0  # of `free`, after the last synchronisation
     lowest: int = 0  # of `free`, since then
+    drawn: int = 0  # in this second, before that
     busy: bool = False  # a synchronisation is under way
     figures: Figures = field(default=Figures(0, 0, 0, 0, 0, 0))
 
@@ -114,6 +115,8 @@ class LeasedBudgets:
             if held.free < held.lowest:
                 held.lowest = held.free
                 if held.free * _AHEAD < held.target and not held.busy:
+                    if held.key not in self._due:
+                        held.target *= 2  # it did not last a second
                     self._fill(held)
         self.covered += 1
         self._count += 1
@@ -168,8 +171,8 @@ class LeasedBudgets:
     async def synchronise(self) -> None:
         """Charge what was used and resize all slices."""
         for held in list(self._slices.values()):
-            drawn = held.full - held.lowest
-            held.target = max(2 * drawn, held.target // 2)
+            held.target = max(2 * (held.drawn + held.full - held.lowest), held.target // 2)
+            held.drawn, held.full = 0, held.lowest
         await self._lease([held for held in self._slices.values() if not held.idle])
         self._slices = {key: held for key, held in self._slices.items() if not held.idle}
         if len(self._rows) > _SWEEP_AT:
@@ -291,6 +294,7 @@ class LeasedBudgets:
             held.free += figures.granted - one.keep - debt
             held.held, held.until, held.charged = figures.granted, figures.until, one.used
             held.ends_at = now + LEASE_S - _MARGIN_S
+            held.drawn += held.full - held.lowest
             held.full = held.lowest = held.free
             held.figures = figures
         return True

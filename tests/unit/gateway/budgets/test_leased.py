@@ -180,7 +180,7 @@ async def test_slices_are_spent_on_while_the_ledger_is_away_and_not_after_they_e
     assert store.totals()[0] == 4 * 9 + 4
 
 
-HARD = limit(500)
+HARD = limit(120)  # small, and slices as large as one worker's, so that they are fought for
 events = st.one_of(
     st.tuples(st.just("go"), st.integers(0, 2), st.integers(1, 60)),
     st.tuples(st.just("end"), st.integers(0, 9), st.integers(0, 60)),
@@ -197,8 +197,8 @@ def test_no_order_of_events_admits_more_than_the_limit_or_loses_a_settlement(scr
     async def play():
         clock = ManualClock()
         store = LosingStore(clock)
-        workers = [leased(store, clock, f"w{n}", workers=3) for n in range(3)]
-        running, settled, lost, names = [], 0, 0, 3
+        workers = [leased(store, clock, f"w{n}", workers=1) for n in range(3)]
+        running, settled, lost, names, deaf = [], 0, 0, 3, False
         for what, which, amount in script:
             match what:
                 case "go":
@@ -217,6 +217,7 @@ def test_no_order_of_events_admits_more_than_the_limit_or_loses_a_settlement(scr
                     await workers[which].synchronise()
                 case "deaf":
                     store.deaf = bool(which)
+                    deaf = True
                 case "wait":
                     clock.advance(which / 100)
                     await asyncio.sleep(0)
@@ -225,10 +226,14 @@ def test_no_order_of_events_admits_more_than_the_limit_or_loses_a_settlement(scr
                     lost += sum(one.used - one.charged for one in dead._slices.values()) + 60 * dead._exact.unsettled
                     running = [one for one in running if one[0] is not dead]
                     dead._exact._unsettled.clear()
-                    workers[which] = leased(store, clock, f"w{names}", workers=3)
+                    workers[which] = leased(store, clock, f"w{names}", workers=1)
                     names += 1
             used, held = store.totals()
             assert used + held <= HARD.amount
+            if not deaf:
+                mine = [one for budgets in workers for one in budgets._slices.values()]
+                others = sum(granted for _, got, granted in running if not got.id.startswith("lease:"))
+                assert sum(one.promised + max(one.free, 0) + one.used - one.charged for one in mine) <= held - others
             # Whatever runs is covered: by what the ledger holds, or by use that it will hear of.
             assert sum(granted for *_, granted in running) <= HARD.amount
         store.deaf = False
