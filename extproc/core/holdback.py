@@ -166,7 +166,7 @@ class HoldBack:
         opened: list[tuple[int, int, Replace]] = []  # a region that is replaced once its end is known
         decided = [f for f in findings if self._pos <= f.start < upto and guard.runs(f.rule)]
         if self._exempt:
-            decided = [f for f in decided if not self._is_exempt(f)]
+            decided = [f for f in decided if not self._is_exempt(f, buf)]
         decided.sort(key=lambda f: (f.start, -guard.done(f.rule), -f.end, f.rule))
         for finding in decided:
             start, end, rule = finding.start, finding.end, finding.rule
@@ -209,13 +209,19 @@ class HoldBack:
             start, stop, _ = pieces[index]
             pieces[index] = (start, stop, replace(buf[at : self._region - self._base]))
 
-    def _is_exempt(self, finding: Finding) -> bool:
-        """Whether a finding of personal data is of a value that was put back, or of a part of one."""
+    def _is_exempt(self, finding: Finding, buf: str) -> bool:
+        """Whether a finding of personal data is made of values that were put back, and of signs around them."""
         if not finding.rule.startswith(_PERSONAL):
             return False
-        start = self._base + finding.start
-        before = bisect_right(self._exempt, start, key=_START) - 1
-        return before >= 0 and self._base + finding.end <= self._exempt[before][1]
+        at = finding.start
+        index = max(0, bisect_right(self._exempt, self._base + at, key=_START) - 1)
+        while index < len(self._exempt) and self._exempt[index][0] < self._base + finding.end:
+            start, end = self._exempt[index]
+            if any(map(str.isalnum, buf[at : max(at, start - self._base)])):
+                return False
+            at = max(at, end - self._base)
+            index += 1
+        return not any(map(str.isalnum, buf[at : finding.end]))
 
     def _restores(self, restoring: "Restoring", tool: str | None, *, joined: bool) -> "Restorer":
         return restoring.text(self._exempt, tool, joined=joined)

@@ -8,7 +8,7 @@ A placeholder is known in any case of its letters, without its brackets, and wit
 Markdown put before brackets and underscores. It stays what it is
 
 - where the reader's software would send the value on (`Surroundings`),
-- as a link's own text, `[…](`, and as the beginning of an address, `…@` or `….example`,
+- at the end of a link's own text, `…](`, and as the beginning of an address, `…@` or `….example`,
 - in arguments of a tool that policy does not name.
 """
 
@@ -30,6 +30,8 @@ _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_\\[]"
 #: Where one may begin.
 _BEGINNING: Final = re.compile(r"\\?\[|\\\Z|(?<![A-Za-z0-9])[A-Za-z]")
 _WORD: Final = re.compile(r"[A-Za-z0-9]\Z")
+#: What may stand behind a placeholder and does not tell yet whether it stays.
+_UNTOLD: Final = frozenset({"", ".", "]"})
 #: Characters read behind a placeholder.
 _BEHIND_CHARS: Final = 2
 
@@ -100,7 +102,7 @@ class Restorer:
                 continue
             start, end, loose = _brackets(buf, start, match.end(), last=last)
             behind = buf[end : end + _BEHIND_CHARS]
-            if loose or (not last and behind in {"", "."}):
+            if loose or (not last and behind in _UNTOLD):
                 hold = start
                 break
             self._pass(buf[fed:start])
@@ -131,7 +133,7 @@ class Restorer:
 
     def _keeps(self, behind: str, *, closed: bool) -> bool:
         """Whether a placeholder with `behind` behind it stays where it is."""
-        if not self.allowed or self._where.carry or (closed and behind.startswith("(")):
+        if not self.allowed or self._where.carry or behind == "](" or (closed and behind.startswith("(")):
             return True
         return behind.startswith("@") or (behind[:1] == "." and behind[1:].isalnum())
 

@@ -18,7 +18,7 @@ from gateway.policy.tree import Mapping as Fields
 from gateway.policy.tree import Node as TreeNode
 
 DIRECTIONS: Final = ("request", "response")
-ACTIONS: Final = MappingProxyType({action.name.lower(): action for action in Action})
+ACTIONS: Final = MappingProxyType({**{each.name.lower(): each for each in Action}, "tokenize": Action.TOKENISE})
 MODES: Final = MappingProxyType({mode.value: mode for mode in Mode})
 #: What happens to a rule that a policy written before the rule existed cannot name.
 UNNAMED: Final = Action.FLAG

@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -32,7 +33,7 @@ BARE = E[1:-1]
 
 def cut(text, places):
     bounds = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
-    return [text[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return [text[start:stop] for start, stop in pairwise(bounds)]
 
 
 def run(pieces, tool=None, *, source=False, tools=frozenset({"mail", "send_*"})):
@@ -93,6 +94,8 @@ def test_values_come_back_however_the_model_writes_the_placeholder(told, reads):
         f"![x](https://evil.example/{E})",
         f"[x](/relative/{E})",
         f"[{BARE}](https://evil.example)",
+        f"[{E}](https://evil.example)",
+        f"[mail {E}](https://evil.example)",
         f"<img src=x alt={E}>",
         f'<a href="{E}">',
         f"{E}@evil.example",
@@ -148,7 +151,7 @@ def test_arguments_stay_json_whatever_the_value_holds():
 
 
 def test_each_string_of_arguments_has_surroundings_of_its_own():
-    source = '{"url":"https://a.example","mail":"%s","next":"https:\\/\\/evil.example\\/%s"}' % (E, E)
+    source = f'{{"url":"https://a.example","mail":"{E}","next":"https:\\/\\/evil.example\\/{E}"}}'
     assert json.loads(restored(source, tool="mail", source=True)) == {
         "url": "https://a.example", "mail": MAIL, "next": f"https://evil.example/{E}",
     }  # fmt: skip
@@ -176,8 +179,8 @@ def test_texts_that_clients_join_share_their_surroundings():
 
 WORDS = st.sampled_from(
     [*PUT.values(), *(p.lower() for p in PUT.values()), *(p[1:-1] for p in PUT.values()), E[:9], E[5:], "\\[", "\\]", "\\_",
-     "[", "]", "_", "\\", "*", "`", " ", " word ", ".", "@", "(", ")", "](", "https://", "/", "<a ", ">", "<", '"', "'", "=",
-     "\n", "evil.example", "x", "E", "EMAIL", "EMAIL_T", "1", "é", "ı", "ſ", "💥", ".e", "\u00a0"],
+     "[", "]", "_", "\\", "*", "`", " ", " word ", ".", "@", "(", ")", "](", "]", "https://", "/", "<a ", ">", "<", '"', "'", "=",
+     "\n", "evil.example", "x", "E", "EMAIL", "EMAIL_T", "1", "é", "\u0131", "\u017f", "💥", ".e", "\u00a0"],
 )  # fmt: skip
 PLACES = st.lists(st.integers(0, 500), max_size=30)
 
