@@ -14,6 +14,7 @@ from extproc.guardrails.contracts import Contracts
 from extproc.guardrails.guard import Guard
 from extproc.guardrails.obliged import obliged
 from extproc.guardrails.scanner import ScannerPool
+from extproc.guardrails.topics import Topics
 from gateway.policy.canary import Bands
 from gateway.policy.model import Adviser, Policy, Tenant
 from gateway.policy.store import PolicyStore
@@ -118,6 +119,7 @@ class Book:
             self.assessor(policy, tenant)
             self.guard(policy, tenant, "response")
             Contracts.of(tenant.schemas)
+            Topics.of(tenant.topics)
         for backend in policy.backends:
             key = (policy.version, backend)
             self._secrets[key] = _read(policy, backend) or self._secrets.get(key)

@@ -9,7 +9,7 @@ from extproc.core import body as request_body
 from extproc.core import bounds
 from extproc.core.cap import cap, splice
 from extproc.core.texts import broken, lay
-from extproc.guardrails import contracts
+from extproc.guardrails import contracts, topics
 from extproc.guardrails.assessor import Assessor, Position
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers import anthropic, openai, schema
@@ -124,6 +124,10 @@ def judge(
     capped = cap(tree, door, min(caps, default=None))
     if tenant.schemas:
         contracts.check(tree, tenant.schemas, guard, tally)
+    if tenant.topics:
+        about = topics.judge(door.positions(tree), tenant.topics, guard, tally)
+        if about is not None:
+            raise refused_whole(about)
     refused = assessor.judge(door.positions(tree), tally, doubtful)
     if refused is not None:
         raise refused_whole(refused)

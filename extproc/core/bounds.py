@@ -3,13 +3,10 @@
 Each refusal names its rule (`tenant.tools` and so on) for the record, and says what to change for whoever reads it.
 """
 
-import re
 from collections.abc import Iterable
-from functools import lru_cache
-from itertools import groupby, takewhile
 from typing import Any, Final
 
-from extproc.detectors.injection.normalise import latin, plain
+from extproc.detectors.terms import Folded, compiled
 from gateway.errors import GatewayError, Kind
 from gateway.policy.model import Bounds
 
@@ -39,45 +36,14 @@ def banned(texts: Iterable[str], bounds: Bounds) -> None:
     Other letters' forms, letters of another script that look alike, and invisible characters inside a word do not hide
     it.
     """
-    searches = [(name, _terms(terms).search, _likenesses(terms).search) for name, terms in bounds.banned.items()]
+    lists = [(name, compiled(terms)) for name, terms in bounds.banned.items()]
     for text in texts:
-        low = "" if text.isascii() else plain(text)
-        looks = latin(low) if low else ""
-        for name, search, search_likeness in searches:
-            if search(text) or (low and search(low)) or (looks != low and search_likeness(looks)):
+        folded = Folded(text)
+        for name, terms in lists:
+            if terms.found(folded):
                 raise _refusal(
                     f"tenant.banned.{name}", "The request holds words that your policy bans. Remove them.", "messages"
                 )
-
-
-@lru_cache(maxsize=1024)  # lists of all tenants; compiling one takes milliseconds
-def _terms(terms: tuple[str, ...]) -> re.Pattern[str]:
-    return _words({form for term in terms for form in (term, plain(term))})
-
-
-@lru_cache(maxsize=1024)
-def _likenesses(terms: tuple[str, ...]) -> re.Pattern[str]:
-    """For texts as a reader of Latin letters takes them. Terms of another script are folded the same way."""
-    return _words({latin(term) for term in terms})
-
-
-def _words(forms: set[str]) -> re.Pattern[str]:
-    """An alternation of literals: no repeats but of a gap, so no backtracking beyond the longest term."""
-    words = {" ".join(form.split()) for form in forms} - {""}
-    return re.compile(rf"(?<!\w)(?:{_either(sorted(words))})(?!\w)", re.IGNORECASE)
-
-
-def _either(words: list[str]) -> str:
-    """Sorted words by their common beginnings: tried one by one, 2000 would cost seconds for each MiB of text."""
-    least, most = words[0], words[-1]
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(least, most, strict=False)))
-    start = least[:same]
-    tails = [word[same:] for word in words]
-    literal = re.escape(start).replace("\\ ", r"\s{1,8}")
-    if len(tails) == 1:
-        return literal
-    ends = [_either(list(group)) for _, group in groupby(tails, key=lambda tail: tail[:1])]
-    return f"{literal}(?:{'|'.join(ends)})"
 
 
 def _tools(body: dict[str, Any], allowed: frozenset[str]) -> None:

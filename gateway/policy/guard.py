@@ -40,7 +40,7 @@ OWN_NAME_ONLY: Final = frozenset(
     }
 )
 #: Families whose rules a tenant's own blocks name, so that a policy's defaults know them by wildcard only.
-TENANTS_OWN: Final = frozenset({"schema"})
+TENANTS_OWN: Final = frozenset({"schema", "topic"})
 #: Where a rule gives a score, a line may say from which score on it fires.
 _SCORED: Final = OPT_IN | {"advice"}
 _THRESHOLD: Final = shape(r"0?\.[0-9]{1,6}|[01](?:\.0{1,6})?", "a number from 0 to 1")

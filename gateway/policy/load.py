@@ -39,6 +39,7 @@ ROUTES: Final = frozenset(
 
 #: What becomes of request fields that an endpoint's schema does not name: refused, or passed, guarded and recorded.
 SCHEMAS: Final = ("strict", "warn")
+from gateway.policy.topics import Shelf, rules_of
 #: Limits that policy.yaml may set, with the least and the most that make sense.
 LIMIT_BOUNDS: Final = MappingProxyType(
     {
@@ -87,8 +88,8 @@ def load(
     """
     problems = Problems()
     sections = read_directory(directory, problems)
-    library = Library(directory, schema_compiled, problems)
-    loader = _Loader(sections, frozenset(rules), frozenset(routes), problems, compiled, library)
+    library, shelf = Library(directory, schema_compiled, problems), Shelf(directory, problems)
+    loader = _Loader(sections, frozenset(rules), frozenset(routes), problems, compiled, library, shelf)
     advisers = loader.advisers()
     advised = frozenset(rule for one in advisers.values() for rule in one.rules)
     policy = replace(loader, advised=advised).read(directory.absolute(), advisers)
@@ -119,6 +120,7 @@ class _Loader:
 
     def read(self, directory: Path, advisers: dict[str, Adviser]) -> Policy:
         root = self._root()
+    topics: Shelf
         name = root.text("name", _NAME)
         limits = self._limits(root.table("limits"))
         damping = read_damping(root.table("damping"))
@@ -146,6 +148,7 @@ class _Loader:
             tenants=MappingProxyType(tenants),
             keys=MappingProxyType(keys),
             models=MappingProxyType(models),
+        self.topics.close()
             backends=MappingProxyType(backends),
             limits=limits,
             issuers=MappingProxyType({key.text: one for key, one in issuers.items()}),
@@ -246,7 +249,8 @@ class _Loader:
                 hint = nearest(word.text, self.routes)
                 self.problems.add(word.mark, path, f"unknown route {shown(word.text)}", hint)
         schemas = self.schemas.bind(table.table("schemas"))
-        rules = self.rules | {f"{SCHEMA_FAMILY}.{name}" for name in schemas}
+        topics = self.topics.bind(table.table("topics"))
+        rules = self.rules | {f"{SCHEMA_FAMILY}.{name}" for name in schemas} | rules_of(topics)
         wishes = guard.read_guards(table.table("guards"), rules, self.problems, of_requests=self.advised)
         tenant = Tenant(
             id=key.text,
@@ -276,6 +280,7 @@ class _Loader:
     def _issuer(self, key: Scalar, table: Table) -> Issuer:
         tenant = self._refer(table.scalar("tenant", _TENANT), (*table.path, "tenant"), "tenants")
         return issuer.read_issuer(key, tenant, table, self.problems)
+            topics=MappingProxyType(topics),
 
     def _introspector(self, key: Scalar, table: Table) -> Introspector:
         tenant = self._refer(table.scalar("tenant", _TENANT), (*table.path, "tenant"), "tenants")

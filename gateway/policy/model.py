@@ -101,6 +101,16 @@ class Restore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """What texts may be about. A text about a banned one fires `topic.<name>`, about no allowed one `topic.other`."""
+
+    name: str
+    allowed: bool
+    terms: tuple[str, ...] = ()  # words and phrases, any case
+    examples: tuple[str, ...] = ()  # texts about it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """One customer of the platform: what it may call, and which guards its texts pass."""
 
@@ -118,6 +128,7 @@ class Tenant:
     strict_schema: bool = True  # refuse request fields that the endpoint's schema does not name
     urls: Urls = field(default_factory=Urls)
     schemas: Mapping[str, BoundSchema] = field(default_factory=dict)  # by name
+    topics: Mapping[str, Topic] = field(default_factory=dict)  # by name
 
     def may_call(self, path: str) -> bool:
         """Whether the tenant's route allow-list names `path`."""
