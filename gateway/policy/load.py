@@ -28,6 +28,7 @@ from gateway.policy.schemas import FAMILY as SCHEMA_FAMILY
 from gateway.policy.schemas import Compile as CompileSchema
 from gateway.policy.schemas import Library
 from gateway.policy.token_service import read_token_service, refuse_own_issuer
+from gateway.policy.topics import Shelf, rules_of
 from gateway.policy.tree import Broken, Mapping, Node, Scalar
 from gateway.policy.urls import read_urls
 from gateway.policy.version import named
@@ -39,7 +40,6 @@ ROUTES: Final = frozenset(
 
 #: What becomes of request fields that an endpoint's schema does not name: refused, or passed, guarded and recorded.
 SCHEMAS: Final = ("strict", "warn")
-from gateway.policy.topics import Shelf, rules_of
 #: Limits that policy.yaml may set, with the least and the most that make sense.
 LIMIT_BOUNDS: Final = MappingProxyType(
     {
@@ -107,6 +107,7 @@ class _Loader:
     problems: Problems
     compiled: Compile | None
     schemas: Library
+    topics: Shelf
     advised: frozenset[str] = frozenset()  # rules of the policy's advisers
 
     def advisers(self) -> dict[str, Adviser]:
@@ -120,7 +121,6 @@ class _Loader:
 
     def read(self, directory: Path, advisers: dict[str, Adviser]) -> Policy:
         root = self._root()
-    topics: Shelf
         name = root.text("name", _NAME)
         limits = self._limits(root.table("limits"))
         damping = read_damping(root.table("damping"))
@@ -134,6 +134,7 @@ class _Loader:
         models = {key.text: self._model(key, node) for key, node in self._entries("models", _MODEL)}
         tenants = {key.text: self._tenant(key, table, defaults, schema) for key, table in self._tables("tenants")}
         self.schemas.close()
+        self.topics.close()
         keys = {key.text: self._key(key, table) for key, table in self._tables("keys")}
         issuers = {key: self._issuer(key, table) for key, table in self._tables("issuers")}
         issuer.refuse_overlaps(issuers, self.problems)
@@ -148,7 +149,6 @@ class _Loader:
             tenants=MappingProxyType(tenants),
             keys=MappingProxyType(keys),
             models=MappingProxyType(models),
-        self.topics.close()
             backends=MappingProxyType(backends),
             limits=limits,
             issuers=MappingProxyType({key.text: one for key, one in issuers.items()}),
@@ -260,6 +260,7 @@ class _Loader:
             response=guard.merge((wishes["response"], defaults["response"]), rules, "response"),
             urls=read_urls(table.table("urls"), self.problems),
             schemas=MappingProxyType(schemas),
+            topics=MappingProxyType(topics),
             bounds=read_bounds(table.table("requests"), self.problems),
             restore=read_restore(table, self.problems),
             strict_schema=table.choice("schema", SCHEMAS, default=schema) == "strict",
@@ -280,7 +281,6 @@ class _Loader:
     def _issuer(self, key: Scalar, table: Table) -> Issuer:
         tenant = self._refer(table.scalar("tenant", _TENANT), (*table.path, "tenant"), "tenants")
         return issuer.read_issuer(key, tenant, table, self.problems)
-            topics=MappingProxyType(topics),
 
     def _introspector(self, key: Scalar, table: Table) -> Introspector:
         tenant = self._refer(table.scalar("tenant", _TENANT), (*table.path, "tenant"), "tenants")
