@@ -11,14 +11,25 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway.budgets.price import PriceBook
-from gateway.policy import adviser, certificate, guard, introspector, issuer
+from gateway.policy import adviser, budget, certificate, guard, introspector, issuer
 from gateway.policy.bounds import read_bounds
 from gateway.policy.damping import read_damping
 from gateway.policy.endpoint import BACKEND_NAME, read_backend
 from gateway.policy.field import Shape, Table, read_scalar, shape
 from gateway.policy.files import ROOT, Section, read_directory
 from gateway.policy.key import KEY_ID, LAST_SECOND, read_key
-from gateway.policy.model import Adviser, CertificateIdentity, Introspector, Issuer, Key, Limits, Model, Policy, Tenant
+from gateway.policy.model import (
+    TOKENIZERS,
+    Adviser,
+    CertificateIdentity,
+    Introspector,
+    Issuer,
+    Key,
+    Limits,
+    Model,
+    Policy,
+    Tenant,
+)
 from gateway.policy.opa import Compile, read_opa
 from gateway.policy.prices import read_prices
 from gateway.policy.problem import Mark, Problems, nearest, shown
@@ -68,6 +79,8 @@ _MODEL_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}"
 _MODEL: Final = shape(_MODEL_PATTERN, "a model name of up to 128 of A-Z a-z 0-9 . _ : / @ -")
 _WANTED: Final = shape(r"\*|" + _MODEL_PATTERN, 'a model name or "*"')
 _ROUTE: Final = shape(r"\*|/[a-z0-9/_-]{1,127}", 'a path such as /v1/chat/completions, or "*"')
+_GROUP: Final = shape(r"[a-z0-9][a-z0-9_-]{0,39}", "a name of up to 40 of a-z, 0-9, _ and -")
+_MOST_TOKENS: Final = 10_000_000  # beyond any model's
 _OWNER: Final = shape(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", "a name of up to 64 letters, digits, spaces, . _ -")
 
 
@@ -127,12 +140,13 @@ class _Loader:
         max_age_s = root.integer("revocation_max_age_s", *_REVOCATION_AGE_S, default=60)
         defaults = guard.read_guards(root.table("guards"), self.rules, self.problems, of_requests=self.advised)
         schema = root.choice("schema", SCHEMAS, default="strict")
+        over = budget.read_budgets(root.table("budgets"), self.problems)
         opa = read_opa(root.table("opa"), directory, self.compiled, self.problems)
         token_service = read_token_service(root.table("token_service"), self.problems)
         root.close()
         backends = {key.text: read_backend(key, table, self.problems) for key, table in self._tables("backends")}
         models = {key.text: self._model(key, node) for key, node in self._entries("models", _MODEL)}
-        tenants = {key.text: self._tenant(key, table, defaults, schema) for key, table in self._tables("tenants")}
+        tenants = {key.text: self._tenant(key, table, defaults, schema, over) for key, table in self._tables("tenants")}
         self.schemas.close()
         self.topics.close()
         keys = {key.text: self._key(key, table) for key, table in self._tables("keys")}
@@ -233,11 +247,16 @@ class _Loader:
             backend=self._refer(table.scalar("backend", BACKEND_NAME), (*table.path, "backend"), "backends"),
             created=table.integer("created", 0, LAST_SECOND, default=0),
             owned_by=table.text("owned_by", _OWNER, default="ostiary"),
+            group=table.text("group", _GROUP, default=""),
+            tokenizer=table.choice("tokenizer", TOKENIZERS, default=""),
+            max_output_tokens=table.integer("max_output_tokens", 1, _MOST_TOKENS, default=0) or None,
         )
         table.close()
         return model
 
-    def _tenant(self, key: Scalar, table: Table, defaults: dict[str, guard.Wishes], schema: str) -> Tenant:
+    def _tenant(
+        self, key: Scalar, table: Table, defaults: dict[str, guard.Wishes], schema: str, over: budget.Block
+    ) -> Tenant:
         models = table.words("models", _WANTED)
         for at, word in enumerate(models):
             if word.text != "*":
@@ -252,6 +271,7 @@ class _Loader:
         topics = self.topics.bind(table.table("topics"))
         rules = self.rules | {f"{SCHEMA_FAMILY}.{name}" for name in schemas} | rules_of(topics)
         wishes = guard.read_guards(table.table("guards"), rules, self.problems, of_requests=self.advised)
+        own = budget.read_budgets(table.table("budgets"), self.problems, over=over)
         tenant = Tenant(
             id=key.text,
             models=frozenset(word.text for word in models),
@@ -262,6 +282,7 @@ class _Loader:
             schemas=MappingProxyType(schemas),
             topics=MappingProxyType(topics),
             bounds=read_bounds(table.table("requests"), self.problems),
+            budget=budget.merge(own, over, table, self.problems),
             restore=read_restore(table, self.problems),
             strict_schema=table.choice("schema", SCHEMAS, default=schema) == "strict",
             rate=read_rate(table.table("rate")),

@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from gateway.budgets.model import Limit, Outage, Resource
 from gateway.budgets.price import PriceBook
 
 
@@ -110,6 +111,31 @@ class Topic:
     examples: tuple[str, ...] = ()  # texts about it
 
 
+#: Percentages of a limit at which somebody is told.
+ALERTS: Final = (50, 80, 100)
+#: How a model's tokens are counted, where its name does not tell (extproc.counting.tokenizer).
+TOKENIZERS: Final = ("o200k", "cl100k", "claude", "other")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a tenant may use. The default limits nothing."""
+
+    limits: tuple[Limit, ...] = ()  # sorted by name
+    outage: Outage = Outage.DENY  # while the ledger does not answer
+    alerts: tuple[int, ...] = ALERTS
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether requests have to be estimated: some limit is on tokens or money."""
+        return any(limit.resource not in {Resource.REQUESTS, Resource.STREAMS} for limit in self.limits)
+
+    @property
+    def counts_money(self) -> bool:
+        """Whether a request needs a price."""
+        return any(limit.resource is Resource.MICRO_USD for limit in self.limits)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """One customer of the platform: what it may call, and which guards its texts pass."""
@@ -123,6 +149,7 @@ class Tenant:
     principal_rate: RateLimit | None = None  # for each of its principals, whichever credential they show
     address_rate: RateLimit | None = None  # for each client address that its callers come from
     bounds: Bounds = field(default_factory=Bounds)
+    budget: Budget = field(default_factory=Budget)
     restore: Restore = field(default_factory=Restore)
     band: int = 0  # which side of its rules' percentages this variant is for (gateway.policy.canary)
     strict_schema: bool = True  # refuse request fields that the endpoint's schema does not name
@@ -326,6 +353,9 @@ class Model:
     backend: str
     created: int = 0  # unix seconds, shown by /v1/models
     owned_by: str = "ostiary"
+    group: str = ""  # limits may be for a group of models
+    tokenizer: str = ""  # of `TOKENIZERS`; "": as the name tells
+    max_output_tokens: int | None = None  # the most that it ever answers: what to reserve where nothing else says less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
-from gateway.budgets.price import EVERY_MODEL, Line, Price, PriceBook
+from gateway.budgets.price import EVERY_MODEL, Line, Price, PriceBook, unpriced
 from gateway.policy.endpoint import BACKEND_NAME
 from gateway.policy.field import Table, shape
+from gateway.policy.model import Policy
 from gateway.policy.problem import Problems, shown
 from gateway.policy.tree import Broken, Mapping, Node, Path, Scalar, Sequence
 
@@ -38,6 +39,18 @@ def read_prices(table: Table, refer: Refer, problems: Problems) -> PriceBook:
             lines[key.text] = _lines(key, node, (*book.path, key.text), refer, problems)
     table.close()
     return PriceBook(currency=currency, unknown=unknown, lines=MappingProxyType(lines))
+
+
+def without_price(policy: Policy, at_s: float) -> dict[str, tuple[str, ...]]:
+    """Tenants with a limit on money, and those of their models that nothing prices at that time."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, tenant in sorted(policy.tenants.items()):
+        if tenant.budget.counts_money:
+            models = {model: one.backend for model, one in policy.models.items() if tenant.may_use(model)}
+            missing = unpriced(policy.prices, models, at_s)
+            if missing:
+                found[name] = missing
+    return found
 
 
 def _unknown(table: Table, problems: Problems) -> Price | None:

@@ -49,7 +49,7 @@ def run(asked: argparse.Namespace) -> int:
         for name in ("against", "json"):
             if getattr(asked, name):
                 raise Problem(f"--{name} means nothing without --traffic")
-        print(_summary(policy))
+        print("\n".join([_summary(policy), *_notes(policy)]))
         return 0
     from ostiary import traffic
 
@@ -75,6 +75,17 @@ def _summary(policy: "Policy") -> str:
         f"{len(policy.models)} models, {len(policy.backends)} backends"
     )
     return f"{policy.version} {policy.name}: {counts}"
+
+
+def _notes(policy: "Policy") -> list[str]:
+    from gateway.clock import SystemClock
+    from gateway.policy.prices import without_price
+
+    fate = "are refused" if policy.prices.unknown is None else "cost the ceiling"
+    return [
+        f"note: {tenant} has a limit on money; these of its models have no price and {fate}: {', '.join(models)}"
+        for tenant, models in without_price(policy, SystemClock().now()).items()
+    ]
 
 
 def _as_json(report: "Report", policy: "Policy", old: "Policy | None") -> str:

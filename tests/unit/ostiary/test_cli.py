@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,19 @@ def test_settings_are_judged_all_at_once(capsys, monkeypatch):
     assert code == 1
     assert "OSTIARY_WORKERS: " in told
     assert "OSTIARY_NONSENSE: " in told
+
+
+def test_policy_check_names_models_without_a_price_where_money_is_limited(capsys, tmp_path):
+    shutil.copytree(ROOT / "policies" / "demo", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "prices.yaml").write_text("book: {gpt-4o-mini: {input: 0.15, output: 0.6}}\n")
+    (tmp_path / "tenants.yaml").write_text(
+        "acme: {models: [gpt-4o-mini, demo-echo], routes: '*', budgets: {limits: {day: {money: 5, per: day}}}}\n"
+    )
+    code, told, _ = run(capsys, "policy", "check", str(tmp_path))
+    assert code == 0
+    assert told.endswith(
+        "note: acme has a limit on money; these of its models have no price and are refused: demo-echo\n"
+    )
 
 
 def test_policy_check_names_the_version_or_every_problem(capsys, tmp_path):

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.budgets.price import Line, Price, PriceBook
 from gateway.policy.load import load
+from gateway.policy.prices import without_price
 from gateway.policy.problem import PolicyError
 
 FILES = {
@@ -99,3 +100,18 @@ def test_a_price_is_part_of_the_policys_version(tmp_path):
         return load(tmp_path, rules=()).version
 
     assert version(1) == version("1.00") != version("1.000001")
+
+
+def test_models_without_a_price_are_named_where_money_is_limited(tmp_path):
+    files = FILES | {
+        "models.yaml": "gpt: demo\nother: eu\n",
+        "tenants.yaml": "acme: {models: '*', routes: '*', budgets: {limits: {day: {money: 1, per: day}}}}\n"
+        "free: {models: '*', routes: '*', budgets: {limits: {day: {tokens: 1, per: day}}}}\n"
+        "narrow: {models: [gpt], routes: '*', budgets: {limits: {day: {money: 1, per: day}}}}\n",
+        "prices.yaml": "book: {gpt: {from: 2026-01-01, input: 1, output: 1}}",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    policy = load(tmp_path, rules=())
+    assert without_price(policy, 1_788_220_800) == {"acme": ("other",)}
+    assert without_price(policy, 1_700_000_000) == {"acme": ("gpt", "other"), "narrow": ("gpt",)}
