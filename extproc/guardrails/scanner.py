@@ -6,6 +6,7 @@ look closer. No start-of-match flag (it makes the automata too large): a trigger
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Final
 
 import hyperscan
@@ -39,7 +40,7 @@ class Scanner:
         self.before_chars: Final = max((rule.before_chars for rule in rules), default=0)
         self.limit_chars: Final = max((rule.limit_chars for rule in rules), default=0)
         self._database: Final[hyperscan.Database | None] = _compile(self._rules) if like is None else like._database  # noqa: SLF001
-        self._match: Final = _nothing if self._database is None else self._database.scan
+        self._match: Final = _nothing if self._database is None else _scan(self._database)
 
     def finding_by(self, finds: Mapping[str, Find]) -> "Scanner":
         """This scanner with rules that find in another way, as a tenant's own lists have it."""
@@ -134,12 +135,21 @@ class ScannerPool:
 
 
 def _compile(rules: Sequence[Rule]) -> hyperscan.Database | None:
-    expressions = [trigger for rule in rules for trigger in rule.triggers]
-    if not expressions:
-        return None
+    expressions = tuple(trigger for rule in rules for trigger in rule.triggers)
+    return _compiled(expressions) if expressions else None
+
+
+@lru_cache(POOL_SCANNERS)
+def _compiled(expressions: tuple[bytes, ...]) -> hyperscan.Database:
+    """Once a process: a policy that is loaded again has mostly the rules that it had. Never changed afterwards."""
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(expressions=expressions, ids=list(range(len(expressions))), flags=0)
+    database.compile(expressions=list(expressions), ids=list(range(len(expressions))), flags=0)
     return database
+
+
+def _scan(database: hyperscan.Database) -> Callable[[bytes, Callable[..., None]], object]:
+    """Its scan with a scratch space of its own: scanners share a database, maybe in different threads."""
+    return partial(database.scan, scratch=hyperscan.Scratch(database))
 
 
 def _nothing(_data: bytes, _handler: object) -> None:

@@ -1,6 +1,7 @@
 """The expressions compiled, and one pass of them over a text. Knows the engine; what it looks for is `expressions`."""
 
 import re
+from functools import cache
 from typing import Final
 
 import hyperscan
@@ -11,26 +12,34 @@ from extproc.detectors.injection.normalise import Opening, plain
 _NON_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 
-class Patterns:
-    """All expressions, compiled. Not for concurrent threads: Hyperscan's scratch space belongs to one scan."""
+@cache
+def _compiled() -> hyperscan.Database:
+    """Once a process: it takes a second. Never changed afterwards."""
+    sources = [source for _, source in EXPRESSIONS] + [source for _, source in GATES]
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(
+        expressions=[_folded(source).encode() for source in sources],
+        ids=list(range(len(sources))),
+        flags=hyperscan.HS_FLAG_SINGLEMATCH,  # one report an expression: hostile text cannot fire each byte
+    )
+    return database
 
-    __slots__ = ("_database", "_hits", "_match")
+
+class Patterns:
+    """All expressions, with a scratch space of its own. Not for concurrent threads: the space belongs to one scan."""
+
+    __slots__ = ("_hits", "_match", "_scratch")
 
     def __init__(self) -> None:
-        sources = [source for _, source in EXPRESSIONS] + [source for _, source in GATES]
+        database = _compiled()
         self._hits: list[int] = []
-        self._database: Final = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        self._database.compile(
-            expressions=[_folded(source).encode() for source in sources],
-            ids=list(range(len(sources))),
-            flags=hyperscan.HS_FLAG_SINGLEMATCH,  # one report an expression: hostile text cannot fire each byte
-        )
-        self._match: Final = self._database.scan
+        self._scratch: Final = hyperscan.Scratch(database)
+        self._match: Final = database.scan
 
     def scan(self, low: str) -> tuple[set[str], list[Opening]]:
         """Rules that fire in a normalised text, and openings that its shape makes worth trying."""
         self._hits.clear()
-        self._match(low.encode("utf-8", "replace"), self._on_hit)
+        self._match(low.encode("utf-8", "replace"), self._on_hit, scratch=self._scratch)
         if not self._hits:
             return set(), []
         rules = {EXPRESSIONS[hit][0] for hit in self._hits if hit < len(EXPRESSIONS)}
