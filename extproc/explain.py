@@ -1,11 +1,13 @@
 """What would become of one request, and why: the very exchange that workers run, fed from a file. Sends nothing."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from secrets import token_bytes
 from typing import Any, Final
 
 from extproc.core import admission
+from extproc.core.aliases import KEY_BYTES, Aliases
 from extproc.core.commands import Answer, Command, PassRequestBody, Put
 from extproc.core.events import Gone, RequestBody, RequestHead
 from extproc.core.exchange import Exchange
@@ -102,9 +104,11 @@ class _Told(Exchange):
         return super()._refuse(error)
 
 
-def judge(raw: bytes, path: str, book: Book, caller: Caller, clock: Clock) -> Verdict:
+def judge(
+    raw: bytes, path: str, book: Book, caller: Caller, clock: Clock, entropy: Callable[[int], bytes] = token_bytes
+) -> Verdict:
     """Run the request as `caller` through the exchange that workers run."""
-    exchange = _Told(book, clock)
+    exchange = _Told(book, clock, entropy)
     head = ((":method", "POST"), (":path", path), ("content-type", "application/json"))
     commands = [
         *exchange.receive(RequestHead(head, caller, end_of_stream=False)),
@@ -146,7 +150,8 @@ def explain(raw: bytes, path: str, policy: Policy, caller: Caller, clock: Clock)
     if tenant is None:
         raise ValueError(f"the policy has no tenant {caller.tenant}")
     book = Offline(PolicyStore(policy))
-    verdict = judge(raw, path, book, caller, clock)
+    key = token_bytes(KEY_BYTES)  # one for both, so that a value has the same placeholder wherever it is shown
+    verdict = judge(raw, path, book, caller, clock, lambda _size: key)
     return Explanation(
         policy.version,
         tenant.id,
@@ -156,13 +161,15 @@ def explain(raw: bytes, path: str, policy: Policy, caller: Caller, clock: Clock)
         verdict.message,
         verdict.model,
         verdict.backend,
-        tuple(_spots(raw, path, policy, tenant, caller, book)),
+        tuple(_spots(raw, path, policy, tenant, caller, book, Aliases(lambda _size: key))),
         verdict.found,
         verdict.body,
     )
 
 
-def _spots(raw: bytes, path: str, policy: Policy, tenant: Tenant, caller: Caller, book: Book) -> Iterator[Spot]:
+def _spots(
+    raw: bytes, path: str, policy: Policy, tenant: Tenant, caller: Caller, book: Book, aliases: Aliases
+) -> Iterator[Spot]:
     """Every text with what each rule says of it; nothing where the body cannot be read at all."""
     try:
         door = admission.door_of(path)
@@ -170,7 +177,7 @@ def _spots(raw: bytes, path: str, policy: Policy, tenant: Tenant, caller: Caller
         door.open(tree)
     except GatewayError:
         return
-    guard = book.guard(policy, tenant, "request", caller.obligations.guards)
+    guard = book.guard(policy, tenant, "request", caller.obligations.guards).tokenising(aliases)
     assessor = book.assessor(policy, tenant, caller.obligations.guards)
     said_by = {id(text): provenance for provenance, text in door.positions(tree)}
     for where, text in _texts(tree, ""):

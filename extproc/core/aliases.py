@@ -7,6 +7,7 @@ it: no digits, so that no rule takes it for a number, no vowels, so that it is n
 """
 
 import hmac
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ CONSONANTS: Final = "BCDFGHJKLMNPQRSTVWXZ"
 CODE_CHARS: Final = 12
 #: Between the kind and the code.
 MARK: Final = "_T"
-_KEY_BYTES: Final = 32  # as long as the digest (RFC 2104, section 3)
+_OWN: Final = re.compile(rf"\[[A-Z_]{{1,40}}{MARK}([{CONSONANTS}]{{{CODE_CHARS}}})\]")
+KEY_BYTES: Final = 32  # as long as the digest (RFC 2104, section 3)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -38,7 +40,7 @@ class Aliases:
     __slots__ = ("_by_code", "_key", "heads", "kept", "limit_chars", "restored")
 
     def __init__(self, entropy: Callable[[int], bytes] = secrets.token_bytes) -> None:
-        self._key = entropy(_KEY_BYTES)
+        self._key = entropy(KEY_BYTES)
         self._by_code: dict[str, Alias] = {}
         self.heads: frozenset[str] = frozenset()  # "EMAIL_T": how placeholders of this exchange begin
         self.limit_chars = 0  # of the longest placeholder as a model may write it, with what is read behind it
@@ -54,6 +56,7 @@ class Aliases:
     def put(self, rule: str, placeholder: str, value: str) -> str:
         """The placeholder for `value`, which `rule` found; `placeholder` is the one of its kind, "[EMAIL]"."""
         kind = placeholder[1:-1]
+        value = _OWN.sub(self._expanded, value)  # a later finding may cover an earlier placeholder
         code = self._code(kind, value)
         if code not in self._by_code:
             self._by_code[code] = Alias(rule, kind, value)
@@ -81,6 +84,10 @@ class Aliases:
             for action, counts in (("restore", self.restored), ("keep", self.kept))
             for rule in sorted(counts)
         )
+
+    def _expanded(self, placeholder: re.Match[str]) -> str:
+        alias = self._by_code.get(placeholder.group(1))
+        return placeholder.group() if alias is None else alias.value
 
     def _code(self, kind: str, value: str) -> str:
         """The checksum. Two values that share one are told apart by a suffix, tried in turn."""

@@ -7,6 +7,7 @@ before the first byte, an error event after it) and, once in the life of an exch
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from secrets import token_bytes
 from typing import Any, Final, Protocol
 
 from extproc.adapt import Keys, prepare
@@ -104,9 +105,10 @@ _Then = Callable[[tuple[Told, ...]], tuple[Command, ...]]
 class Exchange:
     """The state machine. Order of the sections below is the order of events."""
 
-    def __init__(self, world: World, clock: Clock) -> None:
+    def __init__(self, world: World, clock: Clock, entropy: Callable[[int], bytes] = token_bytes) -> None:
         self.state = State.IDLE
         self._world = world
+        self._entropy = entropy
         self._journal = Journal(clock)
         self._dialect = Dialect.OPENAI
         self._tally_in, self._tally_out = Tally(), Tally()
@@ -201,7 +203,7 @@ class Exchange:
         journal.backend = model.backend
         self._guard_in = self._world.guard(policy, self._tenant, "request", obligations.guards)
         if self._guard_in.tokenises:
-            self._aliases = Aliases()
+            self._aliases = Aliases(self._entropy)
             self._guard_in = self._guard_in.tokenising(self._aliases)
         assessor = self._world.assessor(policy, self._tenant, obligations.guards)
         advisers = self._world.advisers(policy, self._guard_in) if policy.advisers else ()

@@ -35,6 +35,14 @@ def test_each_text_is_told_with_its_place_and_what_replaced_it():
     assert [one.rule for one in found.found] == ["pii.email"]
 
 
+def test_a_tokenised_value_is_shown_as_it_would_be_sent():
+    found = told(chat("mail joe@example.com now"), policy(request=settings(Action.TOKENISE)))
+    (spot,) = [spot for spot in found.spots if spot.hits]
+    assert spot.text.startswith("mail [EMAIL_T")
+    assert json.loads(found.body)["messages"][0]["content"] == spot.text
+    assert [(hit.action, one.action) for hit, one in zip(spot.hits, found.found, strict=True)] == [("tokenise",) * 2]
+
+
 def test_a_refusal_is_told_with_what_the_caller_would_read():
     found = told(chat("card 4111 1111 1111 1111"), policy(request=settings(pii_card=Action.BLOCK)))
     assert (found.decision, found.status, found.code) == ("refuse", 403, "request_blocked")

@@ -48,11 +48,7 @@ def test_the_code_depends_on_the_key_of_the_exchange_alone():
 
 
 def test_values_whose_codes_collide_are_told_apart():
-    class Narrow(Aliases):
-        def of(self, code):
-            return super().of(code)
-
-    aliases = Narrow(fixed)
+    aliases = Aliases(fixed)
     placeholder = aliases.put("pii.email", "[EMAIL]", MAIL)
     code = placeholder[-13:-1]
     # As if the second value's first code were taken: its own code now stands for another value.
@@ -95,3 +91,10 @@ def test_a_head_is_kept_once_and_bounds_what_may_wait():
         aliases.put("pii.email", kind, str(number))
     assert aliases.heads == {"EMAIL_T", "DATE_OF_BIRTH_T"}
     assert aliases.limit_chars == len(r"\[DATE\_OF\_BIRTH\_T" + "B" * CODE_CHARS + r"\]") + 2
+
+
+def test_a_value_that_covers_a_placeholder_stands_for_what_that_stood_for():
+    aliases = Aliases()
+    mail = aliases.put("pii.email", "[EMAIL]", MAIL)
+    code = aliases.put("pii.person", "[PERSON]", f"Bob {mail} [EMAIL_TBCDFGHJKLMNP]")[-13:-1]
+    assert aliases.of(code).value == f"Bob {MAIL} [EMAIL_TBCDFGHJKLMNP]"
