@@ -187,6 +187,18 @@ def write(raw: bytes, tree: dict[str, Any], opened: Opened, door: Door, judged: 
     return None if spliced is raw else spliced
 
 
+def system_prompts(tree: dict[str, Any], door: Door) -> list[str]:
+    """What the request tells the model before its user speaks."""
+    found: list[str] = []
+    messages = door.as_chat(tree).get("messages")
+    for message in messages if type(messages) is list else ():
+        if message.get("role") in {"system", "developer"}:
+            content = message.get("content")
+            parts = [{"text": content}] if type(content) is str else content or ()
+            found += [part["text"] for part in parts if type(part) is dict and type(part.get("text")) is str]
+    return found
+
+
 def models_page(path: str, policy: Policy, tenant: Tenant, obligations: Obligations = NO_OBLIGATIONS) -> Rendered:
     """GET /v1/models and /v1/models/{id}: what tenant and caller may use, answered by the gateway itself."""
     entries = [

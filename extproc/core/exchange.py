@@ -127,6 +127,7 @@ class Exchange:
         self._names: Headers
         self._opened: Opened
         self._draft: _Draft
+        self._watching: Guard  # for the answer, knowing the request's system prompts
         self._reply: Reply
 
     @property
@@ -244,6 +245,8 @@ class Exchange:
         del self._draft  # a body of many megabytes must not be held while the model thinks
         raw = admission.write(draft.raw, draft.tree, self._opened, self._door, draft.judged)
         journal.prompt_chars = draft.judged.prompt_chars
+        guard = self._world.guard(self._policy, self._tenant, "response", journal.caller.obligations.guards)
+        self._watching = guard.watching(admission.system_prompts(draft.tree, self._door)) if guard.watches else guard
         self.state = State.UPSTREAM
         metadata = {
             contract.POLICY: journal.caller.policy,
@@ -288,8 +291,7 @@ class Exchange:
         streams = kind == _SSE and self._opened.stream and status < 300
         _check_answer(status, kind, headers.get("content-encoding", ""), streams=streams)
         limits = self._policy.limits
-        obligatory = self._journal.caller.obligations.guards
-        guard = self._world.guard(self._policy, self._tenant, "response", obligatory)
+        guard = self._watching
         if self._aliases and self._tenant.restore.on:
             guard = guard.giving_back(Restoring(self._aliases, self._tenant.restore.tools))
         self._guard_out = guard

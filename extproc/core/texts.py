@@ -35,6 +35,8 @@ _BINARY_CHARS: Final = 512
 _NUMBERS: Final = frozenset({int, float})
 #: JSON source inside a string (OpenAI: `function.arguments`): escapes are opened before scanning.
 _SOURCE_KEYS: Final = frozenset({"arguments"})
+#: Where an answer repeats the system prompt as a field of its own (OpenAI: `response.instructions`).
+_ECHO: Final = "instructions"
 #: Escapes of one tree that are decoded one by one, 2 microseconds each. 10 MiB of code have 300,000 line ends.
 _ESCAPES_MAX: Final = 400_000
 
@@ -130,8 +132,23 @@ def lay(tree: Any, guard: Guard, tally: Tally, returned: Mapping[tuple[int, Any]
     """
     laid = Laid(*strings(tree), returned)
     if _fires(laid.texts, guard):
+        echo = tree.pop(_ECHO, None) if guard.watched and type(tree) is dict else None
         _lay_each(tree, guard, tally, laid)
+        if echo is not None:
+            tree[_ECHO] = _echoed(echo, guard, tally, laid)
     return laid
+
+
+def _echoed(echo: Any, guard: Guard, tally: Tally, laid: Laid) -> Any:
+    """The provider says the system prompt back to who sent it: no leak, but nothing for whom an answer is shown to."""
+    if not guard.flags_leaks:
+        laid.changed = True
+        return None
+    holder = {_ECHO: echo}
+    told = lay(holder, guard.unwatched(), tally)
+    laid.changed |= told.changed
+    laid.blocked = laid.blocked or told.blocked
+    return holder[_ECHO]
 
 
 def broken(sealed: Iterable[dict[str, Any]], guard: Guard, tally: Tally) -> str | None:

@@ -5,6 +5,7 @@ from typing import Final
 from extproc.detectors.content.classes import RULE_IDS as CONTENT_IDS
 from extproc.detectors.entities import ENTITIES
 from extproc.detectors.injection.expressions import RULE_IDS as INJECTION_IDS
+from extproc.detectors.leak import SYSTEM_PROMPT
 from extproc.detectors.pii.card import CARD
 from extproc.detectors.pii.email import EMAIL
 from extproc.detectors.pii.iban import IBAN
@@ -17,7 +18,20 @@ from extproc.detectors.secrets import SECRETS
 from extproc.detectors.urls.rules import URLS
 from extproc.guardrails.rule import Rule
 
-RULES: Final[tuple[Rule, ...]] = (EMAIL, CARD, IBAN, V4, V6, PHONE, NATIONAL, *NUMBERS, *PLACES, *SECRETS, *URLS)
+RULES: Final[tuple[Rule, ...]] = (
+    EMAIL,
+    CARD,
+    IBAN,
+    V4,
+    V6,
+    PHONE,
+    NATIONAL,
+    *NUMBERS,
+    *PLACES,
+    *SECRETS,
+    *URLS,
+    SYSTEM_PROMPT,
+)
 RULE_IDS: Final = frozenset(rule.id for rule in RULES)
 #: With those whose findings come from advisers (gateway.policy.model.ADVISED): policies without one do not know them.
 ALL_RULES: Final[tuple[Rule, ...]] = (*RULES, *ENTITIES)

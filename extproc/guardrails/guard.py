@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from typing import Final
 
 from extproc.core.aliases import Aliases
@@ -11,6 +12,8 @@ from extproc.core.holdback import HoldBack, Spans
 from extproc.core.restore import Restoring
 from extproc.detectors.content.classes import RULE_IDS as CONTENT_IDS
 from extproc.detectors.injection.expressions import RULE_IDS as PATTERN_IDS
+from extproc.detectors.leak import RULE_ID as LEAK_ID
+from extproc.detectors.leak import Canary
 from extproc.detectors.urls.rules import finds
 from extproc.guardrails.finding import Finding
 from extproc.guardrails.placeholder import Replace, replacing
@@ -19,6 +22,9 @@ from gateway.audit.record import Found
 from gateway.policy.guard import TENANTS_OWN
 from gateway.policy.model import Action, Mode, RuleSetting, Urls
 
+#: System prompts of a tenant that are remembered, as hashes: at most 300 KiB each, mostly a tenth of it.
+_CANARIES: Final = 16
+_DIGEST_BYTES: Final = 16  # collisions must be out of reach for whoever would have another prompt watched
 #: Rules that judge a text as a whole and so are no scanner's.
 WHOLE_TEXT_IDS: Final = PATTERN_IDS | {"injection.model", "injection.transformer"} | CONTENT_IDS
 #: Rules that a tenant's own blocks name: no scanner's either.
@@ -75,7 +81,9 @@ class Guard:
     """
 
     def __init__(self, scanner: Scanner, settings: Mapping[str, RuleSetting], key: bytes = b"") -> None:
-        self.scanner: Final = scanner
+        self.scanner = scanner
+        self._blind: Scanner | None = None  # the scanner that watches for no system prompt, where `scanner` does
+        self._canaries: Final[dict[bytes, Canary]] = {}  # shared by all exchanges
         # Rules that judge whole texts (guardrails.assessor) are kept too: the tally is told from here.
         self.settings: Final = {rule: each for rule, each in settings.items() if each.mode is not Mode.OFF}
         self._done: Final = {rule: _carried_out(setting) for rule, setting in self.settings.items()}
@@ -112,6 +120,49 @@ class Guard:
         bound = copy(self)
         bound.restoring = restoring
         return bound
+
+    @property
+    def watches(self) -> bool:
+        """Whether system prompts must not come back."""
+        return LEAK_ID in self.scanner.rules
+
+    def watching(self, prompts: Sequence[str]) -> "Guard":
+        """This guard for the answer of one exchange, which had these system prompts."""
+        if not prompts:
+            return self
+        canary = self._canary(prompts)
+        if not canary:
+            return self
+        bound = copy(self)
+        bound.scanner = self.scanner.watching(canary)
+        bound._blind = self.scanner  # noqa: SLF001 - one of its own kind
+        return bound
+
+    @property
+    def watched(self) -> bool:
+        """Whether this is an exchange's, and watches for its system prompts."""
+        return self._blind is not None
+
+    @property
+    def flags_leaks(self) -> bool:
+        """Whether a system prompt that comes back passes."""
+        return self._done[LEAK_ID] <= Action.FLAG
+
+    def unwatched(self) -> "Guard":
+        """This guard without an eye on system prompts."""
+        bound = copy(self)
+        bound.scanner = self._blind or self.scanner
+        bound._blind = None  # noqa: SLF001
+        return bound
+
+    def _canary(self, prompts: Sequence[str]) -> Canary:
+        """An application sends the same prompt with each request; to make a canary of it takes milliseconds."""
+        digest = blake2b("\0".join(prompts).encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).digest()
+        canary = self._canaries.pop(digest, None) or Canary(prompts)
+        self._canaries[digest] = canary  # last in the dict = most recently used
+        if len(self._canaries) > _CANARIES:
+            del self._canaries[next(iter(self._canaries))]
+        return canary
 
     def runs(self, rule: str) -> bool:
         """Whether the rule exists for this guard."""

@@ -5,12 +5,14 @@ look closer. No start-of-match flag (it makes the automata too large): a trigger
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Final
 
 import hyperscan
 
+from extproc.detectors.leak import Canary
 from extproc.guardrails.finding import Finding
 from extproc.guardrails.rule import Find, Rule, Shape
 from gateway.errors import GatewayError, Kind
@@ -40,6 +42,7 @@ class Scanner:
         self.before_chars: Final = max((rule.before_chars for rule in rules), default=0)
         self.limit_chars: Final = max((rule.limit_chars for rule in rules), default=0)
         self._database: Final[hyperscan.Database | None] = _compile(self._rules) if like is None else like._database  # noqa: SLF001
+        self._canary: Canary | None = None
         self._match: Final = _nothing if self._database is None else _scan(self._database)
 
     def finding_by(self, finds: Mapping[str, Find]) -> "Scanner":
@@ -47,13 +50,22 @@ class Scanner:
         rules = [replace(rule, find=finds[rule.id]) if rule.id in finds else rule for rule in self._rules]
         return Scanner(rules, like=self)
 
+    def watching(self, canary: Canary) -> "Scanner":
+        """This scanner for one exchange, whose system prompt `canary` knows."""
+        bound = copy(self)
+        bound._canary = canary  # noqa: SLF001 - one of its own kind
+        bound._hits = []  # noqa: SLF001
+        return bound
+
     def scan(self, text: str) -> Sequence[Finding]:
         """Every finding in `text` as if it were complete, sorted by (start, longest first, rule)."""
         if self._hits:  # an earlier scan failed half-way; its hits belong to another text
             self._hits.clear()
         data = text.encode("utf-8", "surrogatepass")  # a lone surrogate must not stop the guard
         self._match(data, self._on_hit)
-        return self._judge(text, data) if self._hits else ()
+        found: Sequence[Finding] = self._judge(text, data) if self._hits else ()
+        leaked = self._canary.scan(text) if self._canary is not None else None
+        return sorted((*found, *leaked), key=_BY_START) if leaked else found
 
     def undecided_from(self, text: str) -> int:
         """First index from which a match may still begin or grow if more text follows; len(text) when nothing can.
@@ -61,8 +73,12 @@ class Scanner:
         Sound because a span that the end of the text leaves open consists of alphabet characters up to that end.
         """
         size = first = len(text)
-        if not size or text[-1] not in self._ends:
+        if not size:
             return size
+        if self._canary is not None:
+            first = self._canary.undecided_from(text)
+        if text[-1] not in self._ends:
+            return first
         last = text[-1]
         for members, alphabet, skips, opening, limit in self._groups:
             if last not in members:

@@ -19,7 +19,7 @@ def test_ids_are_unique_and_stable():
         "pii.ethereum", "pii.street_address", "pii.coordinates", "pii.birth_date", "secrets.openai", "secrets.anthropic",
         "secrets.aws_access_key", "secrets.github", "secrets.slack", "secrets.google_api", "secrets.stripe", "secrets.jwt",
         "secrets.private_key", "secrets.url_password",
-        "url.forbidden", "url.unknown", "url.homograph", "url.exfiltration", "url.scheme",
+        "url.forbidden", "url.unknown", "url.homograph", "url.exfiltration", "url.scheme", "leak.system_prompt",
     } == RULE_IDS  # fmt: skip
 
 
