@@ -282,7 +282,7 @@ class _Loader:
             schemas=MappingProxyType(schemas),
             topics=MappingProxyType(topics),
             bounds=read_bounds(table.table("requests"), self.problems),
-            budget=budget.merge(own, over, table, self.problems),
+            budgets=budget.merge(own, over, table, self.problems),
             restore=read_restore(table, self.problems),
             strict_schema=table.choice("schema", SCHEMAS, default=schema) == "strict",
             rate=read_rate(table.table("rate")),

@@ -149,7 +149,7 @@ class Tenant:
     principal_rate: RateLimit | None = None  # for each of its principals, whichever credential they show
     address_rate: RateLimit | None = None  # for each client address that its callers come from
     bounds: Bounds = field(default_factory=Bounds)
-    budget: Budget = field(default_factory=Budget)
+    budgets: Budget = field(default_factory=Budget)
     restore: Restore = field(default_factory=Restore)
     band: int = 0  # which side of its rules' percentages this variant is for (gateway.policy.canary)
     strict_schema: bool = True  # refuse request fields that the endpoint's schema does not name

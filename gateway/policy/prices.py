@@ -45,7 +45,7 @@ def without_price(policy: Policy, at_s: float) -> dict[str, tuple[str, ...]]:
     """Tenants with a limit on money, and those of their models that nothing prices at that time."""
     found: dict[str, tuple[str, ...]] = {}
     for name, tenant in sorted(policy.tenants.items()):
-        if tenant.budget.counts_money:
+        if tenant.budgets.counts_money:
             models = {model: one.backend for model, one in policy.models.items() if tenant.may_use(model)}
             missing = unpriced(policy.prices, models, at_s)
             if missing:

@@ -26,7 +26,7 @@ def load_from(directory, policy="", tenant="", models="gpt: demo\n"):
 
 
 def read(directory, policy="", tenant=""):
-    return load_from(directory, policy, tenant).tenants["acme"].budget
+    return load_from(directory, policy, tenant).tenants["acme"].budgets
 
 
 def limits(directory, text):
