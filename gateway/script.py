@@ -40,14 +40,14 @@ class Script:
         """Read it once, when the module is loaded."""
         self.text: Final = path.read_text(encoding="utf-8")
         self.sha: Final = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-        self.evalsha: Final = word("EVALSHA") + word(self.sha)
-        self.whole: Final = word("EVAL") + word(self.text)
+        self.evalsha: Final = word(b"EVALSHA") + word(self.sha.encode())
+        self.whole: Final = word(b"EVAL") + word(self.text.encode())
 
 
 class Runner(Protocol):
     """Something that runs scripts."""
 
-    def start(self, script: Script, keys: Sequence[str], arguments: Sequence[str]) -> "asyncio.Future[object]":
+    def start(self, script: Script, keys: Sequence[str], arguments: Sequence[bytes]) -> "asyncio.Future[object]":
         """The script's answer, or `ScriptError` for whatever the server or the way to it does.
 
         The call is sent even if nobody waits for its answer any more. All keys must have one hash tag.
@@ -55,9 +55,8 @@ class Runner(Protocol):
         ...
 
 
-def word(text: str) -> bytes:
+def word(raw: bytes) -> bytes:
     """One word of a command as the server reads it (RESP, "Sending commands to a Redis server")."""
-    raw = text.encode()
     return b"$%d\r\n%b\r\n" % (len(raw), raw)
 
 
@@ -90,9 +89,9 @@ class Pipe:
         self._running = False
         self.batches = 0  # round trips, for metrics and benches
 
-    def start(self, script: Script, keys: Sequence[str], arguments: Sequence[str]) -> "asyncio.Future[object]":
+    def start(self, script: Script, keys: Sequence[str], arguments: Sequence[bytes]) -> "asyncio.Future[object]":
         """See `Runner`."""
-        words = [str(len(keys)), *keys, *arguments]
+        words = [str(len(keys)).encode(), *map(str.encode, keys), *arguments]
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         if len(self._queue) >= _MOST:
             answer.set_exception(ScriptError("too many calls wait"))
@@ -178,12 +177,12 @@ class Routed:
         self._client = client
         self._deadline_s = deadline_s
 
-    def start(self, script: Script, keys: Sequence[str], arguments: Sequence[str]) -> "asyncio.Future[object]":
+    def start(self, script: Script, keys: Sequence[str], arguments: Sequence[bytes]) -> "asyncio.Future[object]":
         """See `Runner`."""
         return aio.spawn(self._run(script, keys, arguments), "script-routed")
 
-    async def _run(self, script: Script, keys: Sequence[str], arguments: Sequence[str]) -> object:
-        words = (str(len(keys)), *keys, *arguments)
+    async def _run(self, script: Script, keys: Sequence[str], arguments: Sequence[bytes]) -> object:
+        words: tuple[str | bytes, ...] = (str(len(keys)), *keys, *arguments)
         try:
             async with asyncio.timeout(self._deadline_s):
                 try:
@@ -194,7 +193,7 @@ class Routed:
             refused = isinstance(error, ResponseError) and not isinstance(error, ClusterDownError)
             raise ScriptError(type(error).__name__, refused=refused) from None
 
-    async def _execute(self, *words: str) -> object:
+    async def _execute(self, *words: str | bytes) -> object:
         return cast("object", await self._client.execute_command(*words))
 
 

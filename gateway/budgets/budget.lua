@@ -1,321 +1,416 @@
 -- Reserve, settle, extend and lease over several limits in one atomic step.
 -- The twin of oracle.Oracle and window.Account in Python, which say what all of it means and are compared with it.
 --
--- ARGV[1]  operation; ARGV[2]  now in unix ms, 0 = this server's clock, the same for all workers
--- ARGV[3]  how long holds live, ms; ARGV[4]  how long a record lives, ms (of `settle`: the mark that it was settled)
 -- KEYS     reserve: the limits. settle, extend: the record, then the limits that hold. lease: limit and record in turn.
 --          All have the tenant as hash tag, so they are in one slot.
--- ARGV[5...] for each limit: shape (S B D M R), span in ms, amount, 1 if soft, 1 if charged at once; and then
---          reserve: ask, least. settle, extend: held, until, used.
---          lease: held, until, charged, used, keep, want, share.
--- returns  a string of whole numbers: 1 if done (0: does not fit, or was settled before), and for each limit
---          granted, used, held, reset in ms, retry after in ms (-1: never), slot in which the grant ends
+-- ARGV[1]  the operation
+-- ARGV[2]  whole numbers as doubles, little-endian: now in unix ms (0 = this server's clock, the same for all workers),
+--          how long holds live in ms, how long a record lives in ms; and then for each limit: shape (0 sliding,
+--          1 bucket, 2 day, 3 month, 4 running), span in ms, amount, 1 if soft, 1 if charged at once, and
+--          reserve: ask, least. settle, extend: held, until, used. lease: held, until, charged, used, keep, want, share.
+-- returns  doubles too: 1 if done (0: does not fit, or was settled before), and for each limit granted, used, held,
+--          reset in ms, retry after in ms (-1: never), slot in which the grant ends
 --
--- A limit is a hash of at most 12 + 61 + 123 fields: `c` its own time, `o` that time's offset to the clock, `u` used,
--- `h` held, `x` the latest period or what a bucket has leaked of a unit, `u<slot>` and `h<slot>` the parts of both.
--- It ends when time alone would have emptied it. Amounts are below 10^13 (model.MOST) and sums below 10^14: exact in a
--- double, and in the fourteen digits that Lua writes of a number.
+-- A limit is a hash of at most 1 + 61 + 123 fields: `s` its state (its own time, that time's offset to the clock, used,
+-- held, the latest period or what a bucket has leaked of a unit, end of that period), `u<slot>` and `h<slot>` the parts
+-- of used and held. It ends when time alone would have emptied it. Amounts are below 10^13 (model.MOST): sums are
+-- exact in a double, and as decimal numbers of 14 digits.
+--
+-- What is usual is done at once: limits that were used a moment ago, and what is asked for fits. All else is done by
+-- `general`, whose functions are made only then: making them costs as much as the work.
 
-local HOLD_SLOT, SLOTS, BACK, BUSY, NEVER, DAY = 5000, 60, 2, 1000, -1, 86400000
-local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
+local call, spread, pack = redis.call, struct.unpack, struct.pack
+local HOLD_SLOT, SLOTS, STATE = 5000, 60, '<dddddd'
+local SLIDING, BUCKET, DAY, MONTH, RUNNING = 0, 1, 2, 3, 4
 
-local op, now, ttl, keep_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local op, blob = ARGV[1], ARGV[2]
+local N = { spread('<' .. string.rep('d', #blob / 8), blob) }
+local now, ttl = N[1], N[2]
 if now == 0 then
-  local time = redis.call('TIME')
-  now = tonumber(time[1]) * 1000 + floor(tonumber(time[2]) / 1000)
+  local time = call('TIME')
+  now = time[1] * 1000 + (time[2] - time[2] % 1000) / 1000
 end
+local hold_slot = (now - now % HOLD_SLOT) / HOLD_SLOT
 
--- floor(a / b) for whole numbers: the quotient alone may round up to the next whole number.
-local function div(a, b)
-  return (a - a % b) / b
-end
-
-local function month_of(day)
-  local shifted = day + 719468
-  local era, of_era = div(shifted, 146097), shifted % 146097
-  local year = div(of_era - div(of_era, 1460) + div(of_era, 36524) - div(of_era, 146096), 365)
-  local of_year = of_era - (365 * year + div(year, 4) - div(year, 100))
-  return (era * 400 + year) * 12 + div(5 * of_year + 2, 153) + 2
-end
-
-local function first_day(month)
-  local years = div(month - 2, 12)
-  local era, year = div(years, 400), years % 400
-  local of_year = div(153 * ((month - 2) % 12) + 2, 5)
-  return era * 146097 + 365 * year + div(year, 4) - div(year, 100) + of_year - 719468
-end
-
-local function period_of(shape)
-  local day = div(now, DAY)
-  return shape == 'D' and day or month_of(day)
-end
-
-local function period_ends(shape)
-  local day = div(now, DAY)
-  return (shape == 'D' and day + 1 or first_day(month_of(day) + 1)) * DAY
-end
-
-local function number(text, key)
-  if not text then return 0 end
-  return tonumber(text) or error('not a budget: ' .. key)
-end
-
--- Sums the slots first..last of one letter, and marks them to be deleted when the limit is saved.
-local function forget(limit, letter, first, last)
-  if first > last then return 0 end
-  local names, sum = {}, 0
-  for slot = first, last do names[#names + 1] = letter .. slot end
-  for i, text in ipairs(redis.call('HMGET', limit.key, unpack(names))) do
-    if text then
-      sum = sum + number(text, limit.key)
-      limit.drop[#limit.drop + 1] = names[i]
-    end
+-- The state of a limit in which nothing but the time of a bucket has to be brought forward; nil otherwise.
+local function current(key, shape, span, amount)
+  local state = call('HGET', key, 's')
+  if not state then return nil end
+  local at, offset, used, held, x, ends = spread(STATE, state)
+  if offset ~= 0 or at > now or at < hold_slot * HOLD_SLOT then return nil end
+  if shape == SLIDING then
+    local slot_ms = math.ceil(span / SLOTS)
+    local slot = (now - now % slot_ms) / slot_ms
+    if at < slot * slot_ms then return nil end
+    return used, held, x, ends, slot, (slot + math.ceil(span / slot_ms) + 1) * slot_ms - now
+  elseif shape == BUCKET then
+    local elapsed = now - at
+    if elapsed >= span then return nil end
+    local total = elapsed * amount + x
+    x = total % span
+    used = used - (total - x) / span
+    if used <= 0 then used, x = 0, 0 end
+    return used, held, x, ends, 0, 0
+  elseif shape == RUNNING then
+    return used, held, x, ends, 0, 0
   end
-  return sum
+  if now >= ends then return nil end
+  return used, held, x, ends, x, ends - now
 end
 
-local function leak(limit, elapsed)
-  local part = elapsed % limit.span
-  local total = part * limit.amount + limit.x
-  limit.x = total % limit.span
-  limit.used = limit.used - div(elapsed, limit.span) * limit.amount - div(total, limit.span)
-  if limit.used <= 0 then limit.used, limit.x = 0, 0 end
+local function reset_after(shape, span, amount, used, reset)
+  if used == 0 then return 0 end
+  if shape == BUCKET then return math.ceil(used * span / amount) end
+  return reset
 end
 
--- Reads a limit and forgets what time has passed. `old` is the slot of a hold that will be freed, 0 if none.
-local function load(key, at, old)
-  local shape, span, amount = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  local limit = {
-    key = key, shape = shape, span = span, amount = amount, soft = ARGV[at + 3] == '1', once = ARGV[at + 4] == '1',
-    drop = {}, set = {},
-  }
-  local slot_ms = shape == 'S' and ceil(span / SLOTS) or 1
-  limit.slot_ms, limit.slots = slot_ms, shape == 'S' and ceil(span / slot_ms) or 0
-  local period = (shape == 'D' or shape == 'M') and period_of(shape)
-  -- The slots are guessed for a limit whose time is the clock's, which is nearly always so.
-  local guess = period or (shape == 'S' and div(now, slot_ms)) or 0
-  local ending = div(now + ttl, HOLD_SLOT) + 1
-  local got = redis.call('HMGET', key, 'c', 'o', 'u', 'h', 'x', 'u' .. guess, 'h' .. ending, 'h' .. old)
-  limit.new = not got[1]
-  local before = limit.new and now or number(got[1], key)
-  local offset = number(got[2], key)
-  limit.at = max(now + offset, before)
-  limit.offset = limit.at - now
-  limit.shifted = limit.offset ~= offset
-  limit.used, limit.held, limit.x = number(got[3], key), number(got[4], key), number(got[5], key)
-  limit.slot, limit.ending, limit.old = guess, ending, old
-  local present, next_hold = number(got[6], key), number(got[7], key)
-
-  local was, is = div(before, HOLD_SLOT), div(limit.at, HOLD_SLOT)
-  limit.stale = limit.new or is > was
-  -- Holds end at most 122 slots after they began; what lies further ahead cannot be there.
-  limit.held = limit.held - forget(limit, 'h', was + 1, min(is, was + 122))
-  limit.now_slot = is
-
-  if period then
-    local newest = limit.new and period or limit.x
-    limit.x = max(newest, period)
-    limit.slot = max(period, limit.x - BACK)
-    forget(limit, 'u', newest - BACK, min(newest, limit.x - BACK - 1))
-    if limit.slot ~= guess then present = number(redis.call('HGET', key, 'u' .. limit.slot), key) end
-    limit.used = present
-  elseif shape == 'S' then
-    limit.slot = div(limit.at, slot_ms)
-    local first = div(before, slot_ms) - limit.slots
-    limit.used = limit.used - forget(limit, 'u', first, min(first + limit.slots, limit.slot - limit.slots - 1))
-    if limit.slot ~= guess then present = number(redis.call('HGET', key, 'u' .. limit.slot), key) end
-  elseif shape == 'B' then
-    leak(limit, limit.at - before)
-  end
-  limit.present = present
-
-  if limit.offset ~= 0 then
-    limit.ending = div(limit.at + ttl, HOLD_SLOT) + 1
-    next_hold = number(redis.call('HGET', key, 'h' .. limit.ending), key)
-  end
-  limit.next_hold = next_hold
-  limit.old_hold = old > is and number(got[8], key) or 0
-  return limit
-end
-
-local function room(limit)
-  return limit.amount - limit.used - limit.held
-end
-
-local function charge(limit, amount)
-  if limit.shape == 'R' or amount == 0 then return end
-  limit.used = limit.used + amount
-  if limit.shape ~= 'B' then
-    limit.present = limit.present + amount
-    limit.set['u' .. limit.slot] = limit.present
-  end
-end
-
-local function free(limit, amount)
-  local given = min(amount, limit.old_hold)
-  if limit.old_hold > 0 then
-    limit.held = limit.held - given
-    limit.old_hold = limit.old_hold - given
-    limit.set['h' .. limit.old] = limit.old_hold
-    if limit.old == limit.ending then limit.next_hold = limit.old_hold end
-  end
-end
-
-local function hold(limit, amount)
-  limit.held = limit.held + amount
-  limit.next_hold = limit.next_hold + amount
-  limit.set['h' .. limit.ending] = limit.next_hold
-  return limit.ending
-end
-
-local function life_ms(limit)
-  local life = ttl + 2 * HOLD_SLOT
-  if limit.shape == 'S' then
-    life = max(life, limit.span + 2 * limit.slot_ms + HOLD_SLOT)
-  elseif limit.shape == 'B' then
-    life = max(life, limit.span * (ceil(limit.used / limit.amount) + 1) + HOLD_SLOT)
-  elseif limit.shape ~= 'R' then
-    life = (limit.shape == 'D' and 1 or 31) * (BACK + 1) * DAY
-  end
-  -- Somebody else's hold may be longer than what this call holds.
-  return max(life, 600000 + 2 * HOLD_SLOT)
-end
-
-local function save(limit)
-  local words = { 'c', limit.at, 'u', limit.used, 'h', limit.held, 'x', limit.x }
-  if limit.shifted then words[9], words[10] = 'o', limit.offset end
-  for name, value in pairs(limit.set) do
-    words[#words + 1] = name
-    words[#words + 1] = value
-  end
-  if #limit.drop > 0 then redis.call('HDEL', limit.key, unpack(limit.drop)) end
-  redis.call('HSET', limit.key, unpack(words))
-  -- Once in a hold slot is enough: the life has two to spare.
-  if limit.stale then redis.call('PEXPIRE', limit.key, life_ms(limit)) end
-end
-
-local function reset_ms(limit)
-  if limit.used == 0 then return 0 end
-  if limit.shape == 'S' then return (limit.slot + limit.slots + 1) * limit.slot_ms - limit.at end
-  if limit.shape == 'B' then return -div(-limit.used * limit.span, limit.amount) end
-  return period_ends(limit.shape) - now
-end
-
-local function retry_ms(limit, least)
-  if least > limit.amount then return NEVER end
-  local need = least - room(limit)
-  if need <= limit.held then return BUSY end
-  need = need - limit.held
-  if limit.shape == 'B' then return -div(limit.x - need * limit.span, limit.amount) end
-  if limit.shape ~= 'S' then return period_ends(limit.shape) - now end
-  local names = {}
-  for slot = limit.slot - limit.slots, limit.slot do names[#names + 1] = 'u' .. slot end
-  for i, text in ipairs(redis.call('HMGET', limit.key, unpack(names))) do
-    need = need - number(text, limit.key)
-    if need <= 0 then return (limit.slot + i) * limit.slot_ms - limit.at end
-  end
-  return BUSY
-end
-
-local answer = {}
-local function tell(limit, granted, ending, lacking)
-  local at = #answer
-  answer[at + 1], answer[at + 2], answer[at + 3] = granted, limit.used, limit.held
-  answer[at + 4], answer[at + 5], answer[at + 6] = reset_ms(limit), lacking and retry_ms(limit, lacking) or 0, ending
-end
-
-local function reserve()
-  local limits, fits = {}, true
+local function usual_reserve()
+  local ending = (now + ttl - (now + ttl) % HOLD_SLOT) / HOLD_SLOT + 1
+  local states, offers = {}, {}
   for i, key in ipairs(KEYS) do
-    local at = 5 + 7 * (i - 1)
-    local limit = load(key, at, 0)
-    local ask, least = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6])
-    limit.offer = limit.soft and ask or min(ask, max(room(limit), 0))
-    if limit.offer < least then
-      limit.lacking, fits = least, false
-    end
-    limits[i] = limit
+    local p = 4 + 7 * (i - 1)
+    local used, held, x, ends, slot, reset = current(key, N[p], N[p + 1], N[p + 2])
+    if not used then return nil end
+    local offer, room = N[p + 5], N[p + 2] - used - held
+    if N[p + 3] == 0 and offer > room then return nil end
+    if N[p + 4] == 1 then used = used + offer else held = held + offer end
+    local t = 6 * (i - 1)
+    states[t + 1], states[t + 2], states[t + 3], states[t + 4], states[t + 5] = used, held, x, ends, slot
+    states[t + 6] = reset
   end
-  answer[1] = fits and 1 or 0
-  for _, limit in ipairs(limits) do
-    local granted, ending = 0, 0
-    if fits then
-      granted = limit.offer
-      if limit.once then charge(limit, granted) else ending = hold(limit, granted) end
-      save(limit)
-    elseif limit.shifted then
-      save(limit) -- else the limit's time would stand still until the clock has caught up
+  local answer = { 1 }
+  for i, key in ipairs(KEYS) do
+    local p, t = 4 + 7 * (i - 1), 6 * (i - 1)
+    local used, held, ask, shape = states[t + 1], states[t + 2], N[p + 5], N[p]
+    local until_slot = 0
+    call('HSET', key, 's', pack(STATE, now, 0, used, held, states[t + 3], states[t + 4]))
+    if N[p + 4] == 0 then
+      until_slot = ending
+      call('HINCRBY', key, 'h' .. ending, ask)
+    elseif shape ~= BUCKET then
+      call('HINCRBY', key, 'u' .. states[t + 5], ask)
     end
-    tell(limit, granted, ending, limit.lacking)
+    local a = 6 * (i - 1) + 1
+    answer[a + 1], answer[a + 2], answer[a + 3] = ask, used, held
+    answer[a + 4] = reset_after(shape, N[p + 1], N[p + 2], used, states[t + 6])
+    answer[a + 5], answer[a + 6] = 0, until_slot
   end
+  return answer
 end
 
--- What a record says: charged, held and until of each limit; nil where there is none.
-local function recall(key)
-  local text = redis.call('GET', key)
-  if not text or text == 'settled' then return text end
-  local numbers = {}
-  for word in string.gmatch(text, '%d+') do numbers[#numbers + 1] = tonumber(word) end
-  return numbers
-end
-
-local function settle(extending)
-  local known = recall(KEYS[1])
-  answer[1] = 1
-  if known == 'settled' then
-    answer[1] = 0
-    return
-  end
-  local limits, after = {}, {}
+local function usual_settle()
+  if call('EXISTS', KEYS[1]) == 1 then return nil end
+  local states = {}
   for i = 2, #KEYS do
-    local at, was = 5 + 8 * (i - 2), 3 * (i - 2)
-    local charged, held, until_slot = 0, tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6])
-    if known then
-      charged, held, until_slot = number(known[was + 1], ''), number(known[was + 2], ''), number(known[was + 3], '')
-    end
-    local limit = load(KEYS[i], at, until_slot)
-    limit.charged, limit.mine, limit.total = charged, held, tonumber(ARGV[at + 7])
-    limits[#limits + 1] = limit
+    local p, t = 4 + 8 * (i - 2), 6 * (i - 2)
+    if N[p + 6] <= hold_slot then return nil end
+    local used, held, x, ends, slot, reset = current(KEYS[i], N[p], N[p + 1], N[p + 2])
+    if not used then return nil end
+    states[t + 1], states[t + 2], states[t + 3], states[t + 4], states[t + 5] = used, held, x, ends, slot
+    states[t + 6] = reset
   end
-  for _, limit in ipairs(limits) do
-    local total, left, ending = max(limit.total, limit.charged), 0, 0
-    free(limit, limit.mine)
-    charge(limit, total - limit.charged)
-    if extending then
-      left = max(limit.charged + limit.mine - total, 0)
-      ending = hold(limit, left)
+  local answer = { 1 }
+  for i = 2, #KEYS do
+    local key, p, t = KEYS[i], 4 + 8 * (i - 2), 6 * (i - 2)
+    local shape, free, charge, used, held = N[p], N[p + 5], N[p + 7], states[t + 1], states[t + 2]
+    local left = call('HINCRBY', key, 'h' .. N[p + 6], -free)
+    if left < 0 then -- lost with the server's memory: what is not there cannot be given back
+      free = free + left
+      call('HSET', key, 'h' .. N[p + 6], 0)
     end
-    save(limit)
-    after[#after + 1], after[#after + 2], after[#after + 3] = total, left, ending
-    tell(limit, left, ending)
+    held = held - free
+    if shape ~= RUNNING and charge > 0 then
+      used = used + charge
+      if shape ~= BUCKET then call('HINCRBY', key, 'u' .. states[t + 5], charge) end
+    end
+    call('HSET', key, 's', pack(STATE, now, 0, used, held, states[t + 3], states[t + 4]))
+    local a = 6 * (i - 2) + 1
+    answer[a + 1], answer[a + 2], answer[a + 3] = 0, used, held
+    answer[a + 4] = reset_after(shape, N[p + 1], N[p + 2], used, states[t + 6])
+    answer[a + 5], answer[a + 6] = 0, 0
   end
-  redis.call('SET', KEYS[1], extending and table.concat(after, ' ') or 'settled', 'PX', keep_ms)
+  call('SET', KEYS[1], 'settled', 'PX', N[3])
+  return answer
 end
 
-local function lease()
-  answer[1] = 1
-  for i = 1, #KEYS, 2 do
-    local at = 5 + 6 * (i - 1)
-    local held, until_slot, charged = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7])
-    local known = recall(KEYS[i + 1])
-    if known then charged, held, until_slot = known[1], known[2], known[3] end
-    local limit = load(KEYS[i], at, until_slot)
-    local used, keep = max(tonumber(ARGV[at + 8]), charged), tonumber(ARGV[at + 9])
-    local want, share = tonumber(ARGV[at + 10]), tonumber(ARGV[at + 11])
-    free(limit, held)
-    charge(limit, used - charged)
-    if not limit.soft then want = min(want, div(max(room(limit) - keep, 0), share)) end
-    local granted = keep + want
-    local ending = hold(limit, granted)
-    save(limit)
-    redis.call('SET', KEYS[i + 1], table.concat({ used, granted, ending }, ' '), 'PX', keep_ms)
-    tell(limit, granted, ending)
+local function general()
+  local BACK, BUSY, NEVER, DAY_MS = 2, 1000, -1, 86400000
+  local ceil, min, max = math.ceil, math.min, math.max
+
+  -- floor(a / b) for whole numbers: the quotient alone may round up to the next whole number.
+  local function div(a, b)
+    return (a - a % b) / b
   end
+
+  local function month_of(day)
+    local shifted = day + 719468
+    local era, of_era = div(shifted, 146097), shifted % 146097
+    local year = div(of_era - div(of_era, 1460) + div(of_era, 36524) - div(of_era, 146096), 365)
+    local of_year = of_era - (365 * year + div(year, 4) - div(year, 100))
+    return (era * 400 + year) * 12 + div(5 * of_year + 2, 153) + 2
+  end
+
+  local function first_day(month)
+    local years = div(month - 2, 12)
+    local era, year = div(years, 400), years % 400
+    local of_year = div(153 * ((month - 2) % 12) + 2, 5)
+    return era * 146097 + 365 * year + div(year, 4) - div(year, 100) + of_year - 719468
+  end
+
+  local function number(text, key)
+    if not text then return 0 end
+    return tonumber(text) or error('not a budget: ' .. key)
+  end
+
+  -- Sums the slots first..last of one letter, and marks them to be deleted when the limit is saved.
+  local function forget(limit, letter, first, last)
+    if first > last then return 0 end
+    local names, sum = {}, 0
+    for slot = first, last do names[#names + 1] = letter .. slot end
+    for i, text in ipairs(call('HMGET', limit.key, unpack(names))) do
+      if text then
+        sum = sum + number(text, limit.key)
+        limit.drop[#limit.drop + 1] = names[i]
+      end
+    end
+    return sum
+  end
+
+  local function leak(limit, elapsed)
+    local part = elapsed % limit.span
+    local total = part * limit.amount + limit.x
+    limit.x = total % limit.span
+    limit.used = limit.used - div(elapsed, limit.span) * limit.amount - div(total, limit.span)
+    if limit.used <= 0 then limit.used, limit.x = 0, 0 end
+  end
+
+  -- Reads a limit and forgets what time has passed. `old` is the slot of a hold that will be freed, 0 if none.
+  local function load(key, p, old)
+    local shape, span, amount = N[p], N[p + 1], N[p + 2]
+    local limit = {
+      key = key, shape = shape, span = span, amount = amount, soft = N[p + 3] == 1, once = N[p + 4] == 1,
+      drop = {}, set = {}, x = 0, ends = 0, used = 0, held = 0, slot = 0, slot_ms = 1, slots = 0, old = old,
+    }
+    local before, offset, newest = now, 0, nil
+    local state = call('HGET', key, 's')
+    if state then
+      before, offset, limit.used, limit.held, limit.x, limit.ends = spread(STATE, state)
+      newest = limit.x
+    end
+    limit.at = max(now + offset, before)
+    limit.offset = limit.at - now
+    limit.shifted = limit.offset ~= offset
+    local was, is = div(before, HOLD_SLOT), div(limit.at, HOLD_SLOT)
+    limit.stale = not state or is > was
+    -- Holds end at most 122 slots after they began; what lies further ahead cannot be there.
+    limit.held = limit.held - forget(limit, 'h', was + 1, min(is, was + 122))
+    limit.ending = div(limit.at + ttl, HOLD_SLOT) + 1
+    if shape == SLIDING then
+      limit.slot_ms = ceil(span / SLOTS)
+      limit.slots = ceil(span / limit.slot_ms)
+      limit.slot = div(limit.at, limit.slot_ms)
+      local first = div(before, limit.slot_ms) - limit.slots
+      limit.used = limit.used - forget(limit, 'u', first, min(first + limit.slots, limit.slot - limit.slots - 1))
+    elseif shape == BUCKET then
+      leak(limit, limit.at - before)
+    elseif shape ~= RUNNING then
+      local day = div(now, DAY_MS)
+      local period = shape == DAY and day or month_of(day)
+      newest = newest or period
+      limit.x = max(newest, period)
+      limit.slot = max(period, limit.x - BACK)
+      forget(limit, 'u', newest - BACK, min(newest, limit.x - BACK - 1))
+      limit.ends = (shape == DAY and day + 1 or first_day(month_of(day) + 1)) * DAY_MS
+    end
+    local got = call('HMGET', key, 'u' .. limit.slot, 'h' .. limit.ending, 'h' .. old)
+    limit.present, limit.next_hold = number(got[1], key), number(got[2], key)
+    limit.old_hold = old > is and number(got[3], key) or 0
+    if shape == DAY or shape == MONTH then limit.used = limit.present end
+    return limit
+  end
+
+  local function room(limit)
+    return limit.amount - limit.used - limit.held
+  end
+
+  local function charge(limit, amount)
+    if limit.shape == RUNNING or amount == 0 then return end
+    limit.used = limit.used + amount
+    if limit.shape ~= BUCKET then
+      limit.present = limit.present + amount
+      limit.set['u' .. limit.slot] = limit.present
+    end
+  end
+
+  local function free(limit, amount)
+    local given = min(amount, limit.old_hold)
+    if limit.old_hold > 0 then
+      limit.held = limit.held - given
+      limit.old_hold = limit.old_hold - given
+      limit.set['h' .. limit.old] = limit.old_hold
+      if limit.old == limit.ending then limit.next_hold = limit.old_hold end
+    end
+  end
+
+  local function hold(limit, amount)
+    limit.held = limit.held + amount
+    limit.next_hold = limit.next_hold + amount
+    limit.set['h' .. limit.ending] = limit.next_hold
+    return limit.ending
+  end
+
+  local function life_ms(limit)
+    -- Somebody else's hold may be longer than what this call holds: 600 s is the longest.
+    local life = 600000 + 2 * HOLD_SLOT
+    if limit.shape == SLIDING then
+      return max(life, limit.span + 2 * limit.slot_ms + HOLD_SLOT)
+    elseif limit.shape == BUCKET then
+      return max(life, limit.span * (ceil(limit.used / limit.amount) + 1) + HOLD_SLOT)
+    elseif limit.shape == RUNNING then
+      return life
+    end
+    return (limit.shape == DAY and 1 or 31) * (BACK + 1) * DAY_MS
+  end
+
+  local function save(limit)
+    -- The end of a period is of use only to one whose present period is the latest.
+    local ends = limit.slot == limit.x and limit.ends or 0
+    local words = { 's', pack(STATE, limit.at, limit.offset, limit.used, limit.held, limit.x, ends) }
+    for name, value in pairs(limit.set) do
+      words[#words + 1] = name
+      words[#words + 1] = value
+    end
+    if #limit.drop > 0 then call('HDEL', limit.key, unpack(limit.drop)) end
+    call('HSET', limit.key, unpack(words))
+    -- Once in a hold slot is enough: the life has two to spare.
+    if limit.stale then call('PEXPIRE', limit.key, life_ms(limit)) end
+  end
+
+  local function reset_ms(limit)
+    if limit.used == 0 then return 0 end
+    if limit.shape == SLIDING then return (limit.slot + limit.slots + 1) * limit.slot_ms - limit.at end
+    if limit.shape == BUCKET then return ceil(limit.used * limit.span / limit.amount) end
+    return limit.ends - now
+  end
+
+  local function retry_ms(limit, least)
+    if least > limit.amount then return NEVER end
+    local need = least - room(limit)
+    if need <= limit.held then return BUSY end
+    need = need - limit.held
+    if limit.shape == BUCKET then return ceil((need * limit.span - limit.x) / limit.amount) end
+    if limit.shape ~= SLIDING then return limit.ends - now end
+    local names = {}
+    for slot = limit.slot - limit.slots, limit.slot do names[#names + 1] = 'u' .. slot end
+    for i, text in ipairs(call('HMGET', limit.key, unpack(names))) do
+      need = need - number(text, limit.key)
+      if need <= 0 then return (limit.slot + i) * limit.slot_ms - limit.at end
+    end
+    return BUSY
+  end
+
+  local answer = {}
+  local function tell(limit, granted, ending, lacking)
+    local a = #answer
+    answer[a + 1], answer[a + 2], answer[a + 3] = granted, limit.used, limit.held
+    answer[a + 4], answer[a + 5], answer[a + 6] = reset_ms(limit), lacking and retry_ms(limit, lacking) or 0, ending
+  end
+
+  local function reserve()
+    local limits, fits = {}, true
+    for i, key in ipairs(KEYS) do
+      local p = 4 + 7 * (i - 1)
+      local limit = load(key, p, 0)
+      local ask, least = N[p + 5], N[p + 6]
+      limit.offer = limit.soft and ask or min(ask, max(room(limit), 0))
+      if limit.offer < least then
+        limit.lacking, fits = least, false
+      end
+      limits[i] = limit
+    end
+    answer[1] = fits and 1 or 0
+    for _, limit in ipairs(limits) do
+      local granted, ending = 0, 0
+      if fits then
+        granted = limit.offer
+        if limit.once then charge(limit, granted) else ending = hold(limit, granted) end
+        save(limit)
+      elseif limit.shifted then
+        save(limit) -- else the limit's time would stand still until the clock has caught up
+      end
+      tell(limit, granted, ending, limit.lacking)
+    end
+  end
+
+  -- What a record says: charged, held and until of each limit; false where there is none.
+  local function recall(key)
+    local text = call('GET', key)
+    if not text or text == 'settled' then return text end
+    return { spread('<' .. string.rep('d', #text / 8), text) }
+  end
+
+  local function settle(extending)
+    local known = recall(KEYS[1])
+    answer[1] = 1
+    if known == 'settled' then
+      answer[1] = 0
+      return
+    end
+    local limits, after = {}, {}
+    for i = 2, #KEYS do
+      local p, was = 4 + 8 * (i - 2), 3 * (i - 2)
+      local charged, held, until_slot = 0, N[p + 5], N[p + 6]
+      if known then charged, held, until_slot = known[was + 1], known[was + 2], known[was + 3] end
+      local limit = load(KEYS[i], p, until_slot)
+      limit.charged, limit.mine, limit.total = charged, held, N[p + 7]
+      limits[#limits + 1] = limit
+    end
+    for _, limit in ipairs(limits) do
+      local total, left, ending = max(limit.total, limit.charged), 0, 0
+      free(limit, limit.mine)
+      charge(limit, total - limit.charged)
+      if extending then
+        left = max(limit.charged + limit.mine - total, 0)
+        ending = hold(limit, left)
+      end
+      save(limit)
+      after[#after + 1], after[#after + 2], after[#after + 3] = total, left, ending
+      tell(limit, left, ending)
+    end
+    local record = extending and pack('<' .. string.rep('d', #after), unpack(after)) or 'settled'
+    call('SET', KEYS[1], record, 'PX', N[3])
+  end
+
+  local function lease()
+    answer[1] = 1
+    for i = 1, #KEYS, 2 do
+      local p = 4 + 6 * (i - 1)
+      local held, until_slot, charged = N[p + 5], N[p + 6], N[p + 7]
+      local known = recall(KEYS[i + 1])
+      if known then charged, held, until_slot = known[1], known[2], known[3] end
+      local limit = load(KEYS[i], p, until_slot)
+      local used, keep, want, share = max(N[p + 8], charged), N[p + 9], N[p + 10], N[p + 11]
+      free(limit, held)
+      charge(limit, used - charged)
+      if not limit.soft then want = min(want, div(max(room(limit) - keep, 0), share)) end
+      local granted = keep + want
+      local ending = hold(limit, granted)
+      save(limit)
+      call('SET', KEYS[i + 1], pack('<ddd', used, granted, ending), 'PX', N[3])
+      tell(limit, granted, ending)
+    end
+  end
+
+  if op == 'reserve' then reserve()
+  elseif op == 'settle' then settle(false)
+  elseif op == 'extend' then settle(true)
+  elseif op == 'lease' then lease()
+  else error('no such operation') end
+  return answer
 end
 
-if op == 'reserve' then reserve()
-elseif op == 'settle' then settle(false)
-elseif op == 'extend' then settle(true)
-elseif op == 'lease' then lease()
-else return redis.error_reply('ERR no such operation') end
-return table.concat(answer, ' ')
+local answer
+if op == 'reserve' then answer = usual_reserve()
+elseif op == 'settle' then answer = usual_settle() end
+answer = answer or general()
+return pack('<' .. string.rep('d', #answer), unpack(answer))

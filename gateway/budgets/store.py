@@ -1,10 +1,11 @@
 """Where budgets are counted for all workers: Valkey, and memory for one process and for tests. Decides nothing."""
 
 import asyncio
+import struct
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
 from gateway.budgets.oracle import MARK_MS, RECORD_MS, Answer, Oracle, Part, Slice, Want
 from gateway.budgets.window import LONGEST_HOLD_MS, Figures, Meter
@@ -14,6 +15,7 @@ NowMs = Callable[[], int]
 Late = Callable[[Answer], None]
 
 SCRIPT: Final = Script(Path(__file__).with_name("budget.lua"))
+_SHAPES: Final = "SBDMR"  # the script's numbers of them
 _FIGURES: Final = len(Figures._fields)
 
 
@@ -72,12 +74,11 @@ class ValkeyStore:
 
     async def reserve(self, wants: Sequence[Want], ttl_ms: int, late: Late) -> Answer:
         """See `Store`."""
-        keys: list[str] = []
-        arguments = self._head("reserve", ttl_ms, 0)
+        keys = [want.key for want in wants]
+        numbers = self._head(ttl_ms, 0)
         for want in wants:
-            keys.append(want.key)
-            arguments += (*_static(want.meter), str(want.ask), str(want.least))
-        asked = self._start(keys, arguments)
+            numbers += (*numbers_of(want.meter), want.ask, want.least)
+        asked = self._start("reserve", keys, numbers)
         try:
             return _read(await asyncio.shield(asked), len(wants))
         except asyncio.CancelledError:
@@ -95,40 +96,35 @@ class ValkeyStore:
     async def lease(self, records: Sequence[str], slices: Sequence[Slice], ttl_ms: int) -> Answer:
         """See `Store`."""
         keys: list[str] = []
-        arguments = self._head("lease", ttl_ms, ttl_ms + RECORD_MS)
+        numbers = self._head(ttl_ms, ttl_ms + RECORD_MS)
         for record, one in zip(records, slices, strict=True):
             keys += (one.key, record)
-            arguments += (*_static(one.meter), *map(str, one[2:]))
-        return await self._run(keys, arguments, len(slices))
+            numbers += (*numbers_of(one.meter), *one[2:])
+        return _read(await self._start("lease", keys, numbers), len(slices))
 
     async def _charge(self, operation: str, record: str, parts: Sequence[Part], ttl_ms: int, life_ms: int) -> Answer:
-        keys, arguments = [record], self._head(operation, ttl_ms, life_ms)
+        keys = [record]
+        numbers = self._head(ttl_ms, life_ms)
         for part in parts:
             keys.append(part.key)
-            arguments += (*_static(part.meter), str(part.held), str(part.until), str(part.used))
-        return await self._run(keys, arguments, len(parts))
+            numbers += (*numbers_of(part.meter), part.held, part.until, part.used)
+        return _read(await self._start(operation, keys, numbers), len(parts))
 
-    def _head(self, operation: str, ttl_ms: int, life_ms: int) -> list[str]:
+    def _head(self, ttl_ms: int, life_ms: int) -> list[int]:
         if ttl_ms > LONGEST_HOLD_MS:
             raise ValueError("no hold lives that long")
-        return [operation, str(self._now_ms() if self._now_ms else 0), str(ttl_ms), str(life_ms)]
+        return [self._now_ms() if self._now_ms else 0, ttl_ms, life_ms]
 
-    async def _run(self, keys: Sequence[str], arguments: list[str], limits: int) -> Answer:
-        return _read(await self._start(keys, arguments), limits)
-
-    def _start(self, keys: Sequence[str], arguments: list[str]) -> "asyncio.Future[object]":
+    def _start(self, operation: str, keys: Sequence[str], numbers: Sequence[int]) -> "asyncio.Future[object]":
         if len(set(keys)) != len(keys):
             raise ValueError("one limit twice in one call would be counted once")
-        return self._runner.start(SCRIPT, keys, arguments)
+        return self._runner.start(SCRIPT, keys, (operation.encode(), struct.pack(f"<{len(numbers)}d", *numbers)))
 
 
 def _read(answer: object, limits: int) -> Answer:
-    try:
-        done, *numbers = map(int, cast("bytes", answer).split())
-    except (ValueError, AttributeError, TypeError):
-        raise ScriptError("answer of another shape") from None
-    if len(numbers) != _FIGURES * limits and (done or numbers):
+    if not isinstance(answer, bytes) or len(answer) not in {8, 8 * (1 + _FIGURES * limits)}:
         raise ScriptError("answer of another shape")
+    done, *numbers = map(int, struct.unpack(f"<{len(answer) // 8}d", answer))
     return Answer(bool(done), tuple([Figures(*numbers[at : at + _FIGURES]) for at in range(0, len(numbers), _FIGURES)]))
 
 
@@ -138,6 +134,6 @@ def _tell(done: "asyncio.Future[object]", limits: int, late: Late) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _static(meter: Meter) -> tuple[str, ...]:
+def numbers_of(meter: Meter) -> tuple[int, ...]:
     """What the script needs to know of a limit, whatever is asked of it."""
-    return (meter.code, str(meter.span_ms), str(meter.amount), str(int(meter.soft)), str(int(meter.once)))
+    return (_SHAPES.index(meter.code), meter.span_ms, meter.amount, int(meter.soft), int(meter.once))

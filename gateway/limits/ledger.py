@@ -79,7 +79,7 @@ class ValkeyLedger:
         for bucket, most in wants:
             arguments += (bucket.limit.interval_us, bucket.requests, most)
         try:
-            numbers = await self._pipe.start(_SCRIPT, keys, list(map(str, arguments)))
+            numbers = await self._pipe.start(_SCRIPT, keys, [b"%d" % number for number in arguments])
         except ScriptError as error:
             raise LedgerError(str(error)) from None
         if not isinstance(numbers, list) or len(numbers) != _FIELDS * len(wants):
