@@ -12,7 +12,7 @@ _KINDS: Final = ("function", "custom")
 #: Fields of a call that hold its arguments: JSON source in OpenAI's dialects, JSON in Anthropic's.
 _ARGUMENTS: Final = ("arguments", "input")
 #: Items of Responses and blocks of Anthropic that are calls (both APIs' references).
-_CALL_TYPES: Final = frozenset({"function_call", "custom_tool_call", "tool_use"})
+_CALL_TYPES: Final = ("function_call", "custom_tool_call", "tool_use")  # compared: a caller's may be a list
 #: Of a declaration, what says nothing about the tool.
 _NOT_DECLARED: Final = frozenset({"type", "cache_control"})
 
