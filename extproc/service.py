@@ -15,16 +15,19 @@ import structlog
 
 from extproc import wire
 from extproc.adapt import prepare
-from extproc.core.commands import Ask, Put
+from extproc.core.commands import Ask, Put, Settle
 from extproc.core.events import Answered, Event, Expired, Gone, RequestHead, Revoked
 from extproc.core.exchange import Exchange
 from extproc.core.journal import NOBODY
 from extproc.core.questions import Failed, Question, Told
+from extproc.oracle import Oracle
+from extproc.purse import Purse
 from extproc.roster import Roster
 from extproc.world import Book
 from gateway import contract
 from gateway.aio import spawn
 from gateway.audit.record import Record
+from gateway.budgets.model import Amounts, Reserved
 from gateway.clock import Clock
 from gateway.errors import Dialect, GatewayError, render, unexpected
 from gateway.policy.model import Limits
@@ -51,25 +54,6 @@ class Meters(Protocol):
         ...
 
 
-class Oracle(Protocol):
-    """Whoever answers the questions of exchanges."""
-
-    async def ask(self, question: Question) -> Told:
-        """The reply, or `Failed` when there is none within the question's deadline. Raises nothing."""
-        ...
-
-
-class _NoOracle:
-    """Nobody is there to be asked: whatever policy wants to know, it goes without."""
-
-    async def ask(self, question: Question) -> Told:
-        del question
-        return Failed("nobody to ask")
-
-
-NO_ORACLE: Final = _NoOracle()
-
-
 class Processor:
     """Serves `envoy.service.ext_proc.v3.ExternalProcessor/Process` for both filters."""
 
@@ -82,7 +66,7 @@ class Processor:
         meters: Meters,
         limits: Limits,
         roster: Roster | None = None,
-        oracle: Oracle = NO_ORACLE,
+        oracle: Oracle | None = None,
     ) -> None:
         self._book = book
         self._offer = offer
@@ -90,7 +74,7 @@ class Processor:
         self._meters = meters
         self._limits = limits
         self._roster = roster  # None: no registry, so nothing is revoked while it runs
-        self._oracle = oracle
+        self._oracle = oracle or Oracle()
         self.open_streams = 0
 
     async def process(self, _requests: object, context: Any) -> None:
@@ -111,8 +95,8 @@ class Processor:
     async def _inspect(self, context: Any) -> None:
         self._meters.inflight(1)
         exchange = Exchange(self._book, self._clock)
-        errand = _Errand(exchange, self._oracle)
-        outbox = errand.outbox = _Outbox(context, self._put, errand.run)
+        errand = _Errand(exchange, self._oracle, self._clock)
+        outbox = errand.outbox = _Outbox(context, self._put, errand)
         watch = errand.watch = _Watch(exchange, outbox, self._clock, self._limits)
         failure = "the stream ended before its exchange"
         try:
@@ -135,9 +119,8 @@ class Processor:
             errand.stop()
             self._meters.inflight(-1)
             finished = exchange.finished
-            for command in exchange.receive(Gone()):
-                if isinstance(command, Put):
-                    self._put(command.record)
+            outbox.keep(exchange.receive(Gone()))
+            errand.close()
         if not finished:
             await context.abort(grpc.StatusCode.INTERNAL, failure)
 
@@ -177,23 +160,18 @@ class Processor:
 class _Outbox:
     """One writer for each stream: two concurrent writes raise TOO_MANY_OPERATIONS (design: Cutting and holding)."""
 
-    __slots__ = ("_ask", "_context", "_put", "_queue", "_writing")
+    __slots__ = ("_context", "_errand", "_put", "_queue", "_writing")
 
-    def __init__(self, context: Any, put: Callable[[Record], None], ask: Callable[[Ask], None]) -> None:
+    def __init__(self, context: Any, put: Callable[[Record], None], errand: "_Errand") -> None:
         self._context = context
         self._put = put
-        self._ask = ask
+        self._errand = errand
         self._queue: deque[bytes] = deque()
         self._writing = False
 
     async def send(self, commands: tuple[Any, ...]) -> None:
         """Put records on file at once, write everything else in order. Whoever finds the pen taken leaves a note."""
-        for command in commands:
-            if isinstance(command, Put):  # first: whatever happens below, the exchange is on record
-                self._put(command.record)
-            elif isinstance(command, Ask):
-                self._ask(command)
-        self._queue.extend(wire.encode(command) for command in commands if not isinstance(command, Put | Ask))
+        self._queue.extend([wire.encode(command) for command in self.keep(commands)])
         if self._writing:
             return
         self._writing = True
@@ -202,6 +180,23 @@ class _Outbox:
                 await self._context.write(self._queue.popleft())
         finally:
             self._writing = False
+
+    def keep(self, commands: tuple[Any, ...]) -> list[Any]:
+        """Do what is not written to the stream: records, settlements, questions. The rest is returned, in order.
+
+        Comes before all writing: whatever happens then, the exchange is on record, and paid.
+        """
+        written = []
+        for command in commands:
+            if isinstance(command, Put):
+                self._put(command.record)
+            elif isinstance(command, Settle):
+                self._errand.settle(command.used)
+            elif isinstance(command, Ask):
+                written += self.keep(self._errand.run(command))
+            else:
+                written.append(command)
+        return written
 
     async def post(self, commands: tuple[Any, ...]) -> None:
         """`send` for others than the stream's own coroutine: that stream may have ended meanwhile."""
@@ -213,37 +208,63 @@ class _Outbox:
 
 
 class _Errand:
-    """Carries the questions of one exchange to the oracle, and the replies back. They end with the stream."""
+    """What one exchange wants of others: its questions to the oracle and back, and its budget. Ends with the stream."""
 
-    __slots__ = ("_exchange", "_oracle", "_task", "outbox", "watch")
+    __slots__ = ("_clock", "_exchange", "_oracle", "_purse", "_task", "outbox", "watch")
 
-    def __init__(self, exchange: Exchange, oracle: Oracle) -> None:
+    def __init__(self, exchange: Exchange, oracle: Oracle, clock: Clock) -> None:
         self._exchange = exchange
         self._oracle = oracle
+        self._clock = clock
         self._task: asyncio.Task[None] | None = None
+        self._purse: Purse | None = None
         self.outbox: _Outbox
         self.watch: _Watch
 
-    def run(self, ask: Ask) -> None:
-        """Ask everybody at once. An exchange asks again only when it has its replies."""
-        self._task = spawn(self._run(ask), name="exchange_asks")
+    def run(self, ask: Ask) -> tuple[Any, ...]:
+        """Ask everybody at once; what the exchange wants next, if no reply had to be waited for."""
+        told = [self._oracle.at_once(question) for question in ask.questions]
+        if None in told:
+            self._task = spawn(self._run(ask, told), name="exchange_asks")
+            return ()
+        for each in told:
+            self._note(each)
+        return self._exchange.receive(Answered(tuple([each for each in told if each is not None])))
 
     def stop(self) -> None:
         """Nobody waits for replies any more."""
         if self._task is not None:
             self._task.cancel()
 
-    async def _run(self, ask: Ask) -> None:
-        replies = await asyncio.gather(*[self._one(question) for question in ask.questions])
+    def close(self) -> None:
+        """The exchange is over. One that never heard of its reservation has used nothing of it."""
+        self.settle(None)
+
+    def settle(self, used: Amounts | None) -> None:
+        """Charge what was set aside. The first call counts."""
+        if self._purse is not None:
+            self._purse.settle(used)
+
+    async def _run(self, ask: Ask, told: list[Told | None]) -> None:
+        replies = await asyncio.gather(*[self._one(*pair) for pair in zip(ask.questions, told, strict=True)])
         self.watch.seen()  # others took their time, not the model
         await self.outbox.post(self._exchange.receive(Answered(tuple(replies))))
 
-    async def _one(self, question: Question) -> Told:
+    async def _one(self, question: Question, told: Told | None) -> Told:
+        if told is not None:
+            return told
         try:
-            return await self._oracle.ask(question)
+            told = await self._oracle.ask(question)
         except Exception as bug:  # noqa: BLE001 - an exchange without a reply would wait for Envoy's own timers
             _log.error("oracle_failed", error=type(bug).__name__)
-            return Failed(type(bug).__name__)
+            told = Failed(type(bug).__name__)
+        self._note(told)
+        return told
+
+    def _note(self, told: Told | None) -> None:
+        """What is set aside is held from here on, also if the exchange does not live to hear of it."""
+        if isinstance(told, Reserved) and self._oracle.budgets is not None:
+            self._purse = Purse(self._oracle.budgets, told.reservation, self._exchange.so_far, self._clock)
 
 
 class _Watch:

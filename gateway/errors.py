@@ -48,6 +48,10 @@ class Kind(StrEnum):
     POLICY_DENIED = "policy_denied"
     POLICY_ENGINE_UNAVAILABLE = "policy_engine_unavailable"
     ADVICE_UNAVAILABLE = "advice_unavailable"
+    BUDGET_EXCEEDED = "budget_exceeded"
+    BUDGET_SPENT = "budget_spent"
+    BUDGETS_UNAVAILABLE = "budgets_unavailable"
+    MODEL_UNPRICED = "model_unpriced"
     ISSUER_UNAVAILABLE = "issuer_unavailable"
     ROUTE_UNKNOWN = "route_unknown"
     ROUTE_FORBIDDEN = "route_forbidden"
@@ -97,12 +101,14 @@ class Plan:
 def _plan(http: int, grpc: int, retry: Retry = Retry.NEVER) -> Plan:
     openai = {
         401: "authentication_error",
+        402: "insufficient_quota",
         403: "permission_error",
         404: "not_found_error",
         429: "rate_limit_error",
     }
     anthropic = {
         401: "authentication_error",
+        402: "billing_error",
         403: "permission_error",
         404: "not_found_error",
         413: "request_too_large",
@@ -116,6 +122,7 @@ def _plan(http: int, grpc: int, retry: Retry = Retry.NEVER) -> Plan:
 
 
 _INVALID, _UNAUTHENTICATED, _DENIED, _EXHAUSTED, _UNAVAILABLE, _INTERNAL, _DEADLINE = 3, 16, 7, 8, 14, 13, 4
+_PRECONDITION: Final = 9
 
 PLAN: Final = MappingProxyType(
     {
@@ -131,6 +138,10 @@ PLAN: Final = MappingProxyType(
         Kind.POLICY_DENIED: _plan(403, _DENIED),
         Kind.POLICY_ENGINE_UNAVAILABLE: _plan(503, _UNAVAILABLE, Retry.LATER),
         Kind.ADVICE_UNAVAILABLE: _plan(503, _UNAVAILABLE, Retry.LATER),
+        Kind.BUDGET_EXCEEDED: _plan(429, _EXHAUSTED, Retry.LATER),
+        Kind.BUDGET_SPENT: _plan(402, _PRECONDITION),
+        Kind.BUDGETS_UNAVAILABLE: _plan(503, _UNAVAILABLE, Retry.LATER),
+        Kind.MODEL_UNPRICED: _plan(403, _DENIED),
         Kind.ISSUER_UNAVAILABLE: _plan(503, _UNAVAILABLE, Retry.LATER),
         Kind.ROUTE_UNKNOWN: _plan(404, 5),
         Kind.ROUTE_FORBIDDEN: _plan(403, _DENIED),
@@ -180,6 +191,7 @@ class GatewayError(Exception):
         cause: str = "",
         retry_after_s: int | None = None,
         allow: str | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(public)
         self.kind = kind
@@ -188,6 +200,7 @@ class GatewayError(Exception):
         self.cause = cause
         self.retry_after_s = retry_after_s
         self.allow = allow  # methods for a 405 (RFC 9110 section 15.5.6)
+        self.headers = headers  # that the answer carries beside those of its kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +212,9 @@ class Rendered:
     body: bytes
 
 
+#: The official SDKs wait no longer than this for a retry. Where they are told to wait longer, they come after some
+#: seconds, to be refused again.
+_WORTH_WAITING_S: Final = 60
 DEFAULT_RETRY_AFTER_S: Final = 1  # a second is long for one shed request and short for a person
 
 
@@ -228,11 +244,15 @@ def render(error: GatewayError, dialect: Dialect, request_id: str = "") -> Rende
     if plan.retry is Retry.NEVER:
         headers.append((contract.SHOULD_RETRY_HEADER, "false"))
     else:
-        headers.append(("retry-after", str(error.retry_after_s or DEFAULT_RETRY_AFTER_S)))
+        after_s = error.retry_after_s or DEFAULT_RETRY_AFTER_S
+        headers.append(("retry-after", str(after_s)))
+        if after_s > _WORTH_WAITING_S:
+            headers.append((contract.SHOULD_RETRY_HEADER, "false"))
     if error.allow:
         headers.append(("allow", error.allow))
     if plan.http == 401:
         headers.append(("www-authenticate", 'Bearer realm="ostiary"'))  # RFC 6750 section 3
+    headers += error.headers
     return Rendered(plan.http, tuple(headers), orjson.dumps(body_of(error, dialect, request_id)))
 
 

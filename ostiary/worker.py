@@ -32,6 +32,7 @@ from authz.service import ALLOWED, Authorization
 from authz.tokens import Tokens
 from authz.usage import LastUse
 from extproc.advisers import Advisers, Line
+from extproc.oracle import Oracle
 from extproc.roster import Roster
 from extproc.service import Processor
 from extproc.world import Book
@@ -185,7 +186,7 @@ def compose(settings: Settings) -> Worker:
         meters=meters,
         limits=policy.limits,
         roster=roster,
-        oracle=advisers,
+        oracle=Oracle(advisers),
     )
     health = Health()
     server = _server(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from extproc.core.questions import Question
 from gateway.audit.record import Record
+from gateway.budgets.model import Amounts
 from gateway.errors import Rendered
 
 
@@ -74,4 +75,13 @@ class Put:
     record: Record
 
 
-Command = PassRequestHead | PassRequestBody | PassResponseHead | SendBody | PassResponseTrailers | Answer | Ask | Put
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Charge what was set aside; `used` None: nothing went upstream. Exactly one for each reservation."""
+
+    used: Amounts | None
+
+
+Command = (
+    PassRequestHead | PassRequestBody | PassResponseHead | SendBody | PassResponseTrailers | Answer | Ask | Put | Settle
+)

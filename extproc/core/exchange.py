@@ -11,7 +11,7 @@ from secrets import token_bytes
 from typing import Any, Final, Protocol
 
 from extproc.adapt import Keys, prepare
-from extproc.core import admission, advising
+from extproc.core import admission, advising, metering
 from extproc.core.aliases import Aliases
 from extproc.core.commands import (
     Answer,
@@ -24,6 +24,7 @@ from extproc.core.commands import (
     PassResponseTrailers,
     Put,
     SendBody,
+    Settle,
 )
 from extproc.core.events import (
     Answered,
@@ -40,7 +41,7 @@ from extproc.core.events import (
     Revoked,
 )
 from extproc.core.journal import Journal
-from extproc.core.questions import Advise, Question, Told
+from extproc.core.questions import Advise, Failed, Question, Reserve, Told
 from extproc.core.reply import JsonReply, Reply, StreamReply
 from extproc.core.restore import Restoring
 from extproc.core.states import NEXT, IllegalTransitionError, State
@@ -49,7 +50,10 @@ from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Door, Opened, Seen
 from extproc.providers.schema import UNKNOWN_FIELD
 from gateway import contract
+from gateway.audit import record as audit
 from gateway.audit.record import Found
+from gateway.budgets.model import Amounts, Exceeded, Reserved, Usage
+from gateway.budgets.price import cost, price_of
 from gateway.clock import Clock
 from gateway.errors import Dialect, GatewayError, Kind, Rendered, render, unexpected
 from gateway.policy.model import Adviser, Backend, Policy, Tenant
@@ -118,6 +122,9 @@ class Exchange:
         self._head: PassResponseHead | None = None  # held back until the first byte behind it was judged
         self._recorded = False
         self._unknown_fields = False
+        self._clock = clock
+        self._meter: metering.Meter | None = None  # set while a reservation is held
+        self._sent = False  # whether the request left for a backend
         self._revoked: GatewayError | None = None  # why the next event is refused
         self._then: _Then | None = None  # what goes on when the replies are there
         # Set on the way through the states; a state is entered only after what it needs.
@@ -215,7 +222,7 @@ class Exchange:
         self._draft = _Draft(event.body, tree, judged, model.backend)
         asked = advising.questions(advisers, tree, self._door, doubtful or (), journal.caller) if advisers else ()
         if not asked:
-            return self._send_on()
+            return self._reserve()
         return self._ask(asked, partial(self._take_advice, asked, self._guard_in, assessor))
 
     def _take_advice(
@@ -225,7 +232,46 @@ class Exchange:
         taken = advising.take(asked, told, draft.tree, guard, assessor, self._tally_in)
         draft.judged.changed |= taken.changed
         self._journal.unadvised = taken.missing
+        return self._reserve()
+
+    def _reserve(self) -> tuple[Command, ...]:
+        """Ask the ledger, where any limit applies: the last question, so that nothing is set aside for a refusal."""
+        draft, journal, policy = self._draft, self._journal, self._policy
+        at_s = self._clock.now()
+        journal.price = price_of(policy.prices, journal.model, draft.backend, at_s)
+        journal.currency = policy.prices.currency
+        budget = self._tenant.budgets
+        if not budget.limits:
+            return self._send_on()
+        subject = metering.subject_of(journal.caller, journal.model)
+        capped = None if draft.judged.capped is None else draft.judged.capped[1]
+        plan = metering.plan(budget, policy.prices, subject, self._door, draft.tree, draft.backend, at_s, capped)
+        if plan is None:
+            return self._send_on()
+        if plan.tokenizer is not None:
+            journal.prompt_tokens = plan.tokens_in
+        return self._ask((Reserve(plan.ask),), partial(self._take_reservation, plan))
+
+    def _take_reservation(self, plan: metering.Plan, told: tuple[Told, ...]) -> tuple[Command, ...]:
+        (reply,) = told
+        if isinstance(reply, Exceeded):
+            raise metering.refused(reply.verdict)
+        if not isinstance(reply, Reserved):
+            reason = reply.reason if isinstance(reply, Failed) else "no answer of a ledger"
+            raise metering.unavailable(reason)
+        meter = self._meter = metering.Meter(plan, reply)
+        if meter.each is not None:
+            self._draft.judged.capped = (self._door.cap_field, meter.each)
         return self._send_on()
+
+    def so_far(self) -> Amounts:
+        """What the exchange has used until now, for whoever keeps its reservation alive."""
+        used = self._journal.used(whole=False)
+        return Amounts() if used is None else self._charge(used)
+
+    def _charge(self, used: Usage) -> Amounts:
+        price = self._journal.price
+        return used.amounts(0 if price is None else cost(price, used))
 
     def _ask(self, questions: tuple[Question, ...], then: "_Then") -> tuple[Command, ...]:
         """Wait for replies; `then` goes on with them, in the order of `questions`."""
@@ -248,6 +294,7 @@ class Exchange:
         guard = self._world.guard(self._policy, self._tenant, "response", journal.caller.obligations.guards)
         self._watching = guard.watching(admission.system_prompts(draft.tree, self._door)) if guard.watches else guard
         self.state = State.UPSTREAM
+        self._sent = True
         metadata = {
             contract.POLICY: journal.caller.policy,
             contract.MODEL: journal.model,
@@ -284,6 +331,8 @@ class Exchange:
         seen = Seen()
         if status < 400:
             self._journal.seen = seen  # an answer bills from its first byte, an error does not
+            if self._meter is not None:
+                self._meter.listen(seen)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         head = _pass(tuple(name for name, _ in event.headers), kind if kind in _TYPES else "")
         if event.end_of_stream and status != 401:
@@ -328,6 +377,9 @@ class Exchange:
         out = self._reply.feed(event.body, last=event.end_of_stream)
         if self._reply.blocked is not None:
             return self._cut(_answer_blocked(self._reply.blocked), out)
+        meter, seen = self._meter, self._journal.seen
+        if meter is not None and seen is not None and not event.end_of_stream and meter.spent(seen):
+            return self._cut(metering.cut(meter), out)
         if not out and not event.end_of_stream:
             return ()  # FULL_DUPLEX asks for no answer to each message; a message saved is 80 microseconds
         self._journal.answer_bytes += len(out)
@@ -410,10 +462,13 @@ class Exchange:
         return (head,) if head is not None else ()
 
     def _finish(self, outcome: str) -> tuple[Command, ...]:
+        journal = self._journal
+        if self._sent and journal.seen is None and (outcome == "aborted" or journal.code in _BILLED_UNHEARD):
+            journal.seen = Seen()  # the backend reads the prompt, whoever left first, and bills that
         self.state = State.DONE
         self._head = None
         if self._recorded:
-            return ()
+            return self._settlement(None)
         self._recorded = True
         found = self._tally_in.found(self._guard_in, "request") if self._guard_in is not None else ()
         if self._guard_out is not None:
@@ -423,7 +478,17 @@ class Exchange:
             self._aliases = None
         if self._unknown_fields:
             found += (_UNKNOWN_FIELDS,)
-        return (Put(self._journal.close(outcome, found)),)
+        record = self._journal.close(outcome, found)
+        return (Put(record), *self._settlement(record.usage))
+
+    def _settlement(self, usage: audit.Usage | None) -> tuple[Command, ...]:
+        """What is charged is what stands in the record: the ledger is the sum of the records."""
+        if self._meter is None:
+            return ()
+        self._meter = None
+        if usage is None:
+            return (Settle(None),)
+        return (Settle(Amounts(usage.input_tokens, usage.output_tokens, usage.cost_micros or 0)),)
 
 
 _HANDLERS: Final[dict[type[Event], Callable[[Exchange, Any], tuple[Command, ...]]]] = {
@@ -440,7 +505,9 @@ _HANDLERS: Final[dict[type[Event], Callable[[Exchange, Any], tuple[Command, ...]
 }
 
 #: Verdicts of the gateway about an exchange that went well so far: it is refused, nothing failed.
-_OUR_WORD: Final = frozenset({Kind.ANSWER_BLOCKED, Kind.CREDENTIAL_REVOKED})
+_OUR_WORD: Final = frozenset({Kind.ANSWER_BLOCKED, Kind.CREDENTIAL_REVOKED, Kind.BUDGET_EXCEEDED})
+#: Ends of exchanges whose backend had the request and said nothing yet.
+_BILLED_UNHEARD: Final = frozenset({Kind.BACKEND_TIMEOUT.value, Kind.CREDENTIAL_REVOKED.value})
 #: What the record says where policy lets fields pass that the schema does not name.
 _UNKNOWN_FIELDS: Final = Found(rule=UNKNOWN_FIELD, direction="request", count=1, action="flag", would="block")
 _REASON_CHARS: Final = 160  # enough for Envoy's code details; a record is not a dump

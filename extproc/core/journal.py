@@ -18,6 +18,8 @@ CHARS_PER_TOKEN: Final = 4
 #: Most of a method and a path that a record keeps: routes have 20 characters, the rest is a probe's.
 _METHOD_CHARS: Final = 16
 _PATH_CHARS: Final = 256
+#: Outcomes of answers that did not come to their end.
+_BROKEN_OFF: Final = frozenset({"cut", "aborted"})
 
 
 class Journal:
@@ -73,23 +75,26 @@ class Journal:
             request_bytes=self.request_bytes,
             answer_bytes=self.answer_bytes,
             found=found,
-            usage=self._usage(),
+            usage=self._usage(whole=outcome not in _BROKEN_OFF),
             details=_details(caller, self.unadvised),
         )
 
-    def used(self) -> budget.Usage | None:
+    def used(self, *, whole: bool) -> budget.Usage | None:
         """What the exchange used so far, as budgets settle it; None where no backend has begun to answer.
 
-        What the provider has not told is counted, or estimated where no tokenizer was asked.
+        What the provider has not told is counted, or estimated where no tokenizer was asked. Of an answer that is not
+        `whole` it may have told only the beginning (Anthropic's `message_start`).
         """
         seen = self.seen
         if seen is None:
             return None
         prompt = _estimate(self.prompt_chars) if self.prompt_tokens is None else self.prompt_tokens
         answer = _estimate(seen.text_chars) if seen.running is None else seen.running.tokens
+        if seen.output_tokens is not None:
+            answer = seen.output_tokens if whole else max(seen.output_tokens, answer)
         return budget.Usage(
             tokens_in=prompt if seen.input_tokens is None else seen.input_tokens,
-            tokens_out=answer if seen.output_tokens is None else seen.output_tokens,
+            tokens_out=answer,
             cached_in=seen.cached_tokens,
             cache_write_in=seen.cache_write_tokens,
             audio_in=seen.audio_input_tokens,
@@ -98,8 +103,8 @@ class Journal:
             reported=seen.input_tokens is not None and seen.output_tokens is not None,
         )
 
-    def _usage(self) -> Usage | None:
-        used = self.used()
+    def _usage(self, *, whole: bool) -> Usage | None:
+        used = self.used(whole=whole)
         if used is None:
             return None
         return Usage(

@@ -6,6 +6,7 @@ failure means, pass or refuse, is decided in the exchange.
 
 from dataclasses import dataclass
 
+from gateway.budgets.model import Ask, Exceeded, Reserved
 from gateway.policy.model import Adviser
 
 
@@ -45,5 +46,12 @@ class Failed:
     reason: str
 
 
-Question = Advise
-Told = Advised | Failed
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """May this exchange run, within its budgets? Whoever says so keeps what is set aside until the exchange settles."""
+
+    ask: Ask
+
+
+Question = Advise | Reserve
+Told = Advised | Reserved | Exceeded | Failed

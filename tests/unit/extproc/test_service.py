@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from clocks import ManualClock
 from extproc.core.commands import SendBody
 from extproc.core.questions import Advice, Advised
+from extproc.oracle import Oracle
 from extproc.roster import Roster
 from extproc.service import Processor, _Outbox
 from gateway.policy.model import Action, Adviser, Limits, RuleSetting
@@ -290,7 +291,7 @@ async def test_the_gauge_of_open_exchanges_returns_to_zero_and_local_replies_are
     assert len(meters.records) == 1
 
 
-class Oracle:
+class Slow:
     """Replies when it is let, and counts who gave up on it."""
 
     def __init__(self, reply):
@@ -314,14 +315,14 @@ def asking(reply, action=Action.BLOCK):
         policy(request={**settings(), rule.rule: rule}),
         advisers={"outside": Adviser(name="outside", url="https://guard.example/")},
     )
-    kept, oracle = [], Oracle(reply)
+    kept, oracle = [], Slow(reply)
     made = Processor(
         book=FakeWorld(held),
         offer=lambda record: kept.append(record) or True,
         clock=FakeClock(),
         meters=Counted(),
         limits=Limits(),
-        oracle=oracle,
+        oracle=Oracle(advisers=oracle),
     )
     return made, kept, oracle
 

@@ -1,0 +1,191 @@
+"""What an exchange may cost: what to set aside for it, how much of an answer that pays, what it used in the end. Pure.
+
+Estimates are from above, so that what was set aside covers what a provider reports. Where a request does not say how
+long its answer may be, it is given what is left, and the model is told so.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from extproc.core.cap import SPELLINGS
+from extproc.counting.prompt import has_audio, prompt_tokens, writes_cache
+from extproc.counting.running import Running
+from extproc.counting.tokenizer import Tokenizer, tokenizer
+from extproc.providers.door import Door, Seen
+from gateway.budgets.model import Amounts, Ask, Limit, Reserved, Resource, Standing, Subject, Verdict, applies
+from gateway.budgets.price import Price, PriceBook, price_of, worst
+from gateway.errors import GatewayError, Kind
+from gateway.identity import Caller
+from gateway.policy.model import Budget
+
+#: What a request without a cap of its own is given, at the most: as much as models answer at a stretch.
+OPEN_TOKENS: Final = 16_384
+#: With less room than this, a request without a cap is refused: an answer of some words helps nobody.
+LEAST_TOKENS: Final = 256
+_COUNTS: Final = ("n", "best_of")
+_BY_THE_PIECE: Final = frozenset({Resource.REQUESTS, Resource.STREAMS})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an exchange needs before it may go upstream."""
+
+    ask: Ask
+    price: Price | None = None  # None: nothing is counted in money, and no line of the book prices the model
+    tokenizer: Tokenizer | None = None  # None: only requests and streams are counted
+    tokens_in: int = 0  # the estimate
+    answers: int = 0  # that the request wants; each is billed
+    bounded: bool = True  # whether the request says itself how long an answer may be
+    caches: bool = False
+    audio: bool = False
+
+
+def plan(
+    budget: Budget,
+    prices: PriceBook,
+    subject: Subject,
+    door: Door,
+    body: dict[str, Any],
+    backend: str,
+    at_s: float,
+    capped: int | None,
+) -> Plan | None:
+    """What to ask of the ledger; None when no limit applies. `capped`: what policy lets each answer have.
+
+    Raises:
+        GatewayError: money is limited, and the model has no price.
+    """
+    applying = tuple([limit for limit in budget.limits if applies(limit, subject)])
+    if not applying:
+        return None
+    asking = Ask(subject, applying, Amounts(), outage=budget.outage)
+    if _by_the_piece(applying):
+        return Plan(asking)
+    audio, caches = has_audio(body), writes_cache(body)
+    price = price_of(prices, subject.model, backend, at_s, audio=audio)
+    if price is None and any(limit.resource is Resource.MICRO_USD for limit in applying):
+        raise GatewayError(
+            Kind.MODEL_UNPRICED,
+            "This model has no price in the gateway's policy, and your budget is in money. Tell your platform team.",
+            param="model",
+            cause=f"no price for {subject.model} on {backend}",
+        )
+    counter = tokenizer(subject.model)
+    asked = [body[name] for name in SPELLINGS if type(body.get(name)) is int]
+    if capped is not None:
+        asked.append(capped)
+    counts = [body[name] for name in _COUNTS if type(body.get(name)) is int]
+    known = Plan(
+        asking,
+        price=price,
+        tokenizer=counter,
+        tokens_in=prompt_tokens(door.path, body, counter),
+        answers=max([1, *counts]) * door.prompts(body),
+        bounded=bool(asked),
+        caches=caches,
+        audio=audio,
+    )
+    most = (max(asked) if asked else OPEN_TOKENS) * known.answers
+    least = None if known.bounded else _amounts(known, min(most, LEAST_TOKENS * known.answers))
+    return replace(known, ask=replace(asking, amounts=_amounts(known, most), least=least))
+
+
+def _by_the_piece(limits: Iterable[Limit]) -> bool:
+    """Whether none of the limits depends on how long a request or its answer is."""
+    return all(limit.resource in _BY_THE_PIECE for limit in limits)
+
+
+def _amounts(known: Plan, tokens_out: int) -> Amounts:
+    price = known.price
+    money = worst(price, known.tokens_in, tokens_out, caches=known.caches, audio=known.audio) if price else 0
+    return Amounts(known.tokens_in, tokens_out, money)
+
+
+class Meter:
+    """What an exchange was given, and whether it has had it."""
+
+    __slots__ = ("most_out", "plan", "reserved")
+
+    def __init__(self, plan: Plan, reserved: Reserved) -> None:
+        self.plan = plan
+        self.reserved = reserved
+        self.most_out = _most_out(plan, reserved)  # output tokens; None: nothing limits them
+
+    @property
+    def each(self) -> int | None:
+        """The cap to write into a request that has none; None where it needs none."""
+        if self.plan.bounded or self.most_out is None or not self.plan.answers:
+            return None
+        return max(self.most_out // self.plan.answers, 1)
+
+    def listen(self, seen: Seen) -> None:
+        """Count the answer while it comes, if anything depends on its length."""
+        if self.plan.tokenizer is not None:
+            seen.running = Running(self.plan.tokenizer)
+
+    def spent(self, seen: Seen) -> bool:
+        """Whether the answer is longer than what was set aside for it."""
+        return self.most_out is not None and seen.running is not None and seen.running.beyond(self.most_out)
+
+    @property
+    def binding(self) -> Standing | None:
+        """The limit that is reached first: what a cut stream is told."""
+        found = [
+            one
+            for one in self.reserved.verdict.standings
+            if one.limit.resource in {Resource.TOKENS_OUT, Resource.TOKENS, Resource.MICRO_USD}
+        ]
+        return min(found, key=lambda one: one.remaining / one.limit.amount, default=None)
+
+
+def _most_out(plan: Plan, reserved: Reserved) -> int | None:
+    """The most output tokens that what was granted pays for; None where nothing limits them."""
+    granted = reserved.reservation.granted
+    bounds = []
+    if (out := granted(Resource.TOKENS_OUT)) is not None:
+        bounds.append(out)
+    if (both := granted(Resource.TOKENS)) is not None:
+        bounds.append(both - plan.tokens_in)
+    if (money := granted(Resource.MICRO_USD)) is not None and plan.price is not None:
+        bounds.append(_affordable(plan, plan.price, money))
+    return max(min(bounds), 0) if bounds else None
+
+
+def _affordable(plan: Plan, price: Price, money: int) -> int:
+    """How many output tokens `money` buys behind the prompt, at the dearest price that they may have."""
+    prompt = worst(price, plan.tokens_in, 0, caches=plan.caches, audio=plan.audio)
+    million = worst(price, 0, 1_000_000, caches=plan.caches, audio=plan.audio)
+    return (money - prompt) * 1_000_000 // million if million else OPEN_TOKENS * max(plan.answers, 1)
+
+
+def subject_of(caller: Caller, model: str, group: str = "") -> Subject:
+    """Whose budget it is."""
+    return Subject(caller.tenant, caller.key_id, caller.principal, model, group)
+
+
+def refused(verdict: Verdict) -> GatewayError:
+    """The refusal of an exchange that its budget does not cover."""
+    if verdict.unavailable:
+        return unavailable("the ledger does not answer")
+    which = verdict.refused_by
+    name = which.limit.name if which is not None else ""
+    return GatewayError(Kind.BUDGET_EXCEEDED, f"Your budget is used up (limit {name}).", cause=name)
+
+
+def unavailable(reason: str) -> GatewayError:
+    """The refusal of an exchange of which nobody can say whether it is covered."""
+    return GatewayError(
+        Kind.BUDGETS_UNAVAILABLE,
+        "The gateway cannot check your budget at the moment. Try again in a moment.",
+        cause=reason,
+    )
+
+
+def cut(meter: Meter) -> GatewayError:
+    """Why an answer ends in the middle."""
+    which = meter.binding
+    name = which.limit.name if which is not None else ""
+    return GatewayError(
+        Kind.BUDGET_EXCEEDED, f"The answer reached the end of your budget (limit {name}) and was cut.", cause=name
+    )

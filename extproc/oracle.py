@@ -1,0 +1,34 @@
+"""Whom exchanges ask: advisers and budgets, behind one interface. Knows no exchange."""
+
+from typing import Protocol
+
+from extproc.core.questions import Advise, Failed, Question, Reserve, Told
+from gateway.budgets.model import Budgets
+
+
+class Adviser(Protocol):
+    """Whoever carries questions about texts: `extproc.advisers.Advisers`."""
+
+    async def ask(self, question: Advise) -> Told:
+        """The reply, or `Failed`. Raises nothing."""
+        ...
+
+
+class Oracle:
+    """Answers every question. What is not there, nobody answers."""
+
+    def __init__(self, advisers: Adviser | None = None, budgets: Budgets | None = None) -> None:
+        self._advisers = advisers
+        self.budgets = budgets
+
+    def at_once(self, question: Question) -> Told | None:
+        """The reply, if it needs no waiting."""
+        if isinstance(question, Reserve):
+            return Failed("no ledger") if self.budgets is None else self.budgets.take(question.ask)
+        return Failed("nobody to ask") if self._advisers is None else None
+
+    async def ask(self, question: Question) -> Told:
+        """The reply, or `Failed` when there is none within the question's deadline."""
+        if isinstance(question, Reserve):
+            return Failed("no ledger") if self.budgets is None else await self.budgets.reserve(question.ask)
+        return Failed("nobody to ask") if self._advisers is None else await self._advisers.ask(question)
