@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from gateway.errors import GatewayError, Kind
-from gateway.limits.bucket import Bucket, Verdict
+from gateway.limits.bucket import Bucket, Verdict, duration
 
 #: States of limits whose headers are kept, about 500 bytes each: lookups for a limit of hundreds at a steady rate.
 _REMEMBERED: Final = 4096
@@ -52,12 +52,3 @@ def _headers(limit: int, remaining: int, reset_s: int) -> tuple[tuple[str, str],
         ("x-ratelimit-remaining-requests", str(remaining)),
         ("x-ratelimit-reset-requests", duration(reset_s)),
     )
-
-
-def duration(seconds: float) -> str:
-    """Whole seconds as those headers write them: `6m0s`, `1s`. Rounded up, so that nobody comes early."""
-    minutes, rest = divmod(max(0, math.ceil(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h{minutes}m{rest}s"
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -1,5 +1,6 @@
 """What is limited and what came of it: the words that authz and the limiters share. Counts nothing."""
 
+import math
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -40,6 +41,15 @@ class Verdict:
 
 
 UNLIMITED: Final = Verdict(allowed=True)
+
+
+def duration(seconds: float) -> str:
+    """Whole seconds as headers of rate limits write them: `6m0s`, `1s`. Rounded up, so that nobody comes early."""
+    minutes, rest = divmod(max(0, math.ceil(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
 def seconds(microseconds: int) -> float:

@@ -18,11 +18,11 @@ DIALECTS = pytest.mark.parametrize("dialect", list(Dialect))
 #: Types that the reference pages of both providers know; an SDK's user may match on them.
 OPENAI_TYPES = {
     "authentication_error", "permission_error", "not_found_error", "rate_limit_error", "invalid_request_error",
-    "server_error",
+    "server_error", "insufficient_quota",
 }  # fmt: skip
 ANTHROPIC_TYPES = {
     "invalid_request_error", "authentication_error", "permission_error", "not_found_error", "request_too_large",
-    "rate_limit_error", "api_error", "timeout_error", "overloaded_error",
+    "rate_limit_error", "api_error", "timeout_error", "overloaded_error", "billing_error",
 }  # fmt: skip
 
 
@@ -110,6 +110,16 @@ def test_retry_advice_says_never_or_when(kind):
         assert headers["retry-after"] == "1"
         assert contract.SHOULD_RETRY_HEADER not in headers
         assert headers_of(kind, retry_after_s=17)["retry-after"] == "17"
+
+
+def test_a_wait_that_no_sdk_keeps_is_told_and_not_worth_a_retry():
+    headers = headers_of(Kind.BUDGET_EXCEEDED, retry_after_s=61)
+    assert (headers["retry-after"], headers[contract.SHOULD_RETRY_HEADER]) == ("61", "false")
+    assert contract.SHOULD_RETRY_HEADER not in headers_of(Kind.BUDGET_EXCEEDED, retry_after_s=60)
+
+
+def test_headers_of_one_refusal_travel_with_it():
+    assert headers_of(Kind.BUDGET_EXCEEDED, headers=(("x-ratelimit-limit-tokens", "5"),))["x-ratelimit-limit-tokens"] == "5"
 
 
 @KINDS
