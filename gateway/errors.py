@@ -52,10 +52,6 @@ class Kind(StrEnum):
     BUDGET_SPENT = "budget_spent"
     BUDGETS_UNAVAILABLE = "budgets_unavailable"
     MODEL_UNPRICED = "model_unpriced"
-    BUDGET_EXCEEDED = "budget_exceeded"
-    BUDGET_SPENT = "budget_spent"
-    BUDGETS_UNAVAILABLE = "budgets_unavailable"
-    MODEL_UNPRICED = "model_unpriced"
     ISSUER_UNAVAILABLE = "issuer_unavailable"
     ROUTE_UNKNOWN = "route_unknown"
     ROUTE_FORBIDDEN = "route_forbidden"
@@ -106,14 +102,12 @@ def _plan(http: int, grpc: int, retry: Retry = Retry.NEVER) -> Plan:
     openai = {
         401: "authentication_error",
         402: "insufficient_quota",
-        402: "insufficient_quota",
         403: "permission_error",
         404: "not_found_error",
         429: "rate_limit_error",
     }
     anthropic = {
         401: "authentication_error",
-        402: "billing_error",
         402: "billing_error",
         403: "permission_error",
         404: "not_found_error",
@@ -128,7 +122,6 @@ def _plan(http: int, grpc: int, retry: Retry = Retry.NEVER) -> Plan:
 
 
 _INVALID, _UNAUTHENTICATED, _DENIED, _EXHAUSTED, _UNAVAILABLE, _INTERNAL, _DEADLINE = 3, 16, 7, 8, 14, 13, 4
-_PRECONDITION: Final = 9
 _PRECONDITION: Final = 9
 
 PLAN: Final = MappingProxyType(
@@ -145,10 +138,6 @@ PLAN: Final = MappingProxyType(
         Kind.POLICY_DENIED: _plan(403, _DENIED),
         Kind.POLICY_ENGINE_UNAVAILABLE: _plan(503, _UNAVAILABLE, Retry.LATER),
         Kind.ADVICE_UNAVAILABLE: _plan(503, _UNAVAILABLE, Retry.LATER),
-        Kind.BUDGET_EXCEEDED: _plan(429, _EXHAUSTED, Retry.LATER),
-        Kind.BUDGET_SPENT: _plan(402, _PRECONDITION),
-        Kind.BUDGETS_UNAVAILABLE: _plan(503, _UNAVAILABLE, Retry.LATER),
-        Kind.MODEL_UNPRICED: _plan(403, _DENIED),
         Kind.BUDGET_EXCEEDED: _plan(429, _EXHAUSTED, Retry.LATER),
         Kind.BUDGET_SPENT: _plan(402, _PRECONDITION),
         Kind.BUDGETS_UNAVAILABLE: _plan(503, _UNAVAILABLE, Retry.LATER),
@@ -212,7 +201,6 @@ class GatewayError(Exception):
         self.retry_after_s = retry_after_s
         self.allow = allow  # methods for a 405 (RFC 9110 section 15.5.6)
         self.headers = headers  # that the answer carries beside those of its kind
-        self.headers = headers  # that the answer carries beside those of its kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +212,6 @@ class Rendered:
     body: bytes
 
 
-#: The official SDKs wait no longer than this for a retry. Where they are told to wait longer, they come after some
-#: seconds, to be refused again.
-_WORTH_WAITING_S: Final = 60
 #: The official SDKs wait no longer than this for a retry. Where they are told to wait longer, they come after some
 #: seconds, to be refused again.
 _WORTH_WAITING_S: Final = 60
@@ -267,7 +252,6 @@ def render(error: GatewayError, dialect: Dialect, request_id: str = "") -> Rende
         headers.append(("allow", error.allow))
     if plan.http == 401:
         headers.append(("www-authenticate", 'Bearer realm="ostiary"'))  # RFC 6750 section 3
-    headers += error.headers
     headers += error.headers
     return Rendered(plan.http, tuple(headers), orjson.dumps(body_of(error, dialect, request_id)))
 
