@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from extproc.core.admission import refused_span, refused_whole
-from extproc.core.questions import Advice, Advise, Advised, Told
+from extproc.core.questions import Advice, Advise, Advised, Failed, Told
 from extproc.core.texts import leaves, rewrite
 from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.assessor import Assessor, Position
@@ -79,10 +79,14 @@ def take(
         if isinstance(reply, Advised):
             changed |= _act(question, reply, tree, guard, tally)
         if not isinstance(reply, Advised) or reply.partial:
-            reason = "a text was too long" if isinstance(reply, Advised) else reply.reason
+            reason = "a text was too long" if isinstance(reply, Advised) else _why(reply)
             _go_without(question, reason, guard, assessor, tally)
             missing.append(f"{adviser.name}: {reason}")
     return Taken(changed, "; ".join(missing))
+
+
+def _why(reply: Told) -> str:
+    return reply.reason if isinstance(reply, Failed) else "a reply to another question"
 
 
 def _act(question: Advise, reply: Advised, tree: dict[str, Any], guard: Guard, tally: Tally) -> bool:
