@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from extproc.detectors.code import CODE
 from extproc.detectors.content.classes import RULE_IDS as CONTENT_IDS
 from extproc.detectors.entities import ENTITIES
 from extproc.detectors.injection.expressions import RULE_IDS as INJECTION_IDS
@@ -31,6 +32,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *SECRETS,
     *URLS,
     SYSTEM_PROMPT,
+    *CODE,
 )
 RULE_IDS: Final = frozenset(rule.id for rule in RULES)
 #: With those whose findings come from advisers (gateway.policy.model.ADVISED): policies without one do not know them.

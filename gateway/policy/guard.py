@@ -26,7 +26,7 @@ UNNAMED: Final = Action.FLAG
 OPT_IN: Final = frozenset({"content"})
 #: Families about what models write. A line of `*`, which was written for data, does not reach them; where none names
 #: them they flag answers and leave requests alone.
-OF_ANSWERS: Final = frozenset({"leak", "url"})
+OF_ANSWERS: Final = frozenset({"code", "leak", "url"})
 #: Of OPT_IN, rules that are not measured well enough for `content.*` to reach them.
 OWN_NAME_ONLY: Final = frozenset(
     {

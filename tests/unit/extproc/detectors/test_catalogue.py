@@ -20,6 +20,8 @@ def test_ids_are_unique_and_stable():
         "secrets.aws_access_key", "secrets.github", "secrets.slack", "secrets.google_api", "secrets.stripe", "secrets.jwt",
         "secrets.private_key", "secrets.url_password",
         "url.forbidden", "url.unknown", "url.homograph", "url.exfiltration", "url.scheme", "leak.system_prompt",
+        "code.shell_injection", "code.eval", "code.sql_injection", "code.tls_verification_off", "code.unsafe_deserialisation",
+        "code.weak_password_hash",
     } == RULE_IDS  # fmt: skip
 
 
