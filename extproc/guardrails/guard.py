@@ -87,12 +87,14 @@ class Guard:
         # Rules that judge whole texts (guardrails.assessor) are kept too: the tally is told from here.
         self.settings: Final = {rule: each for rule, each in settings.items() if each.mode is not Mode.OFF}
         self._done: Final = {rule: _carried_out(setting) for rule, setting in self.settings.items()}
-        self._replace = {
+        self._replace: Final = {
             rule: replacing(self._done[rule], scanner.rules[rule].placeholder, key)
             for rule in self._done
             if rule in scanner.rules
         }
         self.tokenises: Final = tuple(rule for rule in self._replace if self._done[rule] is Action.TOKENISE)
+        # Of one exchange, in its own copies of a guard (`tokenising`, `giving_back`):
+        self.aliases: Aliases | None = None
         self.restoring: Restoring | None = None
 
     @classmethod
@@ -109,10 +111,7 @@ class Guard:
     def tokenising(self, aliases: Aliases) -> "Guard":
         """This guard for one exchange, whose `aliases` take up the values that it tokenises."""
         bound = copy(self)
-        taken: dict[str, Replace | None] = {
-            rule: partial(aliases.put, rule, self.scanner.rules[rule].placeholder) for rule in self.tokenises
-        }
-        bound._replace = self._replace | taken
+        bound.aliases = aliases
         return bound
 
     def giving_back(self, restoring: Restoring) -> "Guard":
@@ -174,6 +173,8 @@ class Guard:
 
     def replace(self, rule: str) -> Replace | None:
         """How a finding of `rule` is replaced, or None when what is carried out replaces nothing."""
+        if self.aliases is not None and self._done[rule] is Action.TOKENISE:
+            return partial(self.aliases.put, rule, self.scanner.rules[rule].placeholder)
         return self._replace[rule]
 
     def lay(self, text: str, findings: Sequence[Finding], tally: Tally) -> Applied:
