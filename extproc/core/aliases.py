@@ -19,6 +19,11 @@ from gateway.audit.record import Found
 CONSONANTS: Final = "BCDFGHJKLMNPQRSTVWXZ"
 #: 52 bits. A guess that hits shows the caller a value of their own in another place, no more.
 CODE_CHARS: Final = 12
+#: Longest value that comes back; an RSA key of 4,096 bits has 3,300. What is longer is redacted: a model that repeats a
+#: short placeholder must not make a long answer.
+VALUE_CHARS: Final = 4096
+#: Put back in one exchange; a thousand times what answers of real conversations hold. Then placeholders stay.
+_RESTORED_CHARS: Final = 8 * 1024 * 1024
 #: Between the kind and the code.
 MARK: Final = "_T"
 _OWN: Final = re.compile(rf"\[[A-Z_]{{1,40}}{MARK}([{CONSONANTS}]{{{CODE_CHARS}}})\]")
@@ -37,11 +42,12 @@ class Alias:
 class Aliases:
     """What the placeholders of one exchange stand for, and how often they came back."""
 
-    __slots__ = ("_by_code", "_key", "heads", "kept", "limit_chars", "restored")
+    __slots__ = ("_by_code", "_key", "_left_chars", "heads", "kept", "limit_chars", "restored")
 
     def __init__(self, entropy: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._key = entropy(KEY_BYTES)
         self._by_code: dict[str, Alias] = {}
+        self._left_chars = _RESTORED_CHARS
         self.heads: frozenset[str] = frozenset()  # "EMAIL_T": how placeholders of this exchange begin
         self.limit_chars = 0  # of the longest placeholder as a model may write it, with what is read behind it
         self.restored: Final[dict[str, int]] = {}  # by rule
@@ -54,9 +60,11 @@ class Aliases:
         return len(self._by_code)
 
     def put(self, rule: str, placeholder: str, value: str) -> str:
-        """The placeholder for `value`, which `rule` found; `placeholder` is the one of its kind, "[EMAIL]"."""
+        """What stands for `value`, which `rule` found; `placeholder` is the one of its kind, "[EMAIL]"."""
         kind = placeholder[1:-1]
         value = _OWN.sub(self._expanded, value)  # a later finding may cover an earlier placeholder
+        if len(value) > VALUE_CHARS:
+            return placeholder
         code = self._code(kind, value)
         if code not in self._by_code:
             self._by_code[code] = Alias(rule, kind, value)
@@ -72,8 +80,19 @@ class Aliases:
         """What a code in capitals stands for, or None when it is not of this exchange."""
         return self._by_code.get(code)
 
+    def affords(self, alias: Alias) -> bool:
+        """Whether one more value may be put back."""
+        return len(alias.value) <= self._left_chars
+
+    def forget(self) -> None:
+        """The exchange is over; whoever still holds this holds no value."""
+        self._by_code.clear()
+        self._key = b""
+
     def count(self, alias: Alias, *, restored: bool) -> None:
         """A placeholder came back and was replaced, or stayed."""
+        if restored:
+            self._left_chars -= len(alias.value)
         counts = self.restored if restored else self.kept
         counts[alias.rule] = counts.get(alias.rule, 0) + 1
 

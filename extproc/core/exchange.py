@@ -475,6 +475,7 @@ class Exchange:
             found += self._tally_out.found(self._guard_out, "response")
         if self._aliases is not None:
             found += self._aliases.found()
+            self._aliases.forget()
             self._aliases = None
         if self._unknown_fields:
             found += (_UNKNOWN_FIELDS,)

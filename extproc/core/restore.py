@@ -106,7 +106,7 @@ class Restorer:
                 hold = start
                 break
             self._pass(buf[fed:start])
-            if self._keeps(behind, closed=buf[end - 1] == "]"):
+            if self._keeps(behind, closed=buf[end - 1] == "]") or not self._aliases.affords(alias):
                 fed = start
                 self._aliases.count(alias, restored=False)
                 continue

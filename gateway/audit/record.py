@@ -16,7 +16,7 @@ class Found:
     rule: str
     direction: str  # "request" | "response"
     count: int
-    action: str  # what was done: "allow" | "flag" | "redact" | "block"
+    action: str  # what was done: an action's name; to a placeholder in an answer "restore", or "keep" where it stayed
     would: str  # what policy asks for, also in shadow mode
 
 

@@ -188,8 +188,20 @@ def test_a_placeholder_of_another_exchange_stands_for_nothing():
 
 def test_the_map_is_gone_with_the_exchange():
     told = Told()
+    aliases = told.play.exchange._aliases
+    assert len(aliases) == 2
     told.answer(completion(said(told.mail)))
     assert told.play.exchange._aliases is None
+    assert not aliases
+
+
+def test_a_placeholder_that_is_repeated_without_end_does_not_make_an_answer_without_end():
+    key = "sk-" + "ant-api03-" + "Zx9-cV8_bN7mQ6wE5rT4yU3" * 170
+    told = Told(held=world(response=settings(Action.ALLOW)), words=f"{MAIL} {CARD} {key}")
+    placeholder = FORM.findall(told.saw)[2]
+    sent = told.answer(completion(said(f"{placeholder} " * 4000)))
+    assert len(sent) < 9 * 1024 * 1024
+    assert placeholder.encode() in sent
 
 
 def test_arguments_in_the_history_are_tokenised_and_stay_json():

@@ -3,7 +3,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.core.aliases import CODE_CHARS, CONSONANTS, Aliases
+from extproc.core.aliases import CODE_CHARS, CONSONANTS, VALUE_CHARS, Aliases
 from extproc.detectors.catalogue import RULES
 from extproc.guardrails.scanner import Scanner
 from gateway.audit.record import Found
@@ -98,3 +98,27 @@ def test_a_value_that_covers_a_placeholder_stands_for_what_that_stood_for():
     mail = aliases.put("pii.email", "[EMAIL]", MAIL)
     code = aliases.put("pii.person", "[PERSON]", f"Bob {mail} [EMAIL_TBCDFGHJKLMNP]")[-13:-1]
     assert aliases.of(code).value == f"Bob {MAIL} [EMAIL_TBCDFGHJKLMNP]"
+
+
+def test_a_value_that_is_too_long_is_redacted():
+    aliases = Aliases()
+    assert aliases.put("secrets.jwt", "[SECRET]", "x" * (VALUE_CHARS + 1)) == "[SECRET]"
+    assert aliases.put("secrets.jwt", "[SECRET]", "x" * VALUE_CHARS) != "[SECRET]"
+
+
+def test_what_may_be_put_back_is_bounded():
+    aliases = Aliases()
+    alias = aliases.of(aliases.put("secrets.jwt", "[SECRET]", "x" * VALUE_CHARS)[-13:-1])
+    times = 0
+    while aliases.affords(alias):
+        aliases.count(alias, restored=True)
+        times += 1
+    assert times == 8 * 1024 * 1024 // VALUE_CHARS
+
+
+def test_nothing_is_left_once_it_is_forgotten():
+    aliases = Aliases()
+    code = aliases.put("pii.email", "[EMAIL]", MAIL)[-13:-1]
+    aliases.forget()
+    assert aliases.of(code) is None
+    assert not aliases
