@@ -11,6 +11,7 @@ RUN python -m venv /opt/ostiary/venv \
 COPY requirements/opa.txt requirements/
 RUN /opt/ostiary/venv/bin/pip install --require-hashes --only-binary :all: --no-deps --ignore-requires-python \
       -r requirements/opa.txt
+COPY analysis /opt/ostiary/lib/analysis
 COPY authz /opt/ostiary/lib/authz
 COPY control /opt/ostiary/lib/control
 COPY extproc /opt/ostiary/lib/extproc

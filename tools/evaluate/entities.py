@@ -1,7 +1,7 @@
 """How much personal data is found, with names and without: recall, precision and F2 over characters, per source.
 
-Usage: `python -m tools.evaluate.entities DATA_FOLDER [--json FILE]` where `make analysis` was run. Prints Markdown. Nothing is
-trained here: spaCy's model has seen none of these texts, our patterns were not fitted to them.
+Usage: `python -m tools.evaluate.entities DATA_FOLDER [--json FILE]` where `make analysis` was run. Prints Markdown.
+Nothing is trained here: spaCy's model has seen none of these texts, and our patterns were not fitted to them.
 """
 
 import argparse
@@ -27,8 +27,11 @@ NAMES: Final[Mapping[str, str]] = {
 }
 #: Labels that no detector of ours claims to find: what somebody has, takes, does or believes, and when.
 UNCLAIMED: Final = frozenset(
-    "TIMESTAMP HEALTH_CONDITION MEDICATION_NAME PROCEDURE_NAME JOB_TITLE EDUCATION_LEVEL VEHICLE_MODEL RELIGIOUS_BELIEF "
-    "SALARY POLITICAL_OPINION ETHNICITY NATIONALITY MARITAL_STATUS GENDER AGE HOUSEHOLD_SIZE".split()
+    {
+        *("TIMESTAMP", "HEALTH_CONDITION", "MEDICATION_NAME", "PROCEDURE_NAME", "JOB_TITLE", "EDUCATION_LEVEL"),
+        *("VEHICLE_MODEL", "RELIGIOUS_BELIEF", "SALARY", "POLITICAL_OPINION", "ETHNICITY", "NATIONALITY"),
+        *("MARITAL_STATUS", "GENDER", "AGE", "HOUSEHOLD_SIZE"),
+    }
 )
 _SOURCES: Final = ("pii-anon-test_clinical", "pii-anon-test_technology", "wnut17", "broad-twitter")
 _BETA: Final = 2  # a name that is missed costs more than one too many
