@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from ostiary.commands import accounts, analyse, check, detect, inspect, keys, revoke, signing_keys
+from ostiary.commands import accounts, analyse, check, detect, inspect, keys, revoke, signing_keys, usage
 from ostiary.problem import Problem
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add(commands)
     accounts.add(commands)
     signing_keys.add(commands)
+    usage.add(commands)
     _add(commands, "version", "print the version", _version)
     return parser
 
