@@ -61,6 +61,9 @@ class Settings:
     valkey_ca_file: Path | None = None  # None: the host's authorities
     valkey_cert_file: Path | None = None
     valkey_key_file: Path | None = None  # comes with the certificate
+    # Where budgets are counted; also redis+sentinel:// and redis+cluster://. None: as `valkey_url`.
+    ledger_url: str | None = field(default=None, repr=False)
+    ledger_mode: str = "exact"  # "leased": workers hold slices of each limit, and ask once a second
     # Under 200 ms, Envoy's default ext_authz timeout: our own answer must win even where nobody raised that.
     authz_deadline_ms: int = 150
     # 8,192 records of about 1 KiB are 8 MiB, and bridge a disk that stalls for 8 s at 1,000 exchanges/s.
@@ -270,6 +273,20 @@ def _valkey(text: str) -> str:
     return text
 
 
+def _ledger(text: str) -> str:
+    """As `_valkey`, and Sentinel's and cluster's own forms, whose many hosts must all be reached by TLS or loopback."""
+    transport, plus, rest = text.partition("+")
+    kind, _, tail = rest.partition("://")
+    if not plus or "/" in transport:
+        return _valkey(text)
+    if kind not in {"sentinel", "cluster"}:
+        raise ValueError("expected redis+sentinel://, redis+cluster://, the same with rediss, or one server's URL")
+    login, _, hosts = tail.partition("/")[0].rpartition("@")
+    for host in hosts.split(","):
+        _valkey(f"{transport}://{login}@{host}" if login else f"{transport}://{host}")
+    return text
+
+
 def _vault(text: str) -> str:
     """A vault's address: TLS, or loopback."""
     try:
@@ -319,6 +336,8 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "log_format": _one_of("json", "console"),
     "drain_s": _seconds(0, 3600),  # nobody waits longer than an hour for a deployment
     "valkey_url": _valkey,
+    "ledger_url": _ledger,
+    "ledger_mode": _one_of("exact", "leased"),
     "valkey_ca_file": _absolute,
     "valkey_cert_file": _absolute,
     "valkey_key_file": _absolute,

@@ -60,7 +60,8 @@ from gateway.telemetry import log
 from gateway.telemetry.metrics import Meters
 from gateway.tls import HopError
 from gateway.valkey import client
-from ostiary import bundle, socketfile
+from ostiary import budgeting, bundle, socketfile
+from ostiary.budgeting import Ledger
 from ostiary.health import Health
 from ostiary.problem import Problem
 
@@ -133,6 +134,7 @@ class Worker:
     inquirer: Inquirer
     last_use: LastUse | None
     advisers: Advisers
+    ledger: Ledger
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -178,6 +180,7 @@ def compose(settings: Settings) -> Worker:
         damper=AddressDamper(clock, workers=settings.workers),
         usage=last_use,
     )
+    ledger = budgeting.ledger(settings, clock)
     advisers = Advisers(partial(_dial, settings, clock), clock)
     processor = Processor(
         book=book,
@@ -186,7 +189,7 @@ def compose(settings: Settings) -> Worker:
         meters=meters,
         limits=policy.limits,
         roster=roster,
-        oracle=Oracle(advisers),
+        oracle=Oracle(advisers, ledger.budgets),
     )
     health = Health()
     server = _server(
@@ -213,6 +216,7 @@ def compose(settings: Settings) -> Worker:
         inquirer,
         last_use,
         advisers,
+        ledger,
     )
 
 
@@ -326,6 +330,7 @@ async def _run(settings: Settings) -> int:
     _follow(worker, worker.store.current)
     registry = await _load_registry(worker, stop)
     noting = [spawn(worker.last_use.run(), "last-use")] if worker.last_use is not None else []
+    noting.append(spawn(worker.ledger.run(), "budgets"))
     # What is loaded now lives as long as the worker: the collector need not walk it again and again.
     gc.collect()
     gc.freeze()
@@ -343,8 +348,9 @@ async def _run(settings: Settings) -> int:
     await cancel_and_wait(*registry, *noting)
     if worker.last_use is not None:
         await worker.last_use.flush()
+    unsettled = await worker.ledger.close()
     lost = await worker.trail.close()
-    _log.info("worker_stopped", records_lost=lost)
+    _log.info("worker_stopped", records_lost=lost, unsettled=unsettled)
     return 1 if crashed or lost else 0
 
 

@@ -59,7 +59,7 @@ def plan(
     applying = tuple([limit for limit in budget.limits if applies(limit, subject)])
     if not applying:
         return None
-    asking = Ask(subject, applying, Amounts(), outage=budget.outage)
+    asking = Ask(subject, budget.limits, Amounts(), outage=budget.outage)  # all: a worker's slices go by the tuple
     if _by_the_piece(applying):
         return Plan(asking)
     audio, caches = has_audio(body), writes_cache(body)
