@@ -2,7 +2,7 @@
 
 The streaming invariant holds as for `HoldBack`: however a text is cut into pushes, what comes out and what is counted
 are the same. What waits between pushes is what may still become a placeholder of this exchange, or is one whose next
-characters decide: at most `Aliases.limit_chars`, 40 with the kinds of this release; in prose, nothing or a few letters.
+characters decide: at most `Aliases.limit_chars`, 38 with the kinds of this release; in prose, nothing or a few letters.
 
 A placeholder is known in any case of its letters, without its brackets, and with the backslashes that writers of
 Markdown put before brackets and underscores. It stays what it is
