@@ -181,9 +181,9 @@ async def leased_worker(client: Redis, count: int) -> dict[str, float]:
 
     await run(asks(6000), pause=True)
     warm = waited
-    waited, syncs = 0, budgets.syncs
+    waited, syncs, todo = 0, budgets.syncs, asks(count)
     started = time.process_time()
-    await run(asks(count), pause=True)
+    await run(todo, pause=True)
     spent = time.process_time() - started
     stranded = budgets.stranded
     await budgets.close(30)

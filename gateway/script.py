@@ -8,24 +8,29 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import ClusterDownError, NoScriptError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from gateway import aio
 
 DEADLINE_S: Final = 2.0  # of a batch; whoever asks has a shorter one, this only gives up a connection that hangs
 _BATCH: Final = 512  # calls in a write: 300 KB at most, and 10 ms of the server's time
+_AT_ONCE: Final = (
+    32  # connections to a cluster's node: the library opens one for each call, and refuses beyond a hundred
+)
 _MOST: Final = 16_384  # calls that wait; more come only from a server that does not answer
+
+
+_ASKING: Final = b"*1\r\n$6\r\nASKING\r\n"
 
 
 class ScriptError(Exception):
     """The server could not be asked, or refused. Holds the kind of failure, no address and no password."""
 
-    def __init__(self, cause: str, *, refused: bool = False) -> None:
+    def __init__(self, cause: str, *, refused: ResponseError | None = None) -> None:
         """`refused`: the server answered, but not with what was asked for; it is not away."""
         super().__init__(cause)
         self.refused = refused
@@ -60,18 +65,29 @@ def word(raw: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(raw), raw)
 
 
-class _Call:
-    __slots__ = ("answer", "body", "count", "script", "whole")
+def packed(keys: Sequence[str], arguments: Sequence[bytes]) -> tuple[int, bytes]:
+    """How many words a call has, and all but the first two of them."""
+    words = [str(len(keys)).encode(), *map(str.encode, keys), *arguments]
+    return 2 + len(words), b"".join(map(word, words))
 
-    def __init__(self, script: Script, count: int, body: bytes, answer: "asyncio.Future[object]") -> None:
+
+class _Call:
+    __slots__ = ("answer", "asking", "body", "count", "script", "whole")
+
+    def __init__(self, script: Script, answer: "asyncio.Future[object]", count: int, body: bytes) -> None:
         self.script = script
+        self.answer = answer
         self.count = count  # words of the command
         self.body = body  # all but the first two words
-        self.answer = answer
         self.whole = False  # the server does not have the script
+        self.asking = False  # the key's slot is on its way to this server of a cluster
 
     def packed(self) -> bytes:
-        return b"*%d\r\n%b%b" % (self.count, self.script.whole if self.whole else self.script.evalsha, self.body)
+        return (_ASKING if self.asking else b"") + b"*%d\r\n%b%b" % (
+            self.count,
+            self.script.whole if self.whole else self.script.evalsha,
+            self.body,
+        )
 
 
 class Pipe:
@@ -91,12 +107,17 @@ class Pipe:
 
     def start(self, script: Script, keys: Sequence[str], arguments: Sequence[bytes]) -> "asyncio.Future[object]":
         """See `Runner`."""
-        words = [str(len(keys)).encode(), *map(str.encode, keys), *arguments]
+        return self.send(script, *packed(keys, arguments))
+
+    def send(self, script: Script, count: int, body: bytes, *, asking: bool = False) -> "asyncio.Future[object]":
+        """The same with words that `packed` made. `asking`: to a server of a cluster that a slot is moving to."""
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         if len(self._queue) >= _MOST:
             answer.set_exception(ScriptError("too many calls wait"))
             return answer
-        self._queue.append(_Call(script, 2 + len(words), b"".join(map(word, words)), answer))
+        call = _Call(script, answer, count, body)
+        call.asking = asking
+        self._queue.append(call)
         if not self._running:
             self._running = True
             aio.spawn(self._work(), "script-pipe")
@@ -139,7 +160,7 @@ class Pipe:
                 call.whole = call.script.sha not in seen
                 seen.add(call.script.sha)
             for call in await self._exchange(again):
-                _refuse(call, ScriptError("NoScriptError", refused=True))
+                _refuse(call, ScriptError("NoScriptError", refused=NoScriptError()))
 
     async def _exchange(self, batch: list[_Call]) -> list[_Call]:
         """One write and the answers to it; returns the calls whose script the server does not have."""
@@ -152,11 +173,13 @@ class Pipe:
             await connection.send_packed_command([b"".join([call.packed() for call in batch])], check_health=False)
             for call in batch:
                 try:
+                    if call.asking:
+                        await connection.read_response(disable_decoding=True)
                     answer = await connection.read_response(disable_decoding=True)
                 except NoScriptError:
                     missing.append(call)
                 except ResponseError as error:  # the connection is as good as before
-                    _refuse(call, ScriptError(type(error).__name__, refused=True))
+                    _refuse(call, ScriptError(type(error).__name__, refused=error))
                 else:
                     if not call.answer.done():
                         call.answer.set_result(answer)
@@ -167,34 +190,6 @@ class Pipe:
             raise
         self._connection = connection
         return missing
-
-
-class Routed:
-    """A cluster, through the library: it follows slots that move. Slower, since nothing is gathered."""
-
-    def __init__(self, client: RedisCluster, *, deadline_s: float = DEADLINE_S) -> None:
-        """Connects when first used."""
-        self._client = client
-        self._deadline_s = deadline_s
-
-    def start(self, script: Script, keys: Sequence[str], arguments: Sequence[bytes]) -> "asyncio.Future[object]":
-        """See `Runner`."""
-        return aio.spawn(self._run(script, keys, arguments), "script-routed")
-
-    async def _run(self, script: Script, keys: Sequence[str], arguments: Sequence[bytes]) -> object:
-        words: tuple[str | bytes, ...] = (str(len(keys)), *keys, *arguments)
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                try:
-                    return await self._execute("EVALSHA", script.sha, *words)
-                except NoScriptError:
-                    return await self._execute("EVAL", script.text, *words)
-        except (RedisError, OSError, TimeoutError) as error:
-            refused = isinstance(error, ResponseError) and not isinstance(error, ClusterDownError)
-            raise ScriptError(type(error).__name__, refused=refused) from None
-
-    async def _execute(self, *words: str | bytes) -> object:
-        return cast("object", await self._client.execute_command(*words))
 
 
 def _refuse(call: _Call, error: ScriptError) -> None:

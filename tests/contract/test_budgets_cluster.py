@@ -1,0 +1,89 @@
+"""Budgets on a real cluster of three nodes: limits of a tenant in one call, and a slot that moves under load."""
+
+import asyncio
+
+import pytest
+
+import valkey_cluster
+from budgeting import ask, limit
+from gateway.budgets.exact import ExactBudgets
+from gateway.budgets.model import Amounts, Dimension, Reserved, Resource, Subject, key_of
+from gateway.budgets.oracle import Want
+from gateway.budgets.share import LocalShare
+from gateway.budgets.store import ValkeyStore
+from gateway.budgets.window import meter_of
+from gateway.clock import SystemClock
+from gateway.topology import reach
+
+pytestmark = pytest.mark.slow
+LIMITS = (limit(10**9), limit(10**6, Resource.REQUESTS, limit(1).window, Dimension.KEY, name="requests"))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with valkey_cluster.running(tmp_path_factory.mktemp("c")) as started:
+        asyncio.run(started.form())
+        yield started
+
+
+@pytest.fixture
+async def reached(cluster):
+    reached = reach(cluster.url, deadline_s=20.0)
+    yield reached
+    await reached.close()
+
+
+def worker(reached):
+    share = LocalShare(lambda: 0, workers=1)
+    return ExactBudgets(ValkeyStore(reached.runner), share, SystemClock(), "w1", lambda: 0.5, deadline_s=20.0)
+
+
+async def used(store, subject):
+    one = LIMITS[0]
+    answer = await store.reserve([Want(key_of(one, subject), meter_of(one), 0, 0)], 1_000, lambda _: None)
+    return answer.figures[0]
+
+
+async def test_each_tenant_is_counted_wherever_its_slot_is(reached):
+    budgets = worker(reached)
+    subjects = [Subject(f"tenant{n}", key="k") for n in range(20)]
+    for subject in subjects:
+        got = await budgets.reserve(ask(*LIMITS, subject=subject))
+        assert isinstance(got, Reserved)
+        budgets.settle(got.reservation, Amounts(1, 2, 0))
+    assert await budgets.close(20) == 0
+    store = ValkeyStore(reached.runner)
+    for subject in subjects:
+        figures = await used(store, subject)
+        assert (figures.used, figures.held) == (3, 0)
+
+
+async def test_a_slot_that_moves_under_load_loses_and_repeats_nothing(cluster, reached):
+    budgets = worker(reached)
+    moved = Subject("mover", key="k")
+    ends = asyncio.Event()
+    settled = failed = 0
+
+    async def run() -> None:
+        nonlocal settled, failed
+        while not ends.is_set():
+            got = await budgets.reserve(ask(*LIMITS, subject=moved, tokens=100))
+            if isinstance(got, Reserved):
+                budgets.settle(got.reservation, Amounts(3, 4, 0))
+                settled += 7
+            else:
+                failed += 1
+                await asyncio.sleep(0.01)
+
+    running = [asyncio.ensure_future(run()) for _ in range(8)]
+    for _ in range(3):
+        await asyncio.sleep(0.3)
+        await cluster.move("{mover}")
+    await asyncio.sleep(0.3)
+    ends.set()
+    await asyncio.gather(*running)
+    assert await budgets.close(30) == 0
+    figures = await used(ValkeyStore(reached.runner), moved)
+    assert settled > 0
+    assert (figures.used, figures.held) == (settled, 0)
+    assert failed == 0
