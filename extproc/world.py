@@ -1,6 +1,7 @@
 """What exchanges look up, in memory: pinned policies, compiled guards, provider credentials."""
 
 import hmac
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -67,7 +68,9 @@ class Book:
                 self._guards.clear()
             tenant = obliged(tenant, obligatory)
             settings = tenant.request if direction == "request" else tenant.response
-            guard = self._guards[key] = Guard.of(self._scanners, settings, self._key_of(tenant), tenant.urls)
+            guard = self._guards[key] = Guard.of(
+                self._scanners, settings, self._key_of(tenant), tenant.urls, _banned(tenant, direction)
+            )
         return guard
 
     def _key_of(self, tenant: Tenant) -> bytes:
@@ -123,6 +126,11 @@ class Book:
         for backend in policy.backends:
             key = (policy.version, backend)
             self._secrets[key] = _read(policy, backend) or self._secrets.get(key)
+
+
+def _banned(tenant: Tenant, direction: str) -> Mapping[str, tuple[str, ...]]:
+    """Words of requests are bounds (core.bounds), which refuse; those of answers are rules."""
+    return tenant.banned if direction == "response" else {}
 
 
 def _read(policy: Policy, backend: str) -> Secret | None:

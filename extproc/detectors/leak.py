@@ -31,12 +31,12 @@ _UNSPACED: Final = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\
 _INVISIBLE: Final = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff"
 _TOKEN: Final = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}](?:[^\W_{_UNSPACED}]|[{_INVISIBLE}])*")
 _ASCII_TOKEN: Final = re.compile(r"[a-z0-9]+")
-_OPEN_END: Final = re.compile(rf"(?:[^\W_{_UNSPACED}]|[{_INVISIBLE}])\Z")
+OPEN_END: Final = re.compile(rf"(?:[^\W_{_UNSPACED}]|[{_INVISIBLE}])\Z")
 #: Words that tell whether a window may begin, before it is whole.
 _BEGINNING: Final = 3
 
 
-class _Words:
+class Words:
     """The words of a text: as they are compared, how many letters each has, and where it stands."""
 
     __slots__ = ("folded", "letters", "spans")
@@ -88,7 +88,7 @@ class Canary:
         beginnings: set[int] = set()
         left = PROMPT_WORDS
         for prompt in prompts:
-            words = _Words(prompt[:_PROMPT_CHARS])
+            words = Words(prompt[:_PROMPT_CHARS])
             for at in range(min(left, len(words.folded))):
                 stop = words.window(at)
                 if stop:
@@ -106,7 +106,7 @@ class Canary:
 
     def scan(self, text: str) -> list[Finding]:
         """Every window of the prompt in `text`, in order."""
-        words = _Words(text)
+        words = Words(text)
         found = []
         for at, word in enumerate(words.folded):
             if hash(word) in self._firsts and self._may_begin(words, at, len(words.folded)):
@@ -120,9 +120,9 @@ class Canary:
     def undecided_from(self, text: str) -> int:
         """First index from which a window may still grow if more text follows; len(text) where none can."""
         base = max(0, len(text) - WINDOW_CHARS)
-        words = _Words(text[base:])
+        words = Words(text[base:])
         whole = len(words.folded)  # of these words it is known where they end
-        if whole and words.spans[-1][1] == len(text) - base and _OPEN_END.search(text):
+        if whole and words.spans[-1][1] == len(text) - base and OPEN_END.search(text):
             whole -= 1
         first, letters = len(text), 0
         for at in range(len(words.folded) - 1, -1, -1):
@@ -133,7 +133,7 @@ class Canary:
                 first = base + words.spans[at][0]
         return first
 
-    def _may_begin(self, words: _Words, at: int, stop: int) -> bool:
+    def _may_begin(self, words: Words, at: int, stop: int) -> bool:
         """Whether a window may begin with words[at:stop], whose first is known to begin one."""
         letters = words.letters[at]
         for end in range(at + 2, 1 + min(at + _BEGINNING, stop)):

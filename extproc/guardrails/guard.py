@@ -5,11 +5,14 @@ from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Final
 
 from extproc.core.aliases import Aliases
 from extproc.core.holdback import HoldBack, Spans
 from extproc.core.restore import Restoring
+from extproc.detectors.banned import FAMILY as BANNED
+from extproc.detectors.banned import Banned
 from extproc.detectors.content.classes import RULE_IDS as CONTENT_IDS
 from extproc.detectors.injection.expressions import RULE_IDS as PATTERN_IDS
 from extproc.detectors.leak import RULE_ID as LEAK_ID
@@ -22,6 +25,7 @@ from gateway.audit.record import Found
 from gateway.policy.guard import TENANTS_OWN
 from gateway.policy.model import Action, Mode, RuleSetting, Urls
 
+_NOTHING: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 #: System prompts of a tenant that are remembered, as hashes: at most 300 KiB each, mostly a tenth of it.
 _CANARIES: Final = 16
 _DIGEST_BYTES: Final = 16  # collisions must be out of reach for whoever would have another prompt watched
@@ -99,14 +103,21 @@ class Guard:
 
     @classmethod
     def of(
-        cls, pool: ScannerPool, settings: Mapping[str, RuleSetting], key: bytes = b"", urls: Urls | None = None
+        cls,
+        pool: ScannerPool,
+        settings: Mapping[str, RuleSetting],
+        key: bytes = b"",
+        urls: Urls | None = None,
+        banned: Mapping[str, tuple[str, ...]] = _NOTHING,
     ) -> "Guard":
-        """A guard that runs exactly the rules which `settings` turns on. The tenant's are `key`, for pseudonyms, and
-        `urls`.
+        """A guard that runs exactly the rules which `settings` turns on. The tenant's are `key`, for pseudonyms, `urls`
+        and the lists `banned`.
         """
         enabled = {rule for rule, each in settings.items() if each.mode is not Mode.OFF and not is_whole(rule)}
-        scanner = pool.scanner(enabled)
-        return cls(scanner.finding_by(finds(urls)) if urls else scanner, settings, key)
+        lists = {name: terms for name, terms in banned.items() if f"{BANNED}.{name}" in enabled}
+        scanner = pool.scanner(rule for rule in enabled if not rule.startswith(f"{BANNED}."))
+        scanner = scanner.finding_by(finds(urls)) if urls else scanner
+        return cls(scanner.banning(Banned(lists)) if lists else scanner, settings, key)
 
     def tokenising(self, aliases: Aliases) -> "Guard":
         """This guard for one exchange, whose `aliases` take up the values that it tokenises."""

@@ -12,6 +12,7 @@ from typing import Final
 
 import hyperscan
 
+from extproc.detectors.banned import Banned
 from extproc.detectors.leak import Canary
 from extproc.guardrails.finding import Finding
 from extproc.guardrails.rule import Find, Rule, Shape
@@ -42,7 +43,7 @@ class Scanner:
         self.before_chars: Final = max((rule.before_chars for rule in rules), default=0)
         self.limit_chars: Final = max((rule.limit_chars for rule in rules), default=0)
         self._database: Final[hyperscan.Database | None] = _compile(self._rules) if like is None else like._database  # noqa: SLF001
-        self._canary: Canary | None = None
+        self._watches: tuple[Canary | Banned, ...] = ()  # what no trigger tells
         self._match: Final = _nothing if self._database is None else _scan(self._database)
 
     def finding_by(self, finds: Mapping[str, Find]) -> "Scanner":
@@ -50,10 +51,16 @@ class Scanner:
         rules = [replace(rule, find=finds[rule.id]) if rule.id in finds else rule for rule in self._rules]
         return Scanner(rules, like=self)
 
+    def banning(self, terms: Banned) -> "Scanner":
+        """This scanner with the rules of a tenant's lists."""
+        banned = Scanner((*self._rules, *terms.rules), like=self)
+        banned._watches = (terms,)
+        return banned
+
     def watching(self, canary: Canary) -> "Scanner":
         """This scanner for one exchange, whose system prompt `canary` knows."""
         bound = copy(self)
-        bound._canary = canary  # noqa: SLF001 - one of its own kind
+        bound._watches = (*self._watches, canary)  # noqa: SLF001 - one of its own kind
         bound._hits = []  # noqa: SLF001
         return bound
 
@@ -64,8 +71,10 @@ class Scanner:
         data = text.encode("utf-8", "surrogatepass")  # a lone surrogate must not stop the guard
         self._match(data, self._on_hit)
         found: Sequence[Finding] = self._judge(text, data) if self._hits else ()
-        leaked = self._canary.scan(text) if self._canary is not None else None
-        return sorted((*found, *leaked), key=_BY_START) if leaked else found
+        for watch in self._watches:
+            also = watch.scan(text)
+            found = sorted((*found, *also), key=_BY_START) if also else found
+        return found
 
     def undecided_from(self, text: str) -> int:
         """First index from which a match may still begin or grow if more text follows; len(text) when nothing can.
@@ -75,8 +84,8 @@ class Scanner:
         size = first = len(text)
         if not size:
             return size
-        if self._canary is not None:
-            first = self._canary.undecided_from(text)
+        for watch in self._watches:
+            first = min(first, watch.undecided_from(text))
         if text[-1] not in self._ends:
             return first
         last = text[-1]

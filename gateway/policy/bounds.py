@@ -14,6 +14,7 @@ _PROMPT: Final = shape(r"(?s:.{1,4000})", "the beginning of a system prompt, up 
 _NAME: Final = shape(r"[a-z0-9][a-z0-9_-]{0,39}", "a name of up to 40 of a-z, 0-9, _ and -")
 _TERM: Final = shape(r"[^\x00-\x1f\x7f]{2,100}", "a word or phrase of 2 to 100 characters")
 _MOST_TOKENS: Final = 10_000_000  # beyond any model's
+_LEAST_LETTERS: Final = 2
 _MOST_TERMS: Final = 2000  # each costs memory in every worker
 
 
@@ -39,6 +40,23 @@ def read_bounds(table: Table | None, problems: Problems) -> Bounds:
     )
     table.close()
     return read
+
+
+def read_answers(table: Table | None, problems: Problems) -> dict[str, tuple[str, ...]]:
+    """The `answers` block: lists of words whose use in answers is the rule `banned.<name>`."""
+    if table is None:
+        return {}
+    listed = table.table("banned")
+    banned = _banned(listed, problems)
+    for name, terms in banned.items():
+        for at, term in enumerate(terms):
+            if listed is not None and sum(map(str.isalnum, term)) < _LEAST_LETTERS:
+                path = (*listed.path, name, f"[{at}]")
+                problems.add(
+                    listed.mark, path, "fewer than two letters or digits", "nothing else of a term is compared"
+                )
+    table.close()
+    return banned
 
 
 def _set(table: Table, name: str) -> frozenset[str] | None:

@@ -26,7 +26,7 @@ UNNAMED: Final = Action.FLAG
 OPT_IN: Final = frozenset({"content"})
 #: Families about what models write. A line of `*`, which was written for data, does not reach them; where none names
 #: them they flag answers and leave requests alone.
-OF_ANSWERS: Final = frozenset({"code", "leak", "url"})
+OF_ANSWERS: Final = frozenset({"banned", "code", "leak", "url"})
 #: Of OPT_IN, rules that are not measured well enough for `content.*` to reach them.
 OWN_NAME_ONLY: Final = frozenset(
     {
@@ -61,7 +61,11 @@ Wishes = Mapping[str, Wish]
 
 
 def read_guards(
-    table: Table | None, rules: Collection[str], problems: Problems, of_requests: Collection[str] = ()
+    table: Table | None,
+    rules: Collection[str],
+    problems: Problems,
+    of_requests: Collection[str] = (),
+    of_answers: Collection[str] = (),
 ) -> dict[str, Wishes]:
     """A `guards` block as wishes by direction; absent parts are empty. Rules `of_requests` judge nothing else."""
     wishes: dict[str, Wishes] = {direction: {} for direction in DIRECTIONS}
@@ -70,7 +74,7 @@ def read_guards(
     for direction in DIRECTIONS:
         block = table.table(direction)
         if block is not None:
-            known = frozenset(rules).union(of_requests if direction == "request" else ())
+            known = frozenset(rules).union(of_requests if direction == "request" else of_answers)
             wishes[direction] = _read_block(direction, block, known, problems)
     table.close()
     return wishes
@@ -107,7 +111,7 @@ def _family(name: str) -> str:
 
 
 def _read_block(direction: str, block: Table, rules: Collection[str], problems: Problems) -> Wishes:
-    known = {name for rule in rules for name in names_of(rule)} | {f"{family}.*" for family in TENANTS_OWN}
+    known = {name for rule in rules for name in names_of(rule)} | {f"{family}.*" for family in (*TENANTS_OWN, "banned")}
     wishes: dict[str, Wish] = {}
     for key, node in block.entries():
         path = (*block.path, key.text)

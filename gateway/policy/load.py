@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.budgets.price import PriceBook
 from gateway.policy import adviser, budget, certificate, guard, introspector, issuer
-from gateway.policy.bounds import read_bounds
+from gateway.policy.bounds import read_answers, read_bounds
 from gateway.policy.damping import read_damping
 from gateway.policy.endpoint import BACKEND_NAME, read_backend
 from gateway.policy.field import Shape, Table, read_scalar, shape
@@ -270,15 +270,20 @@ class _Loader:
         schemas = self.schemas.bind(table.table("schemas"))
         topics = self.topics.bind(table.table("topics"))
         rules = self.rules | {f"{SCHEMA_FAMILY}.{name}" for name in schemas} | rules_of(topics)
-        wishes = guard.read_guards(table.table("guards"), rules, self.problems, of_requests=self.advised)
+        banned = read_answers(table.table("answers"), self.problems)
+        of_answers = {f"banned.{name}" for name in banned}
+        wishes = guard.read_guards(
+            table.table("guards"), rules, self.problems, of_requests=self.advised, of_answers=of_answers
+        )
         own = budget.read_budgets(table.table("budgets"), self.problems, over=over)
         tenant = Tenant(
             id=key.text,
             models=frozenset(word.text for word in models),
             routes=frozenset(word.text for word in routes),
             request=guard.merge((wishes["request"], defaults["request"]), rules | self.advised),
-            response=guard.merge((wishes["response"], defaults["response"]), rules, "response"),
+            response=guard.merge((wishes["response"], defaults["response"]), rules | of_answers, "response"),
             urls=read_urls(table.table("urls"), self.problems),
+            banned=MappingProxyType(banned),
             schemas=MappingProxyType(schemas),
             topics=MappingProxyType(topics),
             bounds=read_bounds(table.table("requests"), self.problems),

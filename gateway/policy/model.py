@@ -154,6 +154,7 @@ class Tenant:
     band: int = 0  # which side of its rules' percentages this variant is for (gateway.policy.canary)
     strict_schema: bool = True  # refuse request fields that the endpoint's schema does not name
     urls: Urls = field(default_factory=Urls)
+    banned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of answers: name -> words and phrases
     schemas: Mapping[str, BoundSchema] = field(default_factory=dict)  # by name
     topics: Mapping[str, Topic] = field(default_factory=dict)  # by name
 

@@ -85,7 +85,9 @@ class FakeWorld:
 
     def guard(self, policy: Policy, tenant: Tenant, direction: str, obligatory: frozenset[str] = frozenset()) -> Guard:
         tenant = obliged(tenant, obligatory)
-        return Guard.of(_POOL, tenant.request if direction == "request" else tenant.response)
+        if direction == "request":
+            return Guard.of(_POOL, tenant.request, urls=tenant.urls)
+        return Guard.of(_POOL, tenant.response, urls=tenant.urls, banned=tenant.banned)
 
     def assessor(self, policy: Policy, tenant: Tenant, obligatory: frozenset[str] = frozenset()) -> Assessor:
         return Assessor(_MEMORY, _CLASSIFIER, obliged(tenant, obligatory).request)

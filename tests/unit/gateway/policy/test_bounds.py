@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.policy.bounds import read_bounds
+from gateway.policy.bounds import read_answers, read_bounds
 from gateway.policy.field import Table
 from gateway.policy.model import Bounds
 from gateway.policy.problem import PolicyError, Problems
@@ -43,3 +43,21 @@ def test_nothing_bounds_nothing_and_an_empty_list_allows_nothing():
 def test_mistakes_are_told(text):
     with pytest.raises(PolicyError):
         read(text)
+
+
+def answers(text):
+    problems = Problems()
+    read = read_answers(Table(parse(text, "t.yaml", problems), ("answers",), problems), problems)
+    problems.stop_if_any()
+    return read
+
+
+def test_words_banned_from_answers_are_read():
+    assert answers("banned: {rivals: [Globex, Umbrella Corp]}") == {"rivals": ("Globex", "Umbrella Corp")}
+    assert answers("{}") == {}
+
+
+@pytest.mark.parametrize("text", ["banned: {rivals: ['C++']}", "banned: {'Big One': [abc]}", "forbidden: {a: [bc]}"])
+def test_a_term_without_letters_and_other_mistakes_are_told(text):
+    with pytest.raises(PolicyError):
+        answers(text)
