@@ -94,7 +94,22 @@ def _read_choices(tree: dict[str, Any], seen: Seen) -> bool:
             for key in ("text", "content", "refusal", "reasoning_content", "reasoning"):
                 if type(holder.get(key)) is str:
                     seen.say(holder[key])
+        _read_calls(message, seen)
     return altered
+
+
+def _read_calls(message: Any, seen: Seen) -> None:
+    """What a model says to tools is output like any other."""
+    if type(message) is not dict:
+        return
+    calls = message.get("tool_calls")
+    for call in (*(calls if type(calls) is list else ()), {"function": message.get("function_call")}):
+        if type(call) is dict:
+            for called in (call.get("function"), call.get("custom")):
+                told = called if type(called) is dict else {}
+                for key in ("name", "arguments", "input"):
+                    if type(told.get(key)) is str:
+                        seen.say(told[key])
 
 
 _SAID_BY: Final = {

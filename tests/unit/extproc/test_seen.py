@@ -4,6 +4,7 @@ import pytest
 
 from extproc.providers.anthropic_stream import Meter, output_of
 from extproc.providers.door import Seen
+from extproc.providers.openai import DOORS
 
 CASES = [
     (
@@ -60,3 +61,20 @@ def test_what_is_no_count_is_not_read(odd):
     seen.read(odd)
     assert seen == Seen()
     assert output_of(None) is None
+
+
+def test_what_a_model_says_to_tools_is_counted_in_a_json_answer():
+    seen = Seen()
+    message = {
+        "content": None,
+        "tool_calls": [
+            {"function": {"name": "find", "arguments": '{"a":1}'}},
+            {"custom": {"name": "run", "input": "ls"}},
+            None,
+        ],
+        "function_call": {"name": "old", "arguments": "{}"},
+    }
+    DOORS["/v1/chat/completions"].answer(
+        {"choices": [{"message": message}, {"message": {"tool_calls": "odd", "function_call": 1}}]}, seen
+    )
+    assert seen.text_chars == len('find{"a":1}runlsold{}')
