@@ -44,6 +44,9 @@ SUSPECT: Final = (
 CALLS: Final = 200  # of one round: long against the clock's own cost
 ROUNDS: Final = 50
 DELTA_CHARS: Final = 6  # about one token and a half
+RECENT: Final = TEXT[
+    :72
+]  # what a channel has in its hands when a delta comes: what it keeps for context, and the delta
 REQUEST: Final = json.dumps({"model": "m", "messages": [{"role": "user", "content": TEXT}], "max_tokens": 128}).encode()
 #: Four times the text, a call of a tool with its result, and the tool.
 LARGE: Final = json.dumps(
@@ -108,6 +111,7 @@ def _held() -> tuple[int, int]:
 def _stages(injection: Injection) -> dict[str, Callable[[], object]]:
     low = plain(TEXT)
     scanner = Scanner(RULES)
+    watched, banned = _watching()
     content = Content.load()
     foreign = TEXT.replace("library", "b\u00fccherei")  # one letter outside ASCII: the slower normalisation
     schema, large = DOORS["/v1/chat/completions"].schema, json.loads(LARGE)
@@ -121,11 +125,48 @@ def _stages(injection: Injection) -> dict[str, Callable[[], object]]:
         "injection: assess, not all ASCII": lambda: injection.assess(foreign, Provenance.USER),
         "content classes: assess": lambda: content.assess(TEXT),
         "content classes: assess, terms of several": lambda: content.assess(SUSPECT),
-        "personal data and secrets: Scanner": lambda: scanner.scan(TEXT),
+        "every rule: Scanner": lambda: scanner.scan(TEXT),
+        **{
+            f"{name}: Scanner": _scanning(families)
+            for name, families in (
+                ("personal data and secrets", ("pii.", "secrets.")),
+                ("URLs", ("url.",)),
+                ("insecure code", ("code.",)),
+            )
+        },
+        "system prompt of 300 words: canary, whole text": lambda: watched.scanner.scan(TEXT),
+        "system prompt of 300 words: one delta of a stream": lambda: (
+            watched.scanner.undecided_from(RECENT),
+            watched.scanner.scan(RECENT),
+        ),
+        "200 banned words: whole text": lambda: banned.scanner.scan(TEXT),
+        "200 banned words: one delta of a stream": lambda: (
+            banned.scanner.undecided_from(RECENT),
+            banned.scanner.scan(RECENT),
+        ),
         "request JSON: parse and bounds, 1 KB": lambda: parse(REQUEST, Limits()),
         "request JSON: parse and bounds, 4 KB with tools": lambda: parse(LARGE, Limits()),
         "request JSON: schema, 4 KB with tools": lambda: schema.check(large, strict=True),
     }
+
+
+def _scanning(families: tuple[str, ...]) -> Callable[[], object]:
+    scanner = Scanner([rule for rule in RULES if rule.id.startswith(families)])
+    return lambda: scanner.scan(TEXT)
+
+
+def _watching() -> tuple[Guard, Guard]:
+    """A guard that watches for a system prompt and nothing else, and one with a list of words."""
+    leak, rivals = "leak.system_prompt", "banned.rivals"
+    prompt = " ".join(f"{word}{number}" for number in range(3) for word in TEXT.split()[:100])
+    return (
+        Guard.of(ScannerPool(RULES), {leak: RuleSetting(rule=leak, action=Action.BLOCK)}).watching((prompt,)),
+        Guard.of(
+            ScannerPool(RULES),
+            {rivals: RuleSetting(rule=rivals, action=Action.BLOCK)},
+            banned={"rivals": tuple(f"rival{number} company" for number in range(200))},
+        ),
+    )
 
 
 def _forgetful(injection: Injection) -> object:
