@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from secrets import token_bytes
 from typing import Any, Final
 
-from extproc.core import admission
+from extproc.core import admission, encoded
 from extproc.core.aliases import KEY_BYTES, Aliases
 from extproc.core.commands import Answer, Command, PassRequestBody, Put
 from extproc.core.events import Gone, RequestBody, RequestHead
@@ -184,13 +184,14 @@ def _spots(
         provenance = said_by.get(id(text))
         try:
             hits = [*_spans(text, guard)]
+            hits += [_hit(each.rule, each.start, each.end, guard) for each in encoded.hidden(text, guard)]
         except GatewayError:  # too many places: the request was refused for it
             continue
         if provenance is not None:
             tally = Tally()
             assessor.judge([(Provenance(provenance), text)], tally)
             hits += [_hit(rule, 0, len(text), guard) for rule in tally.counts if guard.runs(rule)]
-        shown = guard.apply(text, Tally()).text
+        shown, _ = encoded.applied(guard.apply(text, Tally()).text, guard, Tally())
         yield Spot(where, provenance.value if provenance else _UNTOLD, len(text), shown, tuple(hits))
 
 

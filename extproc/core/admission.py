@@ -6,7 +6,7 @@ from typing import Any, Final
 import orjson
 
 from extproc.core import body as request_body
-from extproc.core import bounds
+from extproc.core import bounds, encoded
 from extproc.core.cap import cap, splice
 from extproc.core.texts import broken, lay
 from extproc.guardrails import contracts, topics
@@ -131,7 +131,7 @@ def judge(
     refused = assessor.judge(door.positions(tree), tally, doubtful)
     if refused is not None:
         raise refused_whole(refused)
-    signed = broken(door.sealed(tree), guard, tally)
+    signed = broken(door.sealed(tree), guard, tally) or encoded.broken(door.sealed(tree), guard, tally)
     if signed is not None:
         raise GatewayError(
             Kind.REQUEST_BLOCKED,
@@ -142,9 +142,12 @@ def judge(
     laid = lay(tree, guard, tally)
     if laid.blocked is not None:
         raise refused_span(laid.blocked)
+    opened = encoded.lay(tree, laid.texts, guard, tally)
+    if opened.blocked is not None:
+        raise refused_span(opened.blocked)
     if tenant.bounds.banned:
         bounds.banned(laid.texts, tenant.bounds)
-    return Judged(laid.texts, laid.changed, capped)
+    return Judged(laid.texts, laid.changed or opened.changed, capped)
 
 
 def refused_whole(rule: str) -> GatewayError:

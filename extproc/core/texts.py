@@ -54,7 +54,7 @@ def strings(tree: Any) -> tuple[list[str], int]:
             for key, value in node.items():
                 kind = type(value)
                 if kind is str:
-                    if not _is_binary(key, value, node):
+                    if not is_binary(key, value, node):
                         texts.append(value)
                         if key in _SOURCE_KEYS and "\\" in value:
                             escapes += value.count("\\")
@@ -81,7 +81,8 @@ def _too_many_escapes() -> GatewayError:
     )
 
 
-def _is_binary(key: str, value: str, holder: dict[str, Any]) -> bool:
+def is_binary(key: str, value: str, holder: dict[str, Any]) -> bool:
+    """Whether a text is a picture, a vector or the like, which nobody reads as text."""
     if key not in _BINARY_KEYS and not (type(holder.get("type")) is str and (key, holder["type"]) in _BINARY_IN):
         head = _BINARY_URL.match(value) if key in {"url", "image_url"} else None
         if head is None:
@@ -155,7 +156,7 @@ def broken(sealed: Iterable[dict[str, Any]], guard: Guard, tally: Tally) -> str 
     """The first rule that would change one of `sealed`, objects that pass whole or not at all; it is counted."""
     for holder in sealed:
         for key, value in holder.items():
-            if type(value) is not str or _is_binary(key, value, holder):
+            if type(value) is not str or is_binary(key, value, holder):
                 continue
             for finding in guard.scanner.scan(value):
                 rule = finding.rule
@@ -184,7 +185,7 @@ def _lay_each(tree: Any, guard: Guard, tally: Tally, laid: Laid) -> None:
             for key in list(node):
                 value = node[key]
                 kind = type(value)
-                if kind is str and not _is_binary(key, value, node):
+                if kind is str and not is_binary(key, value, node):
                     node[key] = _guarded(key, value, guard, tally, laid, laid.returned.get((id(node), key), ()))
                 elif kind is dict or (kind is list and not _is_vector(key, value)):
                     stack.append(value)
@@ -215,7 +216,7 @@ def leaves(tree: Any) -> Iterator[str]:
                     yield value
                 else:
                     stack.append(opened)
-            elif kind is str and not (type(node) is dict and _is_binary(str(key), value, node)):
+            elif kind is str and not (type(node) is dict and is_binary(str(key), value, node)):
                 yield value
 
 

@@ -13,7 +13,7 @@ import sys
 import unicodedata
 import urllib.parse
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -108,6 +108,9 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _WRAPPED: Final = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}+(?:\r?\n[ \t>]{0,4}[A-Za-z0-9+/_-]{2,})+={0,2}")
 _WRAP: Final = re.compile(r"[\s>]+")
 _HEX: Final = re.compile(r"(?:(?:0x|\\x)?[0-9a-fA-F]{2}[\s,:;-]{0,2}){8,}[0-9a-fA-F]?")
+#: Longer than any message, key or record that people encode; files are, and their three samples cost nothing.
+_LONG_RUN: Final = 64 * 1024
+_SAMPLE: Final = 4096
 _HEX_NOISE: Final = re.compile(r"0x|\\x|[^0-9a-fA-F]")
 #: What every JSON string is written with, and what only who wants to hide letters writes them with.
 _JSON: Final = re.compile(r"\\([nrtbf\"'/\\])")
@@ -184,6 +187,46 @@ def open_as(opening: Opening, text: str) -> list[str]:
         case _:
             found = []
     return [each for n, each in enumerate(found) if each and each != text and each not in found[:n]]
+
+
+def encoded_runs(
+    text: str, openings: Container[Opening], spend: Callable[[int], None]
+) -> Iterator[tuple[int, int, str]]:
+    """Runs of base64 and hex, of those that `openings` has, with something to read: begin, end, what they say.
+
+    `spend` is told the length of each run before it is decoded. Long runs are looked into first, at three places: files
+    that travel as text have nothing to read in any of them.
+    """
+    shapes = [(_BASE64, _from_base64)] if Opening.BASE64 in openings else []
+    if shapes and "\n" in text:
+        shapes.append((_WRAPPED, _from_base64))
+    if Opening.HEX in openings:
+        shapes.append((_HEX, _from_hex))
+    for shape, decode in shapes:
+        for found in shape.finditer(text):
+            run = found[0] if shape is not _HEX else _whole_bytes(found, text)
+            if len(run) > _LONG_RUN and not any(map(decode, _samples(run))):
+                continue
+            spend(len(run))
+            said = decode(run)
+            if said:
+                yield found.start(), found.start() + len(run), said
+
+
+def _whole_bytes(found: re.Match[str], text: str) -> str:
+    """A run of hex without the beginning of the word behind it ("be" of "behind") and without what parts the two."""
+    run = found[0]
+    if text[found.end() : found.end() + 1].isalnum():
+        last = max(run.rfind(gap) for gap in " \t\r\n,:;-")
+        run = run[: last + 1] or run
+    return run.rstrip(" \t\r\n,:;-")
+
+
+def _samples(run: str) -> Iterator[str]:
+    half = len(run) // 2 // 4 * 4
+    yield run[:_SAMPLE]
+    yield run[half : half + _SAMPLE]
+    yield run[-_SAMPLE:]
 
 
 def _joined(match: re.Match[str]) -> str:

@@ -60,10 +60,11 @@ class Likeness:
         count = len(found)
         starts = [*range(0, max(count - WINDOW, 0), WINDOW // 2), max(count - WINDOW, 0)]
         ends = [min(start + WINDOW, count) for start in starts]
-        return max(
+        worst: float = max(
             (gains[end] - gains[start]) / math.sqrt(energy[end] - energy[start])
             for start, end in zip(starts, ends, strict=True)
         )
+        return worst
 
     @staticmethod
     def _sums(found: Sequence[bytes], value: Callable[[int, float], float], missing: float) -> Iterable[float]:
