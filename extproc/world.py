@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from extproc.counting.tokenizer import tokenizer
 from extproc.detectors.catalogue import ALL_RULES
 from extproc.detectors.injection.assess import Injection
 from extproc.guardrails.assessor import Assessor, Memory
@@ -123,6 +124,9 @@ class Book:
             self.guard(policy, tenant, "response")
             Contracts.of(tenant.schemas)
             Topics.of(tenant.topics)
+        if any(tenant.budgets.counts_tokens for tenant in policy.tenants.values()):
+            for model in policy.models.values():
+                tokenizer(model.name, model.tokenizer).count("a")  # a table takes 50 ms, which no request shall wait
         for backend in policy.backends:
             key = (policy.version, backend)
             self._secrets[key] = _read(policy, backend) or self._secrets.get(key)

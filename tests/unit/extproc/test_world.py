@@ -1,5 +1,8 @@
 """What exchanges look up: credentials by reference, taken up anew on reload, never lost by a slip."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -25,6 +28,36 @@ def test_a_credential_is_read_with_its_prefix_and_a_rotated_one_is_taken_up_on_r
     assert book.value(held, "demo") == "Bearer first-key"
     book.warm(held)
     assert book.value(held, "demo") == "Bearer second-key"
+
+
+_WARM = """
+from dataclasses import replace
+import sys
+from extproc.counting.tokenizer import loaded
+from extproc.world import Book
+from gateway.budgets.model import PER_DAY, Dimension, Limit, Resource
+from gateway.policy.model import Budget
+from gateway.policy.store import PolicyStore
+from worlds import policy
+
+limit = Limit("day", (Dimension.TENANT,), Resource(sys.argv[1]), 5, PER_DAY)
+held = policy()
+tenants = {name: replace(one, budgets=Budget(limits=(limit,))) for name, one in held.tenants.items()}
+held = replace(held, tenants=tenants)
+Book(PolicyStore(held)).warm(held)
+print(loaded(next(iter(held.models))))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("resource", "loads"), [("requests", "False"), ("tokens", "True")])
+def test_a_tokenizer_is_loaded_only_where_a_budget_needs_it(resource, loads):
+    """In a process of its own: tables stay loaded."""
+    path = os.pathsep.join(sys.path)
+    told = subprocess.run(
+        [sys.executable, "-c", _WARM, resource], env={"PYTHONPATH": path}, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.splitlines()[-1] == loads
 
 
 def test_a_credential_that_cannot_be_read_any_more_keeps_its_last_value(held, tmp_path):
