@@ -52,6 +52,7 @@ from extproc.providers.schema import UNKNOWN_FIELD
 from gateway import contract
 from gateway.audit import record as audit
 from gateway.audit.record import Found
+from gateway.budgets import told
 from gateway.budgets.model import Amounts, Exceeded, Reserved, Usage
 from gateway.budgets.price import cost, price_of
 from gateway.clock import Clock
@@ -243,19 +244,22 @@ class Exchange:
         budget = self._tenant.budgets
         if not budget.limits:
             return self._send_on()
-        subject = metering.subject_of(journal.caller, journal.model)
+        model = policy.models[journal.model]
+        subject = metering.subject_of(journal.caller, model.name, model.group)
         capped = None if draft.judged.capped is None else draft.judged.capped[1]
-        plan = metering.plan(budget, policy.prices, subject, self._door, draft.tree, draft.backend, at_s, capped)
+        plan = metering.plan(
+            budget, policy.prices, subject, self._door, draft.tree, draft.backend, at_s, capped, model.tokenizer
+        )
         if plan is None:
             return self._send_on()
         if plan.tokenizer is not None:
             journal.prompt_tokens = plan.tokens_in
         return self._ask((Reserve(plan.ask),), partial(self._take_reservation, plan))
 
-    def _take_reservation(self, plan: metering.Plan, told: tuple[Told, ...]) -> tuple[Command, ...]:
-        (reply,) = told
+    def _take_reservation(self, plan: metering.Plan, replies: tuple[Told, ...]) -> tuple[Command, ...]:
+        (reply,) = replies
         if isinstance(reply, Exceeded):
-            raise metering.refused(reply.verdict)
+            raise told.refusal(reply.verdict, self._dialect, self._policy.prices.currency, self._clock.now())
         if not isinstance(reply, Reserved):
             reason = reply.reason if isinstance(reply, Failed) else "no answer of a ledger"
             raise metering.unavailable(reason)
@@ -335,6 +339,9 @@ class Exchange:
                 self._meter.listen(seen)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         head = _pass(tuple(name for name, _ in event.headers), kind if kind in _TYPES else "")
+        if self._meter is not None:
+            standing = told.headers(self._meter.reserved.verdict, self._dialect, self._clock.now())
+            head = PassResponseHead(HeaderChange((*head.change.put, *standing), head.change.remove))
         if event.end_of_stream and status != 401:
             return (head, *self._finish(self._outcome()))
         streams = kind == _SSE and self._opened.stream and status < 300
@@ -379,7 +386,7 @@ class Exchange:
             return self._cut(_answer_blocked(self._reply.blocked), out)
         meter, seen = self._meter, self._journal.seen
         if meter is not None and seen is not None and not event.end_of_stream and meter.spent(seen):
-            return self._cut(metering.cut(meter), out)
+            return self._cut(told.cut(meter.binding, self._policy.prices.currency, self._clock.now()), out)
         if not out and not event.end_of_stream:
             return ()  # FULL_DUPLEX asks for no answer to each message; a message saved is 80 microseconds
         self._journal.answer_bytes += len(out)
@@ -506,7 +513,9 @@ _HANDLERS: Final[dict[type[Event], Callable[[Exchange, Any], tuple[Command, ...]
 }
 
 #: Verdicts of the gateway about an exchange that went well so far: it is refused, nothing failed.
-_OUR_WORD: Final = frozenset({Kind.ANSWER_BLOCKED, Kind.CREDENTIAL_REVOKED, Kind.BUDGET_EXCEEDED})
+_OUR_WORD: Final = frozenset(
+    {Kind.ANSWER_BLOCKED, Kind.CREDENTIAL_REVOKED, Kind.BUDGET_EXCEEDED, Kind.BUDGET_SPENT},
+)
 #: Ends of exchanges whose backend had the request and said nothing yet.
 _BILLED_UNHEARD: Final = frozenset({Kind.BACKEND_TIMEOUT.value, Kind.CREDENTIAL_REVOKED.value})
 #: What the record says where policy lets fields pass that the schema does not name.

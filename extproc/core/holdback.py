@@ -179,6 +179,7 @@ class HoldBack:
             self._count(rule, base + start, base + end)
             action = guard.done(rule)
             if action is Action.BLOCK:
+                self._complete(opened, pieces, buf)
                 pieces.append((max(cursor, min(self._region - base, start)), start, ""))
                 self.blocked = rule
                 self._region = base + start
@@ -187,7 +188,7 @@ class HoldBack:
                     self._region = max(self._region, base + end)
                 else:
                     self._complete(opened, pieces, buf)
-                    if action is Action.TOKENISE:
+                    if action is Action.TOKENISE and guard.aliases is not None:
                         opened.append((len(pieces), start, replace))
                     put = "" if opened else replace(buf[start:end])
                     pieces.append((max(cursor, self._region - base), start, put))

@@ -13,7 +13,7 @@ from extproc.counting.prompt import has_audio, prompt_tokens, writes_cache
 from extproc.counting.running import Running
 from extproc.counting.tokenizer import Tokenizer, tokenizer
 from extproc.providers.door import Door, Seen
-from gateway.budgets.model import Amounts, Ask, Limit, Reserved, Resource, Standing, Subject, Verdict, applies
+from gateway.budgets.model import Amounts, Ask, Limit, Reserved, Resource, Standing, Subject, applies
 from gateway.budgets.price import Price, PriceBook, price_of, worst
 from gateway.errors import GatewayError, Kind
 from gateway.identity import Caller
@@ -50,8 +50,10 @@ def plan(
     backend: str,
     at_s: float,
     capped: int | None,
+    family: str = "",
 ) -> Plan | None:
-    """What to ask of the ledger; None when no limit applies. `capped`: what policy lets each answer have.
+    """What to ask of the ledger; None when no limit applies. `capped`: what policy lets each answer have. `family`:
+    how the policy says that the model counts (`Model.tokenizer`).
 
     Raises:
         GatewayError: money is limited, and the model has no price.
@@ -71,7 +73,7 @@ def plan(
             param="model",
             cause=f"no price for {subject.model} on {backend}",
         )
-    counter = tokenizer(subject.model)
+    counter = tokenizer(subject.model, family)
     asked = [body[name] for name in SPELLINGS if type(body.get(name)) is int]
     if capped is not None:
         asked.append(capped)
@@ -164,28 +166,10 @@ def subject_of(caller: Caller, model: str, group: str = "") -> Subject:
     return Subject(caller.tenant, caller.key_id, caller.principal, model, group)
 
 
-def refused(verdict: Verdict) -> GatewayError:
-    """The refusal of an exchange that its budget does not cover."""
-    if verdict.unavailable:
-        return unavailable("the ledger does not answer")
-    which = verdict.refused_by
-    name = which.limit.name if which is not None else ""
-    return GatewayError(Kind.BUDGET_EXCEEDED, f"Your budget is used up (limit {name}).", cause=name)
-
-
 def unavailable(reason: str) -> GatewayError:
     """The refusal of an exchange of which nobody can say whether it is covered."""
     return GatewayError(
         Kind.BUDGETS_UNAVAILABLE,
         "The gateway cannot check your budget at the moment. Try again in a moment.",
         cause=reason,
-    )
-
-
-def cut(meter: Meter) -> GatewayError:
-    """Why an answer ends in the middle."""
-    which = meter.binding
-    name = which.limit.name if which is not None else ""
-    return GatewayError(
-        Kind.BUDGET_EXCEEDED, f"The answer reached the end of your budget (limit {name}) and was cut.", cause=name
     )
