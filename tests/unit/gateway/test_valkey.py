@@ -11,6 +11,9 @@ from redis.exceptions import ConnectionError, NoPermissionError  # noqa: A004 --
 import valkey_server
 from control.oauth.replay import ValkeySeen
 from gateway.aio import cancel_and_wait, spawn
+from gateway.budgets import oracle as budgets
+from gateway.budgets.store import ValkeyStore
+from gateway.budgets.window import Meter
 from gateway.clock import SystemClock
 from gateway.limits.bucket import Bucket
 from gateway.limits.ledger import ValkeyLedger, Want
@@ -19,6 +22,7 @@ from gateway.registry.model import Change, RegistryError, Sort
 from gateway.registry.replica import ValkeyReplica
 from gateway.registry.seal import Seals
 from gateway.registry.valkey import LOG, ValkeyRegistry, hash_of
+from gateway.script import Pipe
 from gateway.settings import Settings
 from gateway.tls import HopError, HopFiles
 from gateway.valkey import client, connect
@@ -76,6 +80,7 @@ async def test_the_documented_users_can_do_their_work(as_user):
     assert len(await registry.list(Sort.KEY)) == 2
     grant = await ValkeyLedger(as_user("worker")).lease([Want(Bucket("acme", "tenant", 5, 60), 1)])
     assert grant[0].granted == 1
+    await _use_budgets(as_user("worker"))
     await cancel_and_wait(task)
     await ValkeyLastUsed(as_user("worker")).note({"k": 1_700_000_000})
     assert await ValkeyLastUsed(as_user("control")).read(["k"]) == {"k": 1_700_000_000}
@@ -85,6 +90,21 @@ async def test_the_documented_users_can_do_their_work(as_user):
         False,
     ]
     assert await as_user("control").ping()
+
+
+async def _use_budgets(client):
+    """All operations, and whatever the script does when time has passed or has run backwards."""
+    now = [1_700_000_000_000]
+    store = ValkeyStore(Pipe(client), lambda: now[0])
+    key, meter = "ostiary:{acme}:budget:x", Meter("S", 1000, 5, soft=False, once=False)
+    for step in (0, 1, 700_000, -5_000):
+        now[0] += step
+        reserved = await store.reserve([budgets.Want(key, meter, 2, 2)], 10_000, print)
+        part = budgets.Part(key, meter, 2, reserved.figures[0].until, 1)
+        assert (await store.extend(f"{key}:r{now}", [part], 10_000)).done
+        await store.settle(f"{key}:r{now}", [part])
+        assert not (await store.reserve([budgets.Want(key, meter, 9, 9)], 10_000, print)).done
+    await store.lease([f"{key}:w"], [budgets.Slice(key, meter, 0, 0, 0, 0, 0, 1, 1)], 10_000)
 
 
 async def test_a_worker_may_not_write_the_registry(as_user):
