@@ -288,7 +288,7 @@ def arguments_of(stream, wanted):
     return json.loads(out)
 
 
-@hypothesis_settings(max_examples=15)
+@hypothesis_settings(max_examples=15, deadline=None)
 @given(st.integers(1, 40), st.lists(st.integers(1, 10_000), max_size=20))
 def test_chat_streams_come_to_the_same_for_any_cut(size, places):
     told = Told(stream=True)
@@ -354,7 +354,7 @@ def message_stream(told, size):
     return out + anthropic_end()
 
 
-@hypothesis_settings(max_examples=10)
+@hypothesis_settings(max_examples=10, deadline=None)
 @given(st.integers(1, 40), st.lists(st.integers(1, 10_000), max_size=20))
 def test_message_streams_come_to_the_same_for_any_cut(size, places):
     told = Told(MESSAGES, stream=True)
@@ -421,7 +421,7 @@ def check_response(told, made):
     assert (to_mail["input"], to_search["input"]) == (MAIL, told.mail)
 
 
-@hypothesis_settings(max_examples=10)
+@hypothesis_settings(max_examples=10, deadline=None)
 @given(st.integers(1, 40), st.lists(st.integers(1, 10_000), max_size=20))
 def test_response_streams_come_to_the_same_for_any_cut(size, places):
     told = Told(RESPONSES, stream=True)
