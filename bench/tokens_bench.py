@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from bench.detectors_bench import TEXT
+from detectors_bench import TEXT
+
 from extproc.counting.prompt import prompt_tokens
 from extproc.counting.running import Running
 from extproc.counting.tokenizer import Tokenizer, tokenizer
