@@ -98,7 +98,8 @@ COST: Final = Metric(
 FOUND: Final = Metric(
     name="ostiary_findings_total",
     kind=Counter,
-    help="Places in texts that a rule claimed. `action` was done, `would` is what policy asks for also in shadow mode.",
+    help="Places in texts that a rule claimed. `action` was done, `would` is what policy asks for also in shadow mode. "
+    "`restore` and `keep` count placeholders of `tokenise` in answers.",
     labels=("rule", "direction", "action", "would"),
 )
 BYTES: Final = Metric(
