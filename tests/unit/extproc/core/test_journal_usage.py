@@ -23,7 +23,7 @@ def usage(found):
 
 
 def test_nothing_is_billed_before_a_backend_answers():
-    assert journal(None).used() is None
+    assert journal(None).used(whole=True) is None
     assert usage(journal(None)) is None
 
 
@@ -69,4 +69,13 @@ def test_details_and_cost_are_on_record():
     told = usage(found)
     assert (told.cached_tokens, told.reasoning_tokens) == (400, 60)
     assert (told.cost_micros, told.currency) == (600 + 200 + 200, "EUR")
-    assert found.used().cached_in == 400
+    assert found.used(whole=True).cached_in == 400
+
+
+def test_of_an_answer_that_broke_off_the_count_goes_before_a_first_word_of_the_provider():
+    """Anthropic tells some output tokens at the start of a message, and the rest at its end."""
+    seen = Seen(output_tokens=1, running=Running(tokenizer("gpt-4o")))
+    seen.say(TEXT)
+    found = journal(seen)
+    assert found.used(whole=False).tokens_out == tokenizer("gpt-4o").count(TEXT)
+    assert found.used(whole=True).tokens_out == 1
