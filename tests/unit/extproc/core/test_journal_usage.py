@@ -1,7 +1,6 @@
 """What the record says of tokens and cost: the provider's word, else the count, else an estimate."""
 
 from clocks import ManualClock
-
 from extproc.core.journal import Journal
 from extproc.counting.running import Running
 from extproc.counting.tokenizer import tokenizer
