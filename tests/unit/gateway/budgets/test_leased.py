@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from budgeting import LosingStore, ask, limit, until_settled, worker
 from clocks import ManualClock
-from gateway.budgets.leased import LeasedBudgets
+from gateway.budgets.leased import LeasedBudgets, _numbers
 from gateway.budgets.model import RUNNING, Amounts, Exceeded, Kind, Outage, Reserved, Resource
 
 LIMITS = (limit(100_000), limit(1_000, Resource.REQUESTS, name="requests"))
@@ -88,6 +88,11 @@ async def test_all_workers_strand_at_most_a_tenth_of_what_is_left(store, clock):
         await drained(budgets)
     assert all(isinstance(one, Reserved) for one in got)
     assert 0 < sum(budgets.stranded for budgets in workers) <= 1_000 // 10
+
+
+def test_columns_are_those_of_the_model():
+    amounts = Amounts(3, 4, 5)
+    assert list(_numbers(amounts)) == [amounts.of(resource) for resource in Resource]
 
 
 async def test_closing_gives_everything_back(store, clock):
