@@ -8,13 +8,16 @@ from typing import Any, Final
 
 from extproc.core import admission, encoded
 from extproc.core.aliases import KEY_BYTES, Aliases
-from extproc.core.commands import Answer, Command, PassRequestBody, Put
-from extproc.core.events import Gone, RequestBody, RequestHead
+from extproc.core.commands import Answer, Ask, Command, PassRequestBody, Put
+from extproc.core.events import Answered, Gone, RequestBody, RequestHead
 from extproc.core.exchange import Exchange
+from extproc.core.questions import Reserve
 from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
 from extproc.world import Book
 from gateway.audit.record import Found
+from gateway.budgets import model as budgets
+from gateway.budgets.model import Amounts, Hold, Reservation, Reserved
 from gateway.clock import Clock
 from gateway.errors import GatewayError
 from gateway.identity import Caller
@@ -63,6 +66,7 @@ class Explanation:
     spots: tuple[Spot, ...] = ()
     found: tuple[Found, ...] = ()
     body: bytes | None = field(default=None, repr=False)  # what would be sent, where it differs
+    reserved: Amounts | None = None  # what would be set aside of the tenant's budgets, at the most
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class Verdict:
     backend: str = ""
     found: tuple[Found, ...] = ()
     body: bytes | None = field(default=None, repr=False)
+    reserved: Amounts | None = None
 
 
 class Offline(Book):
@@ -104,6 +109,12 @@ class _Told(Exchange):
         return super()._refuse(error)
 
 
+def _granted(ask: budgets.Ask) -> Reserved:
+    """As if nothing had been spent yet: what runs here counts nowhere."""
+    holds = tuple(Hold(limit, "", ask.amounts.of(limit.resource)) for limit in ask.limits)
+    return Reserved(Reservation("", ask.subject.tenant, holds, 0.0), budgets.Verdict(allowed=True))
+
+
 def judge(
     raw: bytes, path: str, book: Book, caller: Caller, clock: Clock, entropy: Callable[[int], bytes] = token_bytes
 ) -> Verdict:
@@ -114,6 +125,10 @@ def judge(
         *exchange.receive(RequestHead(head, caller, end_of_stream=False)),
         *exchange.receive(RequestBody(raw, end_of_stream=True)),
     ]
+    questions = [question for each in commands if isinstance(each, Ask) for question in each.questions]
+    asks = [question.ask for question in questions if isinstance(question, Reserve)]
+    if asks:
+        commands += exchange.receive(Answered(tuple(_granted(ask) for ask in asks)))
     ended = [*commands, *exchange.receive(Gone())]
     record = next(command.record for command in ended if isinstance(command, Put))
     answer = next((command for command in commands if isinstance(command, Answer)), None)
@@ -128,15 +143,14 @@ def judge(
             answer.rendered.body.decode(),
             found=record.found,
         )
-    passed = next((command for command in commands if isinstance(command, PassRequestBody)), None)
-    if passed is None:  # advisers would be asked: nobody is there to ask
-        return Verdict("pass", model=record.model, backend=record.backend, found=record.found)
+    passed = next(command for command in commands if isinstance(command, PassRequestBody))
     return Verdict(
         "pass" if passed.body is None else "change",
         model=passed.metadata.get("model", ""),
         backend=passed.metadata.get("backends", ""),
         found=record.found,
         body=passed.body,
+        reserved=asks[0].amounts if asks else None,
     )
 
 
@@ -164,6 +178,7 @@ def explain(raw: bytes, path: str, policy: Policy, caller: Caller, clock: Clock)
         tuple(_spots(raw, path, policy, tenant, caller, book, Aliases(lambda _size: key))),
         verdict.found,
         verdict.body,
+        verdict.reserved,
     )
 
 

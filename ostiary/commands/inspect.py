@@ -12,6 +12,7 @@ from ostiary.problem import Problem
 
 if TYPE_CHECKING:
     from extproc.explain import Explanation, Hit, Spot
+    from gateway.budgets.model import Amounts
 
 _ABOUT: Final = """\
 Runs one request body through the very code that guards live traffic, and says what would become of it: each text
@@ -111,10 +112,17 @@ def _as_text(told: "Explanation", *, colour: bool, every: bool) -> str:
         lines.append(f"  the caller reads: {told.message}")
     if told.model:
         lines.append(f"  model {told.model} at backend {told.backend}")
+    if told.reserved is not None:
+        lines.append(f"  of the budget: {_amounts(told.reserved)}")
     for found in told.found:
         would = "" if found.action == found.would else f" (policy asks for {found.would}, in shadow)"
         lines.append(f"  record: {found.rule} x{found.count}: {found.action}{would}")
     return "\n".join(lines)
+
+
+def _amounts(reserved: "Amounts") -> str:
+    money = f", {reserved.micro_usd / 1_000_000:g} of money" if reserved.micro_usd else ""
+    return f"at most {reserved.tokens_in} prompt tokens and {reserved.tokens_out} of the answer{money}"
 
 
 def _spot_lines(spot: "Spot", paint: "_Paint") -> list[str]:

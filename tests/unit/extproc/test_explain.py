@@ -7,7 +7,8 @@ import pytest
 
 from clocks import ManualClock
 from extproc.explain import explain
-from gateway.policy.model import Action, Mode
+from gateway.budgets.model import PER_DAY, Dimension, Limit, Resource
+from gateway.policy.model import Action, Budget, Mode
 from playbook import CHAT, chat
 from worlds import CALLER, policy, settings
 
@@ -72,3 +73,13 @@ def test_a_text_with_too_many_places_is_told_as_refused():
     found = told(chat("4111 1111 1111 1111 a@b.co " * 60_000))
     assert (found.decision, found.code) == ("refuse", "json_too_complex")
     assert all("4111" not in spot.text for spot in found.spots)
+
+
+def test_what_a_budget_would_set_aside_is_told():
+    day = Limit("day", (Dimension.TENANT,), Resource.TOKENS, 100_000, PER_DAY)
+    held = policy()
+    held = replace(held, tenants={"acme": replace(held.tenants["acme"], budgets=Budget(limits=(day,)))})
+    found = told(chat("hello", max_tokens=30), held)
+    assert found.decision == "pass"
+    assert found.reserved.tokens_out == 30
+    assert found.reserved.tokens_in > 0
