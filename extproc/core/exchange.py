@@ -247,9 +247,7 @@ class Exchange:
         model = policy.models[journal.model]
         subject = metering.subject_of(journal.caller, model.name, model.group)
         capped = None if draft.judged.capped is None else draft.judged.capped[1]
-        plan = metering.plan(
-            budget, policy.prices, subject, self._door, draft.tree, draft.backend, at_s, capped, model.tokenizer
-        )
+        plan = metering.plan(budget, policy.prices, subject, self._door, draft.tree, draft.backend, at_s, capped, model)
         if plan is None:
             return self._send_on()
         if plan.tokenizer is not None:

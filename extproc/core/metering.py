@@ -17,7 +17,7 @@ from gateway.budgets.model import Amounts, Ask, Limit, Reserved, Resource, Stand
 from gateway.budgets.price import Price, PriceBook, price_of, worst
 from gateway.errors import GatewayError, Kind
 from gateway.identity import Caller
-from gateway.policy.model import Budget
+from gateway.policy.model import Budget, Model
 
 #: What a request without a cap of its own is given, at the most: as much as models answer at a stretch.
 OPEN_TOKENS: Final = 16_384
@@ -50,10 +50,10 @@ def plan(
     backend: str,
     at_s: float,
     capped: int | None,
-    family: str = "",
+    model: Model,
 ) -> Plan | None:
-    """What to ask of the ledger; None when no limit applies. `capped`: what policy lets each answer have. `family`:
-    how the policy says that the model counts (`Model.tokenizer`).
+    """What to ask of the ledger; None when no limit applies. `capped`: what policy lets each answer have. `model`:
+    how it counts, and how much it answers at the most.
 
     Raises:
         GatewayError: money is limited, and the model has no price.
@@ -73,7 +73,7 @@ def plan(
             param="model",
             cause=f"no price for {subject.model} on {backend}",
         )
-    counter = tokenizer(subject.model, family)
+    counter = tokenizer(model.name, model.tokenizer)
     asked = [body[name] for name in SPELLINGS if type(body.get(name)) is int]
     if capped is not None:
         asked.append(capped)
@@ -88,7 +88,7 @@ def plan(
         caches=caches,
         audio=audio,
     )
-    most = (max(asked) if asked else OPEN_TOKENS) * known.answers
+    most = (max(asked) if asked else model.max_output_tokens or OPEN_TOKENS) * known.answers
     least = None if known.bounded else _amounts(known, min(most, LEAST_TOKENS * known.answers))
     return replace(known, ask=replace(asking, amounts=_amounts(known, most), least=least))
 

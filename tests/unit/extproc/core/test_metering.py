@@ -28,7 +28,7 @@ from gateway.budgets.model import (
     Verdict,
 )
 from gateway.budgets.price import Line, Price, PriceBook
-from gateway.policy.model import Budget
+from gateway.policy.model import Budget, Model
 from playbook import DONE, REVOKED, Play, answer_head, chat, completion, delta, head
 from worlds import policy
 
@@ -38,6 +38,7 @@ MONEY = Limit("money", (Dimension.TENANT,), Resource.MICRO_USD, 1_000_000, PER_D
 STREAMS = Limit("streams", (Dimension.TENANT,), Resource.STREAMS, 2, RUNNING)
 PRICES = PriceBook(lines={"gpt-4o-mini": (Line(price=Price(input=150_000, output=600_000)),)})
 CHAT = DOORS["/v1/chat/completions"]
+MODEL = Model(name="gpt-4o-mini", backend="demo")
 SUBJECT = Subject("acme", "k1", "alice", "gpt-4o-mini")
 
 
@@ -72,8 +73,8 @@ def settled(commands):
     return [command.used for command in commands if isinstance(command, Settle)]
 
 
-def plan(body, *limits, capped=None, prices=PRICES):
-    return metering.plan(Budget(limits=limits), prices, SUBJECT, CHAT, body, "demo", 0.0, capped)
+def plan(body, *limits, capped=None, prices=PRICES, model=MODEL):
+    return metering.plan(Budget(limits=limits), prices, SUBJECT, CHAT, body, "demo", 0.0, capped, model)
 
 
 def body(**more):
@@ -107,6 +108,11 @@ def test_a_request_without_a_cap_takes_what_is_left_down_to_something_useful():
     found = plan(body(), TOKENS)
     assert found.ask.amounts.tokens_out == metering.OPEN_TOKENS
     assert found.ask.least.tokens_out == metering.LEAST_TOKENS
+
+
+def test_a_model_answers_no_more_than_it_can():
+    model = replace(MODEL, max_output_tokens=2000)
+    assert plan(body(), TOKENS, model=model).ask.amounts.tokens_out == 2000
 
 
 def test_a_cap_of_policy_bounds_what_is_asked_for():
