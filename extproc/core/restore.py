@@ -49,12 +49,12 @@ class Restoring:
 
     def text(self, spans: list[tuple[int, int]], tool: str | None, *, joined: bool) -> "Restorer":
         """For one channel of text: words of the model, or what it tells `tool`."""
-        where = self.joined if joined else Surroundings()
+        where = self.joined if joined else None
         return Restorer(self.aliases, spans, where, allowed=tool is None or self.trusts(tool))
 
     def source(self, spans: list[tuple[int, int]], tool: str) -> "Restorer":
         """For one channel of JSON source: arguments of `tool`."""
-        return SourceRestorer(self.aliases, spans, Surroundings(), allowed=self.trusts(tool))
+        return SourceRestorer(self.aliases, spans, None, allowed=self.trusts(tool))
 
     def trusts(self, tool: str) -> bool:
         """Whether arguments of `tool` may hold values."""
@@ -64,16 +64,17 @@ class Restoring:
 class Restorer:
     """One channel of text."""
 
-    __slots__ = ("_aliases", "_at", "_before", "_buf", "_spans", "_where", "allowed")
+    __slots__ = ("_aliases", "_at", "_before", "_buf", "_joined", "_spans", "_where", "allowed")
 
     def __init__(
-        self, aliases: Aliases, spans: list[tuple[int, int]], where: Surroundings, *, allowed: bool = True
+        self, aliases: Aliases, spans: list[tuple[int, int]], where: Surroundings | None, *, allowed: bool
     ) -> None:
-        """`spans` is told where values went, in characters of the text that comes out; `where`: what was before."""
+        """`spans` is told where values went, in characters of the text that comes out; `where`: what is joined."""
         self.allowed = allowed  # may be taken back, for what comes then
         self._aliases = aliases
         self._spans = spans
-        self._where = where
+        self._joined = where is not None
+        self._where = Surroundings() if where is None else where
         self._buf = ""
         self._before = ""  # the last character that is not in _buf any more
         self._at = 0  # characters that came out
@@ -90,6 +91,10 @@ class Restorer:
     def flush(self) -> str:
         """The text is complete: return the rest."""
         return self._take(self._buf, last=True)
+
+    def whole(self, text: str) -> str:
+        """`push(text) + flush()` of a fresh channel."""
+        return self._take(text, last=True)
 
     def _take(self, buf: str, *, last: bool) -> str:
         parts: list[str] = []
@@ -116,7 +121,8 @@ class Restorer:
         if hold < 0:
             hold = len(buf) if last else self._open_from(buf, done)
         parts.append(self._copied(buf, done, hold))
-        self._pass(buf[fed:hold])
+        if not last or self._joined:  # else nobody asks any more: the end of a long answer costs nothing
+            self._pass(buf[fed:hold])
         self._forget(buf, hold)
         return "".join(parts)
 
@@ -192,7 +198,9 @@ class SourceRestorer(Restorer):
 
     __slots__ = ("_inside", "_source")
 
-    def __init__(self, aliases: Aliases, spans: list[tuple[int, int]], where: Surroundings, *, allowed: bool) -> None:
+    def __init__(
+        self, aliases: Aliases, spans: list[tuple[int, int]], where: Surroundings | None, *, allowed: bool
+    ) -> None:
         super().__init__(aliases, spans, where, allowed=allowed)
         self._source = Source()
         self._inside = False
@@ -204,6 +212,10 @@ class SourceRestorer(Restorer):
     def flush(self) -> str:
         """The source is complete: return the rest."""
         return self._take(self._buf + self._source.decode("", len(self._buf), last=True), last=True)
+
+    def whole(self, text: str) -> str:
+        """`push(text) + flush()` of a fresh channel."""
+        return self._take(self._source.decode(text, 0, last=True), last=True)
 
     def _keeps(self, behind: str, *, closed: bool) -> bool:
         return not self._inside or super()._keeps(behind, closed=closed)

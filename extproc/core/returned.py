@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from extproc.core.holdback import Spans
-from extproc.core.restore import Restorer, Restoring
+from extproc.core.restore import Restoring
 from extproc.core.texts import KEY
 from extproc.providers.spoken import Spoken, spoken
 
@@ -23,7 +23,7 @@ def give_back(answer: dict[str, Any], restoring: Restoring) -> Returned:
                 restorer = restoring.source(spans, said.tool or "")
             else:
                 restorer = restoring.text(spans, said.tool, joined=said.joined)
-            said.holder[said.key] = _all_of(restorer, value)
+            said.holder[said.key] = restorer.whole(value)
             if spans:
                 returned[id(said.holder), said.key] = spans
         else:
@@ -38,20 +38,16 @@ def _give_one(holder: Any, key: Any, said: Spoken, restoring: Restoring, returne
     restorer = restoring.text(spans, said.tool, joined=False)
     if type(key) is tuple:
         name = key[1]
-        told = _all_of(restorer, name)
+        told = restorer.whole(name)
         if spans and told not in holder:
             holder[told] = holder.pop(name)
             returned[id(holder), (KEY, told)] = spans
             if (id(holder), name) in returned:
                 returned[id(holder), told] = returned.pop((id(holder), name))
         return
-    holder[key] = _all_of(restorer, holder[key])
+    holder[key] = restorer.whole(holder[key])
     if spans:
         returned[id(holder), key] = spans
-
-
-def _all_of(restorer: Restorer, text: str) -> str:
-    return restorer.push(text) + restorer.flush()
 
 
 def _strings(tree: Any) -> Iterator[tuple[Any, Any]]:
