@@ -145,8 +145,9 @@ def _part(block: dict[str, Any]) -> dict[str, Any]:
     kind = block.get("type")
     if kind == "image":
         source = block.get("source")
-        data = source.get("data") if type(source) is dict else None
-        return {"type": "image_url", "image_url": {"url": f"data:;base64,{data}" if type(data) is str else ""}}
+        data, url = (source.get("data"), source.get("url")) if type(source) is dict else (None, None)
+        there = f"data:;base64,{data}" if type(data) is str else url  # a URL may itself hold the picture
+        return {"type": "image_url", "image_url": {"url": there}}
     if kind == "document":
         return {"type": "file"}
     return {"type": "text", "text": block.get("text", "")}

@@ -19,6 +19,7 @@ _MISSING: Final = re.compile(r"Object missing required field `(?P<name>.*)`", re
 _NESTED: Final = frozenset(
     {"role", "content", "type", "text", "image_url", "input_audio", "file", "tool_calls", "function", "custom", "name"}
 )
+_DATA: Final = "data:"
 _NAME_CHARS: Final = 64  # of a caller's own field name in an error: enough to find it
 
 
@@ -107,7 +108,7 @@ def count(body: dict[str, Any], limits: Limits) -> None:
             if type(image) is dict:
                 images += 1
                 url = image.get("url")
-                if type(url) is str and url.startswith("data:"):
+                if type(url) is str and url[: len(_DATA)].lower() == _DATA:  # RFC 3986 section 3.1: in any case
                     image_chars += len(url)
     if images:
         _within("images", images, limits.images)
