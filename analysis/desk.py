@@ -162,9 +162,9 @@ class Desk:
         open_ = dict(enumerate(tickets))
         try:
             for number, verdict in self.engine.judge([ticket.item for ticket in tickets]):
-                open_.pop(number).settle(verdict)
-                self.tally.answered += 1
+                self.tally.answered += 1  # first: whoever has the answer finds it counted
                 self.tally.partial += bool(verdict.partial)
+                open_.pop(number).settle(verdict)
         except Exception as bug:  # noqa: BLE001 -- one bad text must not end the thread; its message may quote the text
             _log.error("engine_failed", engine=self.engine.name, cause=type(bug).__name__)
         for ticket in open_.values():

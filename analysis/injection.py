@@ -1,7 +1,7 @@
 """Stage (c) of the injection cascade: MiniLM and our head, for texts about which stages (a) and (b) are in doubt.
 
-Answers with a finding, `injection.transformer`, for each text above the threshold that training recommends; its score is
-a calibrated probability. Whether a text is worth the question, and what a finding means, is policy.
+Answers with a finding, `injection.transformer`, for each text above the threshold that training recommends; its score
+is a calibrated probability. Whether a text is worth the question, and what a finding means, is policy.
 """
 
 from collections.abc import Iterator, Sequence

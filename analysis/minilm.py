@@ -22,9 +22,7 @@ from analysis.onnx import MICROSOFT, Graph
 
 PACKAGE: Final = "all_minilm_l6_v2"
 WIDTH: Final = 384
-LAYERS: Final = 6
 HEADS: Final = 12
-TOKENS_MAX: Final = 512  # positions that the model knows
 _EPSILON: Final = 1e-12  # config.json, layer_norm_eps
 #: Seven bits a weight: processors without VNNI add two products in 16 bits, which eight would overflow, so that a
 #: score would depend on the machine (onnxruntime's documentation of quantisation, "reduce_range").
@@ -96,7 +94,7 @@ def graph(weights: dict[str, Floats]) -> bytes:
         epsilon=_EPSILON,
     )
     made.constant("thirds", np.array([WIDTH] * 3, dtype=np.int64))
-    for number in range(LAYERS):
+    for number in range(max(KEPT)):
         _layer(made, weights, number)
     for number in KEPT:
         made.output(f"layer{number}", "float32", ("rows", "tokens", WIDTH))

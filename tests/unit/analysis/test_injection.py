@@ -68,7 +68,7 @@ def test_an_attack_late_in_100_kb_is_found_and_the_answer_says_that_it_did_not_r
 
 def test_work_on_one_text_is_bounded(engine, monkeypatch):
     runs = []
-    monkeypatch.setattr(engine._model.__class__, "embed", lambda _, rows: runs.append(rows) or np.zeros((1, 5, 384)))
+    monkeypatch.setattr(engine._model.__class__, "embed", lambda _, rows: runs.append(rows) or np.zeros((1, 3, 384)))
     scores(engine, FILLER * 2000)
     assert len(runs) == WINDOWS_MAX
 
@@ -77,10 +77,6 @@ def test_beyond_the_deadline_an_answer_is_partial(engine):
     ((_, verdict),) = engine.judge([item(ATTACK, due_s=0)])
     assert verdict.partial == (0,)
     assert not verdict.findings
-
-
-def test_what_the_tenant_wrote_is_judged_more_kindly(engine):
-    assert scores(engine, ATTACK, provenance="system").get(0, 0.0) < scores(engine, ATTACK)[0]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 tokenizers = pytest.importorskip("tokenizers", reason="only with `make analysis`")
 
-from analysis.window import SIZE, cut  # noqa: E402 -- after it is known to be there
+from analysis.window import OVERLAP, SIZE, cut  # noqa: E402 -- after it is known to be there
 
 
 def by_letters():
@@ -29,13 +29,20 @@ def test_a_text_without_tokens_is_one_window():
 
 
 @given(st.integers(1, 5 * SIZE))
-def test_every_half_window_stands_whole_in_some_window(length):
+def test_every_sentence_stands_whole_in_some_window(length):
     text = ("abcdefghij" * SIZE)[:length]
     windows = cut(LETTERS, text)
     assert all(len(window.ids) <= SIZE + 2 for window in windows)
-    for start in range(max(1, length - SIZE // 2 + 1)):
-        end = min(start + SIZE // 2, length)
-        assert any(window.start <= start and end <= window.end for window in windows)
+    sentence = min(OVERLAP - 1, length)
+    for start in range(length - sentence + 1):
+        assert any(window.start <= start and start + sentence <= window.end for window in windows)
+
+
+@given(st.integers(SIZE + 1, 5 * SIZE))
+def test_windows_of_a_text_are_alike_in_length(length):
+    windows = cut(LETTERS, ("abcdefghij" * SIZE)[:length])
+    assert len({len(window.ids) for window in windows}) == 1
+    assert len(windows[0].ids) > SIZE / 2
 
 
 @given(st.integers(1, 5 * SIZE))
