@@ -381,7 +381,7 @@ class Exchange:
             return (send, *self._finish("refused")) if event.end_of_stream else (send,)
         out = self._reply.feed(event.body, last=event.end_of_stream)
         if self._reply.blocked is not None:
-            return self._cut(_answer_blocked(self._reply.blocked), out)
+            return self._stopped(self._reply.blocked, out)
         meter, seen = self._meter, self._journal.seen
         if meter is not None and seen is not None and not event.end_of_stream and meter.spent(seen):
             return self._cut(told.cut(meter.binding, self._policy.prices.currency, self._clock.now()), out)
@@ -397,7 +397,7 @@ class Exchange:
             return (trailers, *self._finish("refused"))
         out = self._reply.feed(b"", last=True)
         if self._reply.blocked is not None:
-            return self._cut(_answer_blocked(self._reply.blocked), out)
+            return self._stopped(self._reply.blocked, out)
         self._journal.answer_bytes += len(out)
         body = (SendBody(out, end_of_stream=False),) if out else ()
         return (*self._release_head(), *body, trailers, *self._finish(self._outcome()))
@@ -444,6 +444,17 @@ class Exchange:
         failed = self.state is State.UPSTREAM and error.kind not in _OUR_WORD
         outcome = "failed" if failed else "refused"
         return self._answer(render(error, self._dialect, self._journal.caller.request_id), error.kind.value, outcome)
+
+    def _stopped(self, rule: str, released: bytes) -> tuple[Command, ...]:
+        """A rule ended the answer: say what its tenant would have said, else refuse or cut."""
+        text = self._watching.said(rule)
+        said = None if text is None else self._reply.instead(text)
+        if said is None:
+            return self._cut(_answer_blocked(rule), released)
+        self._journal.code, self._journal.reason = Kind.ANSWER_BLOCKED.value, rule
+        tail = released + said
+        self._journal.answer_bytes += len(tail)
+        return (*self._release_head(), SendBody(tail, end_of_stream=True), *self._finish("cut"))
 
     def _cut(self, error: GatewayError, released: bytes) -> tuple[Command, ...]:
         """End an answer: by a JSON refusal before its first byte, by the dialect's error event after it."""

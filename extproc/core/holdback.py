@@ -178,7 +178,7 @@ class HoldBack:
             self._swallow(buf, start + 1)  # whether a tail takes the finding's first character decides on merging
             self._count(rule, base + start, base + end)
             action = guard.done(rule)
-            if action is Action.BLOCK:
+            if action >= Action.REPLACE:
                 self._complete(opened, pieces, buf)
                 pieces.append((max(cursor, min(self._region - base, start)), start, ""))
                 self.blocked = rule

@@ -1,6 +1,6 @@
 """An answer on its way out: gathered and judged whole (JSON), or guarded event by event (SSE). One interface."""
 
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -11,6 +11,10 @@ from extproc.core.texts import broken, lay
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Door, Seen, StreamGuard
 from gateway.errors import GatewayError, Kind
+
+#: Fields of an answer that name it, whatever it says.
+SHELL: Final = ("id", "created", "created_at", "model")
+_PLAIN: Final = frozenset({str, int})
 
 
 class Reply(Protocol):
@@ -29,6 +33,10 @@ class Reply(Protocol):
         """How the answer's form tells an error after its first byte."""
         ...
 
+    def instead(self, text: str) -> bytes | None:
+        """How the answer's form says `text` and ends well; None where it cannot."""
+        ...
+
 
 class JsonReply:
     """A JSON answer: held until it is whole, at most `limit_bytes`."""
@@ -38,6 +46,7 @@ class JsonReply:
         self._door, self._guard, self._tally, self._seen = door, guard, tally, seen
         self._limit_bytes = limit_bytes
         self._parts: list[bytes] = []
+        self._shell: dict[str, Any] = {}  # what names the answer
         self._size = 0
 
     def feed(self, data: bytes, *, last: bool) -> bytes:
@@ -58,6 +67,12 @@ class JsonReply:
         del error
         return b""
 
+    def instead(self, text: str) -> bytes | None:
+        """A whole answer that says `text`."""
+        clean = {name: value for name, value in self._shell.items() if not self._guard.scanner.scan(str(value))}
+        tree = self._door.instead(text, clean, self._seen)
+        return None if tree is None else orjson.dumps(tree)
+
     def _judge(self) -> bytes:
         raw = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts.clear()
@@ -71,6 +86,7 @@ class JsonReply:
                 "The model's answer is not a JSON object; it was withheld.",
                 cause="answer does not parse",
             )
+        self._shell = {name: tree[name] for name in SHELL if type(tree.get(name)) in _PLAIN}
         altered = self._door.answer(tree, self._seen)
         self.blocked = broken(self._door.sealed(tree), self._guard, self._tally)
         if self.blocked is not None:
@@ -110,3 +126,7 @@ class StreamReply:
     def cut(self, error: GatewayError) -> bytes:
         """The dialect's error event and terminator."""
         return self._stream.cut(error)
+
+    def instead(self, text: str) -> bytes | None:
+        """Events that say `text` and end the stream as the dialect ends it."""
+        return self._stream.instead(text)

@@ -160,7 +160,7 @@ def broken(sealed: Iterable[dict[str, Any]], guard: Guard, tally: Tally) -> str 
                 continue
             for finding in guard.scanner.scan(value):
                 rule = finding.rule
-                if guard.runs(rule) and (guard.done(rule) is Action.BLOCK or guard.replace(rule) is not None):
+                if guard.runs(rule) and (guard.done(rule) >= Action.REPLACE or guard.replace(rule) is not None):
                     tally.add(rule)
                     return rule
     return None

@@ -182,6 +182,10 @@ class Guard:
         """What is carried out on a finding of `rule`: its action, or ALLOW in shadow mode."""
         return self._done[rule]
 
+    def said(self, rule: str) -> str | None:
+        """What the answer becomes that `rule` ended, or None where it is refused."""
+        return self.settings[rule].text if self._done[rule] is Action.REPLACE else None
+
     def replace(self, rule: str) -> Replace | None:
         """How a finding of `rule` is replaced, or None when what is carried out replaces nothing."""
         if self.aliases is not None and self._done[rule] is Action.TOKENISE:

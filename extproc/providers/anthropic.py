@@ -85,6 +85,19 @@ class Messages:
                 if block.get("type") in SEALED:
                     yield block
 
+    def instead(self, text: str, shell: dict[str, Any], seen: Seen) -> dict[str, Any] | None:
+        """A message that ends as a refusal."""
+        return {
+            "id": shell.get("id", "replaced"),
+            "type": "message",
+            "role": "assistant",
+            "model": shell.get("model", ""),
+            "content": [{"type": "text", "text": text}],
+            "stop_reason": "refusal",
+            "stop_sequence": None,
+            "usage": {"input_tokens": seen.input_tokens or 0, "output_tokens": seen.output_tokens or 0},
+        }
+
     def splice_usage(self, raw: bytes, body: dict[str, Any]) -> bytes | None:
         """Nothing to put in: messages always report usage."""
         del body

@@ -102,6 +102,14 @@ def output_of(usage: Any) -> dict[str, Any] | None:
     return {name: usage.get(name) for name in ("output_tokens", "output_tokens_details")}
 
 
+_REFUSED: Final = {"stop_reason": "refusal", "stop_sequence": None}
+#: A message of which the provider's own beginning was not told.
+_NAMELESS: Final[dict[str, Any]] = {
+    "id": "replaced", "type": "message", "role": "assistant", "model": "", "content": [], "stop_reason": None,
+    "stop_sequence": None, "usage": {"input_tokens": 0, "output_tokens": 0},
+}  # fmt: skip
+
+
 class _Block:
     """One open content block."""
 
@@ -128,6 +136,7 @@ class MessageStream:
         self._latest = ""  # last character of the texts so far
         self._started = False
         self._done = False
+        self._left: tuple[bool, tuple[int, ...], int] = (False, (), 0)  # the same as far as clients were told
 
     def feed(self, frames: list[sse.Frame]) -> bytes:
         """Guard whole events; see `StreamGuard.feed`."""
@@ -138,6 +147,7 @@ class MessageStream:
             told = self._event(frame)
             if self.blocked is None:
                 out.append(told)
+                self._left = (self._started, tuple(self._open), self._next)
         return b"".join(out)
 
     def finish(self) -> bytes:
@@ -150,6 +160,22 @@ class MessageStream:
         """The error event that the official SDKs raise as APIStatusError. Nothing follows it."""
         body = body_of(error, Dialect.ANTHROPIC)
         return sse.encode(orjson.dumps({"type": body["type"], "error": body["error"]}), "error")
+
+    def instead(self, text: str) -> bytes | None:
+        """A last block that says it, in a message that ends as a refusal."""
+        started, opened, index = self._left
+        out = [] if started else [_told({"type": "message_start", "message": _NAMELESS})]
+        out += [_told({"type": "content_block_stop", "index": block}) for block in opened]
+        out += [
+            _told({"type": "content_block_start", "index": index, "content_block": {"type": "text", "text": ""}}),
+            _delta_event(index, "text_delta", "text", text),
+            _told({"type": "content_block_stop", "index": index}),
+            _told(
+                {"type": "message_delta", "delta": _REFUSED, "usage": {"output_tokens": self._seen.output_tokens or 0}}
+            ),
+            _told({"type": "message_stop"}),
+        ]
+        return b"".join(out)
 
     def _event(self, frame: sse.Frame) -> bytes:
         if frame.data is None:

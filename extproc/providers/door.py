@@ -106,6 +106,10 @@ class StreamGuard(Protocol):
         """The dialect's error event and terminator. Held text is dropped."""
         ...
 
+    def instead(self, text: str) -> bytes | None:
+        """Events that say `text` and end the stream; None where the dialect has no such end. Held text is dropped."""
+        ...
+
 
 class Door(Protocol):
     """One front door. Stateless."""
@@ -151,6 +155,10 @@ class Door(Protocol):
 
     def stream(self, guard: Guard, tally: Tally, seen: Seen, *, show_usage: bool) -> StreamGuard:
         """A guard for one answer stream."""
+        ...
+
+    def instead(self, text: str, shell: dict[str, Any], seen: Seen) -> dict[str, Any] | None:
+        """A whole answer that says `text`, named by `shell`; None where answers say nothing."""
         ...
 
     def answer(self, tree: dict[str, Any], seen: Seen) -> bool:

@@ -44,6 +44,8 @@ class _OpenAI:
 class _Streaming(_OpenAI):
     """What chat and legacy completions share."""
 
+    chats = True
+
     def as_chat(self, body: dict[str, Any]) -> dict[str, Any]:
         """As it is."""
         return body
@@ -62,6 +64,19 @@ class _Streaming(_OpenAI):
     def stream(self, guard: Guard, tally: Tally, seen: Seen, *, show_usage: bool) -> StreamGuard:
         """One hold-back per choice and channel."""
         return ChoiceStream(guard, tally, seen, show_usage=show_usage)
+
+    def instead(self, text: str, shell: dict[str, Any], seen: Seen) -> dict[str, Any] | None:
+        """One choice that a content filter ended."""
+        put = {"message": {"role": "assistant", "content": text, "refusal": None}} if self.chats else {"text": text}
+        spent, made = seen.input_tokens or 0, seen.output_tokens or 0
+        return {
+            "id": shell.get("id", "replaced"),
+            "object": "chat.completion" if self.chats else "text_completion",
+            "created": shell.get("created", 0),
+            "model": shell.get("model", ""),
+            "choices": [{"index": 0, **put, "logprobs": None, "finish_reason": "content_filter"}],
+            "usage": {"prompt_tokens": spent, "completion_tokens": made, "total_tokens": spent + made},
+        }
 
     def answer(self, tree: dict[str, Any], seen: Seen) -> bool:
         """Usage, text length, and no log probabilities."""
@@ -189,6 +204,7 @@ class Completions(_Streaming):
     """POST /v1/completions (legacy)."""
 
     path = "/v1/completions"
+    chats = False
     schema = Schema(CLOSED.completions, OPEN.completions)
     cap_field = "max_tokens"
     cap_spellings: frozenset[str] = frozenset()
@@ -255,6 +271,11 @@ class Embeddings(_OpenAI):
     def stream(self, guard: Guard, tally: Tally, seen: Seen, *, show_usage: bool) -> StreamGuard:
         """Embeddings are not streamed; an event stream is guarded like any other."""
         return ChoiceStream(guard, tally, seen, show_usage=show_usage)
+
+    def instead(self, text: str, shell: dict[str, Any], seen: Seen) -> dict[str, Any] | None:
+        """Vectors say nothing."""
+        del text, shell, seen
+        return None
 
     def answer(self, tree: dict[str, Any], seen: Seen) -> bool:
         """Usage only."""

@@ -37,6 +37,9 @@ _CLEAN_LABELS: Final = 256
 #: `n` is at most 128 in the API; a stream that opens more channels than this is hostile.
 _MAX_CHANNELS: Final = 1024
 
+#: What an event needs where the provider named nothing before its answer was replaced.
+_NAMELESS: Final = {"id": "replaced", "object": "chat.completion.chunk", "created": 0, "model": ""}
+
 _ChannelKey = tuple[int, str, int]
 _Channel = HoldBack | EscapedHoldBack
 
@@ -62,6 +65,7 @@ class ChoiceStream:
         self._channels: dict[int, dict[_ChannelKey, _Channel]] = {}  # by choice: finishing one must not visit all
         self._open_channels = 0
         self._ended: set[int] = set()  # choices whose held text went out with their finish reason
+        self._spoken: set[int] = set()  # choices of which an event left
         self._calls: dict[_ChannelKey, tuple[object, str]] = {}  # id and name of the call that a channel speaks of
         self._clean: set[str] = set()
         self._shell: dict[str, Any] = {}  # identity fields of the last event, for events of our own
@@ -93,6 +97,21 @@ class ChoiceStream:
     def cut(self, error: GatewayError) -> bytes:
         """The error object that the official SDKs raise as APIError, then the terminator."""
         return sse.encode(orjson.dumps(body_of(error, Dialect.OPENAI))) + DONE
+
+    def instead(self, text: str) -> bytes | None:
+        """Every choice that has not ended says it, and ends as by a content filter."""
+        out = []
+        for index in sorted((set(self._channels) | self._spoken or {0}) - self._ended):
+            if self._shell.get("object") == "text_completion":
+                said: dict[str, Any] = {"text": text}
+                end: dict[str, Any] = {"text": ""}
+            else:
+                role = {} if index in self._spoken else {"role": "assistant"}
+                said, end = {"delta": {**role, "content": text}}, {"delta": {}}
+            for choice in ({**said, "finish_reason": None}, {**end, "finish_reason": "content_filter"}):
+                event = {**_NAMELESS, **self._shell, "choices": [{"index": index, **choice}]}
+                out.append(sse.encode(orjson.dumps(event)))
+        return b"".join(out) + DONE
 
     def _event(self, frame: sse.Frame) -> bytes:
         data = frame.data
@@ -134,6 +153,7 @@ class ChoiceStream:
             return b""
         if changed and choices and not any(map(_speaks, choices)) and usage is None:
             return b""  # everything that it said is held back
+        self._spoken.update([choice.get("index", 0) for choice in choices])
         return sse.encode(orjson.dumps(tree))
 
     def _identity(self, tree: dict[str, Any]) -> bool:

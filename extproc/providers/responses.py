@@ -127,6 +127,33 @@ class Responses:
         del show_usage
         return ResponseStream(guard, tally, seen)
 
+    def instead(self, text: str, shell: dict[str, Any], seen: Seen) -> dict[str, Any] | None:
+        """A response that a content filter left incomplete."""
+        del seen  # a response without usage is complete to the SDKs
+        part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+        message = {
+            "id": "msg_replaced",
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [part],
+        }
+        return {
+            "id": shell.get("id", "replaced"),
+            "object": "response",
+            "created_at": shell.get("created_at", 0),
+            "status": "incomplete",
+            "error": None,
+            "incomplete_details": {"reason": "content_filter"},
+            "instructions": None,
+            "model": shell.get("model", ""),
+            "output": [message],
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
+            "metadata": {},
+        }
+
     def answer(self, tree: dict[str, Any], seen: Seen) -> bool:
         """Usage, text length, no log probabilities; no item that a stream could not have either."""
         seen.read(tree.get("usage"))

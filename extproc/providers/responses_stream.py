@@ -147,6 +147,11 @@ class ResponseStream:
         self._end_all(out)
         return b"".join(out)
 
+    def instead(self, text: str) -> bytes | None:
+        """Nothing: items that clients have seen begin would have to end as what they were not. The stream is cut."""
+        del text
+        return None
+
     def cut(self, error: GatewayError) -> bytes:
         """An `error` event. The API's form stands beside the object that the official SDKs raise as APIError."""
         told = body_of(error, Dialect.OPENAI)

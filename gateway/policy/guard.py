@@ -43,6 +43,7 @@ OWN_NAME_ONLY: Final = frozenset(
 TENANTS_OWN: Final = frozenset({"schema", "topic"})
 #: Where a rule gives a score, a line may say from which score on it fires.
 _SCORED: Final = OPT_IN | {"advice"}
+_SAID: Final = shape(r"(?s:.{1,2000})", "a text of up to 2,000 characters")
 _THRESHOLD: Final = shape(r"0?\.[0-9]{1,6}|[01](?:\.0{1,6})?", "a number from 0 to 1")
 
 
@@ -54,6 +55,7 @@ class Wish:
     mode: Mode
     percent: int = 100
     threshold: float | None = None
+    text: str = ""
 
 
 #: Rule id or wildcard -> wish, as one `guards.<direction>` block has it.
@@ -93,7 +95,8 @@ def _setting(rule: str, layers: tuple[Wishes, ...], direction: str) -> RuleSetti
         mode = Mode.OFF if idle else Mode.ENFORCE
         return RuleSetting(rule=rule, action=action, mode=mode)
     won = matches[0]
-    return RuleSetting(rule=rule, action=action, mode=won.mode, percent=won.percent, threshold=won.threshold)
+    said = next((wish.text for wish in matches if wish.action is not None), "")
+    return RuleSetting(rule=rule, action=action, mode=won.mode, percent=won.percent, threshold=won.threshold, text=said)
 
 
 def names_of(rule: str) -> tuple[str, ...]:
@@ -122,6 +125,9 @@ def _read_block(direction: str, block: Table, rules: Collection[str], problems: 
         if wish is not None and wish.action is Action.TOKENISE and direction == "response":
             # What a model says is not sent anywhere from which it could come back.
             problems.add(node.mark, path, "tokenise is an action for requests", "use redact")
+        if wish is not None and wish.action is Action.REPLACE and (direction == "request" or not wish.text):
+            missing = "replace is an action for answers" if direction == "request" else "replace needs a text"
+            problems.add(node.mark, path, missing, 'write {action: replace, text: "..."} under response')
         if wish is not None:
             wishes[key.text] = wish
     return wishes
@@ -142,7 +148,7 @@ def _read_wish(node: TreeNode, path: Path, problems: Problems, *, scored: bool) 
     mode = table.choice("mode", MODES, default="enforce")
     percent = table.integer("percent", 0, 100, default=100)
     threshold = table.maybe("threshold", _THRESHOLD) if scored else None
-    table.close()  # refuses a threshold where the rule has no score
-    return Wish(
-        ACTIONS.get(action), MODES.get(mode, Mode.ENFORCE), percent, None if threshold is None else float(threshold)
-    )
+    text = table.text("text", _SAID, default="") if action == "replace" else ""
+    table.close()  # refuses a threshold where the rule has no score, and a text that nobody would read
+    score = None if threshold is None else float(threshold)
+    return Wish(ACTIONS.get(action), MODES.get(mode, Mode.ENFORCE), percent, score, text)

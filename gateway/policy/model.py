@@ -22,7 +22,8 @@ class Action(IntEnum):
     HASH = 3  # replace it by a placeholder that is the same for the same text of the same tenant
     TOKENISE = 4  # replace it by a placeholder of this exchange, which its answer gets back; on requests only
     REDACT = 5  # replace the span by a typed placeholder
-    BLOCK = 6  # refuse the request, or end the answer before the span
+    REPLACE = 6  # say the tenant's own words in place of the answer, or of the rest of it; on answers only
+    BLOCK = 7  # refuse the request, or end the answer before the span
 
 
 class Mode(StrEnum):
@@ -42,6 +43,7 @@ class RuleSetting:
     mode: Mode = Mode.ENFORCE
     percent: int = 100  # of exchanges on which it is enforced; on the others it is in shadow
     threshold: float | None = None  # of rules that give a score; None is what training recommends
+    text: str = ""  # what REPLACE says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

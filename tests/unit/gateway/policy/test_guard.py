@@ -126,3 +126,27 @@ def test_rules_on_answers_flag_answers_and_need_their_own_name():
             setting = merge((read[direction],), rules, direction)["url.scheme"]
             asleep = direction == "request" and "url" not in text
             assert (setting.action, setting.mode) == (wanted, OFF if asleep else ENFORCE)
+
+
+def test_replace_says_a_text_on_answers_only():
+    read = wishes(
+        "response: {pii.card: {action: replace, text: 'Not here.'}, pii.email: {mode: shadow}, 'pii.*': {action: replace, text: No.}}"
+    )
+    merged = merge((read["response"],), RULES, "response")
+    assert [(merged[rule].action, merged[rule].text) for rule in ("pii.card", "pii.email")] == [
+        (Action.REPLACE, "Not here."), (Action.REPLACE, "No."),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("response: {pii.card: replace}", "replace needs a text"),
+        ("response: {pii.card: {action: replace}}", "replace needs a text"),
+        ("request: {pii.card: {action: replace, text: x}}", "replace is an action for answers"),
+        ("response: {pii.card: {action: redact, text: x}}", "unknown field"),
+    ],
+)
+def test_replace_without_a_text_or_on_requests_is_refused(text, told):
+    with pytest.raises(PolicyError, match=told):
+        wishes(text)
