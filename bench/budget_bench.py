@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from redis.asyncio import Redis
@@ -224,7 +225,8 @@ async def stranding(client: Redis, amount: int) -> dict[str, float]:
                 await one.synchronise()
     for one in workers:
         await one.close(10)
-    used = sum(int(value) for key, value in (await client.hgetall(LIMIT_KEY)).items() if key.startswith(b"u2"))
+    fields: dict[Any, Any] = await client.hgetall(LIMIT_KEY)
+    used = sum(int(value) for name, value in fields.items() if name.startswith(b"u2"))  # slots: months of this age
     return {"amount": amount, "left_at_first_refusal": first, "left_at_eighth": 1 - spent / amount, "off": used - spent}
 
 

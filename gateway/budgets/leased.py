@@ -9,7 +9,7 @@ A worker that dies strands its slices for `LEASE_S`, and what it had not charged
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway import aio
@@ -152,7 +152,7 @@ class LeasedBudgets:
         if running is None:
             return reservation if _leased(reservation) else await self._exact.extend(reservation, so_far)
         self._charge(running, so_far)
-        return reservation
+        return replace(reservation, expires_at=self._clock.monotonic() + LEASE_S)
 
     def settle(self, reservation: Reservation, used: Amounts) -> None:
         """See `Budgets`."""
