@@ -42,7 +42,7 @@ from extproc.core.events import (
 )
 from extproc.core.journal import Journal
 from extproc.core.questions import Advise, Failed, Question, Reserve, Told
-from extproc.core.reply import JsonReply, Reply, StreamReply
+from extproc.core.reply import JsonReply, Reply, StreamReply, answer_blocked
 from extproc.core.restore import Restoring
 from extproc.core.states import NEXT, IllegalTransitionError, State
 from extproc.guardrails.assessor import Assessor, Position
@@ -450,7 +450,7 @@ class Exchange:
         text = self._watching.said(rule)
         said = None if text is None else self._reply.instead(text)
         if said is None:
-            return self._cut(_answer_blocked(rule), released)
+            return self._cut(answer_blocked(rule), released)
         self._journal.code, self._journal.reason = Kind.ANSWER_BLOCKED.value, rule
         tail = released + said
         self._journal.answer_bytes += len(tail)
@@ -585,14 +585,6 @@ def _pass(names: tuple[str, ...], kind: str) -> PassResponseHead:
     if not kind:
         return PassResponseHead(HeaderChange(remove=tuple(sorted(remove | ({"content-type"} & set(names))))))
     return PassResponseHead(HeaderChange((("content-type", _TYPES[kind]),), tuple(sorted(remove))))
-
-
-def _answer_blocked(rule: str) -> GatewayError:
-    return GatewayError(
-        Kind.ANSWER_BLOCKED,
-        f"The answer held data that policy does not let through (rule {rule}).",
-        cause=rule,
-    )
 
 
 def _trailers() -> GatewayError:

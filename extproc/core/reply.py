@@ -130,3 +130,12 @@ class StreamReply:
     def instead(self, text: str) -> bytes | None:
         """Events that say `text` and end the stream as the dialect ends it."""
         return self._stream.instead(text)
+
+
+def answer_blocked(rule: str) -> GatewayError:
+    """What an answer becomes that a rule ended and that says nothing in its place."""
+    return GatewayError(
+        Kind.ANSWER_BLOCKED,
+        f"The answer held data that policy does not let through (rule {rule}).",
+        cause=rule,
+    )

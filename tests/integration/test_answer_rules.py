@@ -175,8 +175,8 @@ def test_helpers_that_parse_raise_what_they_raise_for_any_content_filter(clients
         clients[0]("watched").chat.completions.stream(**ask(marker)) as stream,
         pytest.raises(openai.ContentFilterFinishReasonError) as failure,
     ):
-        stream.until_done()
-    assert failure.value.completion.choices[0].message.content == SORRY
+        stream.get_final_completion()
+    assert failure.value.completion.choices[0].message.content == f"See {SORRY}"
 
 
 @pytest.mark.parametrize("streamed", [True, False])
