@@ -6,12 +6,12 @@ before the first byte, an error event after it) and, once in the life of an exch
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from secrets import token_bytes
 from typing import Any, Final, Protocol
 
 from extproc.adapt import Keys, prepare
-from extproc.core import admission, advising, metering
+from extproc.core import admission, advising, heads, metering
 from extproc.core.aliases import Aliases
 from extproc.core.commands import (
     Answer,
@@ -58,11 +58,6 @@ from gateway.budgets.price import cost, price_of
 from gateway.clock import Clock
 from gateway.errors import Dialect, GatewayError, Kind, Rendered, render, unexpected
 from gateway.policy.model import Adviser, Backend, Policy, Tenant
-
-_JSON: Final = "application/json"
-_SSE: Final = "text/event-stream"
-#: What the client is told, whatever parameters the provider put behind it: another charset would be another text.
-_TYPES: Final = {_JSON: _JSON, _SSE: f"{_SSE}; charset=utf-8"}
 
 
 class World(Keys, Protocol):
@@ -163,7 +158,7 @@ class Exchange:
     # --- request ------------------------------------------------------------------------------------------
 
     def _request_head(self, event: RequestHead) -> tuple[Command, ...]:
-        headers = _fields(event.headers)
+        headers = heads.fields(event.headers)
         journal = self._journal
         journal.method, journal.path = headers.get(":method", ""), headers.get(":path", "").partition("?")[0]
         self._dialect = Dialect.of_path(journal.path)
@@ -323,27 +318,27 @@ class Exchange:
     # --- response -----------------------------------------------------------------------------------------
 
     def _response_head(self, event: ResponseHead) -> tuple[Command, ...]:
-        headers = _fields(event.headers)
+        headers = heads.fields(event.headers)
         status = self._journal.status = int(headers.get(":status", "0"))
         details = event.attributes.get(contract.ATTR_CODE_DETAILS, "")
         if self.state is not State.UPSTREAM:
             return self._local(event, headers, details)
         if details != contract.VIA_UPSTREAM:
-            raise _of_envoy(status, headers.get(contract.ERROR_CODE_HEADER, ""), details)
+            raise heads.of_envoy(status, headers.get(contract.ERROR_CODE_HEADER, ""), details)
         seen = Seen()
         if status < 400:
             self._journal.seen = seen  # an answer bills from its first byte, an error does not
             if self._meter is not None:
                 self._meter.listen(seen)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        head = _pass(tuple(name for name, _ in event.headers), kind if kind in _TYPES else "")
+        head = heads.passed(tuple(name for name, _ in event.headers), kind if kind in heads.TYPES else "")
         if self._meter is not None:
             standing = told.headers(self._meter.reserved.verdict, self._dialect, self._clock.now())
             head = PassResponseHead(HeaderChange((*head.change.put, *standing), head.change.remove))
         if event.end_of_stream and status != 401:
             return (head, *self._finish(self._outcome()))
-        streams = kind == _SSE and self._opened.stream and status < 300
-        _check_answer(status, kind, headers.get("content-encoding", ""), streams=streams)
+        streams = kind == heads.SSE and self._opened.stream and status < 300
+        heads.check_answer(status, kind, headers.get("content-encoding", ""), streams=streams)
         limits = self._policy.limits
         guard = self._watching
         if self._aliases and self._tenant.restore.on:
@@ -530,61 +525,6 @@ _BILLED_UNHEARD: Final = frozenset({Kind.BACKEND_TIMEOUT.value, Kind.CREDENTIAL_
 #: What the record says where policy lets fields pass that the schema does not name.
 _UNKNOWN_FIELDS: Final = Found(rule=UNKNOWN_FIELD, direction="request", count=1, action="flag", would="block")
 _REASON_CHARS: Final = 160  # enough for Envoy's code details; a record is not a dump
-
-#: What a reply of Envoy's own router means to the client.
-_ROUTER_WORDS: Final = {
-    Kind.BACKEND_UNAVAILABLE: "The model is not reachable at the moment.",
-    Kind.BACKEND_TIMEOUT: "The model did not answer in time.",
-    Kind.INTERNAL: "The gateway could not finish the exchange.",
-    Kind.POLICY_UNAVAILABLE: "The gateway is changing its policy. Try again in a moment.",
-}
-
-
-def _of_envoy(status: int, code: str, details: str) -> GatewayError:
-    """A local reply after the request was sent on: the router's (no host, reset, timeout) or a refusal by `adapt`."""
-    routed = Kind.BACKEND_TIMEOUT if status == 504 else Kind.BACKEND_UNAVAILABLE
-    kind = Kind(code) if code in set(Kind) else routed
-    return GatewayError(kind, _ROUTER_WORDS.get(kind, "The request was refused."), cause=f"envoy: {details}")
-
-
-def _check_answer(status: int, kind: str, encoding: str, *, streams: bool) -> None:
-    """Refuse answers that cannot be read: compressed, of another type, or about the gateway's own credential."""
-    if encoding.lower() not in {"", "identity"}:
-        raise GatewayError(
-            Kind.BACKEND_ANSWER_INVALID,
-            "The model's answer was compressed, so it could not be inspected and was withheld.",
-            cause="backend answered with a content-encoding",
-        )
-    if status == 401:
-        raise GatewayError(
-            Kind.BACKEND_UNAVAILABLE,
-            "The model's provider refused the gateway's own credential. Tell your platform team.",
-            cause="backend answered 401",
-        )
-    if kind != _JSON and not streams:
-        raise GatewayError(
-            Kind.BACKEND_UNAVAILABLE if status in {429, 503} else Kind.BACKEND_ANSWER_INVALID,
-            "The model's provider answered in a form that cannot be inspected; the answer was withheld.",
-            cause=f"backend answered {status} with another content type",
-        )
-
-
-def _fields(headers: Headers) -> dict[str, str]:
-    """Header values by name; of a field that is there twice, all (RFC 9110, 5.3): another reader may take the other."""
-    fields = dict(headers)
-    if len(fields) < len(headers):
-        fields = {name: ", ".join([value for other, value in headers if other == name]) for name in fields}
-    return fields
-
-
-@lru_cache(maxsize=512)  # one entry for each set of header names that backends send: a handful in practice
-def _pass(names: tuple[str, ...], kind: str) -> PassResponseHead:
-    # Envoy puts its own x-request-id on every answer after us; a provider's own would name nothing on record here.
-    allowed = contract.UPSTREAM_RESPONSE_HEADERS
-    remove = {name for name in names if name not in allowed}
-    if not kind:
-        return PassResponseHead(HeaderChange(remove=tuple(sorted(remove | ({"content-type"} & set(names))))))
-    return PassResponseHead(HeaderChange((("content-type", _TYPES[kind]),), tuple(sorted(remove))))
 
 
 def _trailers() -> GatewayError:
