@@ -1,4 +1,4 @@
-"""What the heads of answers mean: which can be judged, what of them is passed on, what Envoy's own replies say. Pure."""
+"""Heads of answers: which can be judged, what of them is passed on, what Envoy's own replies say. Pure."""
 
 from functools import lru_cache
 from typing import Final
