@@ -17,9 +17,10 @@ from gateway.policy.model import Action, Mode, RuleSetting
 
 #: The linear model and the patterns together, above the threshold that was frozen in training (model card).
 MODEL_ID: Final = "injection.model"
-#: Between these probabilities the linear model may be wrong either way (docs/models/injection.md): the transformer of
-#: `ostiary analyse` decides, where policy has it.
-DOUBT: Final = (0.35, 0.995)
+#: Between these probabilities the linear model may be wrong either way (docs/models/transformer.md, "grey zone"): the
+#: transformer of `ostiary analyse` decides, where policy has it. Not of what tools and documents say: there it finds
+#: less, left out and measured, than the linear model does.
+DOUBT: Final = (0.385, 0.966)
 #: Verdicts that are remembered. A conversation is sent again with every turn; a verdict takes about 200 bytes.
 _REMEMBERED: Final = 8192
 _DIGEST_BYTES: Final = 16  # collisions must be out of reach for whoever would smuggle a text under another's verdict
@@ -110,7 +111,7 @@ class Assessor:
 
     def _injected(self, provenance: Provenance, text: str, doubtful: list[Position] | None) -> tuple[str, ...]:
         verdict = self._memory.assess(text, provenance)
-        if doubtful is not None and DOUBT[0] <= verdict.score < DOUBT[1]:
+        if doubtful is not None and provenance not in FOREIGN and DOUBT[0] <= verdict.score < DOUBT[1]:
             doubtful.append((provenance, text))
             return verdict.patterns
         above = verdict.score >= self._memory.thresholds[provenance in FOREIGN]
