@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Processes that `make test` runs tests in, a file of tests in each; 0: all in one.
+JOBS ?= 0
 # Hashes are demanded for every file; a wheel that was altered on its way is refused.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 # The OPA library's metadata asks for a newer Python than it needs (requirements/opa.in).
@@ -63,8 +65,8 @@ lock: ## Lock requirements/*.in into *.txt with hashes (needs uv on PATH)
 check: fmt-check lint type imports protos-check test ## Everything that a change must pass
 
 .PHONY: test
-test: setup ## Unit, contract and quick integration tests
-	$(BIN)/pytest -q -m "not slow" $(ARGS)
+test: setup ## Unit, contract and quick integration tests (JOBS=2)
+	$(BIN)/pytest -q -m "not slow" -n $(JOBS) --dist loadfile $(ARGS)
 
 .PHONY: integration
 integration: setup ## Every test on real Envoy, the slow ones too
