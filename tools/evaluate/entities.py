@@ -53,7 +53,8 @@ def main() -> None:
 def evaluate(folder: Path, every: int = 1) -> list[dict[str, Any]]:
     """One row for each source and what was looked for, and for all sources together."""
     names, scanner = Names.load(SystemClock()), Scanner(RULES)
-    rows, whole = [], {}
+    rows: list[dict[str, Any]] = []
+    whole: dict[str, Counter[str]] = {}
     for source in _SOURCES:
         counts: dict[str, Counter[str]] = {}
         for text, spans in _texts(folder / f"{source}.jsonl", every):

@@ -12,9 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway import contract
 from gateway import settings as reader
 from gateway.settings import Settings
-from ostiary import serve
+from ostiary import engines, serve
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -98,6 +99,23 @@ async def test_ready_means_that_every_socket_answers(settings):
         process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(engines.missing(["ner"])), reason="the models come with `make analysis`")
+async def test_the_analysis_process_comes_with_the_policy_and_ends_with_the_supervisor(settings):
+    (settings.policy_dir / "advisers.yaml").write_text("names: {engine: ner}\n")
+    socket = settings.run_dir / contract.ANALYSIS_SOCKET
+    async with served(settings) as (process, client):
+        await status(client, "/readyz", 200)
+        async with asyncio.timeout(60):
+            while not socket.exists():
+                await asyncio.sleep(0.05)
+        assert "ostiary_workers_alive 1.0" in (await client.get("/metrics")).text  # it is none of them
+        process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0
+    assert not socket.exists()
 
 
 async def test_a_taken_admin_port_is_a_sentence(settings):
