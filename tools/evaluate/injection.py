@@ -39,6 +39,9 @@ GROUPS: Final[Mapping[str, frozenset[str]]] = {
     "generated benign": frozenset(
         {"generated/everyday", "generated/everyday-multilingual", "generated/everyday-document"}
     ),
+    "generated benign, second family": frozenset(
+        {"generated/daily", "generated/daily-role", "generated/daily-multilingual", "generated/daily-document"}
+    ),
 }
 #: Families of direct attacks, each one voice in the mean, however many collections repeat its texts.
 _DIRECT: Final = (
@@ -51,7 +54,7 @@ _DIRECT: Final = (
 )
 #: Left-out benign sources that are what people ask every day, and those with enough trigger words.
 _EVERYDAY: Final = ("s-labs", "neuralchemy-core", "self-instruct", "mt-bench", "gsm8k", "qqp-train")
-_ALIKE: Final = ("s-labs", "gpteacher-roleplay", "awesome-prompts", "generated/everyday")
+_ALIKE: Final = ("s-labs", "gpteacher-roleplay", "awesome-prompts", "generated/everyday", "generated/daily")
 
 
 def main() -> None:

@@ -5,12 +5,15 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final
 from zlib import crc32
 
 from tools.train.attacks import attacks
+from tools.train.daily import daily
 from tools.train.everyday import everyday
+from tools.train.tactics import tactics
 
 #: Templates are filled this often: more repeats what the model has seen, less leaves slots unseen.
 PER_TEMPLATE: Final = 40
@@ -20,9 +23,13 @@ CALIBRATION_SHARE: Final = 4
 #: allows tests and thresholds, not weights.
 NEVER_FITTED: Final = frozenset({"bastioncorpus", "qqp-train"})
 #: Sources whose texts are what tools and documents say, not what users ask.
-DOCUMENTS: Final = frozenset({"synth-indirect", "generated/everyday-document", "generated/attack-in-document"}) | {
-    "generated/attack-planted"
-}
+DOCUMENTS: Final = frozenset({"synth-indirect"}) | {
+    f"generated/{kind}"
+    for kind in (
+        "everyday-document", "daily-document",
+        "attack-planted", "attack-in-document", "tactic-planted", "tactic-in-document",
+    )
+}  # fmt: skip
 #: Benign sources of the data folder's PII part, and whether they are documents. Texts taken of each, evenly spread.
 _NEIGHBOURS: Final = {
     "pii-anon-test_clinical": True,
@@ -103,11 +110,11 @@ def _questions(folder: Path) -> Iterable[Example]:
 
 
 def _generated(seed: int) -> Iterable[Example]:
-    for text, kind, number in everyday(seed, PER_TEMPLATE):
+    for text, kind, number in chain(everyday(seed, PER_TEMPLATE), daily(seed, PER_TEMPLATE)):
         source = f"generated/{kind}"
         # By template: a text of a template that was fitted on says nothing about texts that were not.
         yield Example(text, attack=False, source=source, document=source in DOCUMENTS, calibration=number % 4 == 0)
-    for text, kind in attacks(seed, PER_TEMPLATE):
+    for text, kind in chain(attacks(seed, PER_TEMPLATE), tactics(seed, PER_TEMPLATE)):
         source = f"generated/{kind}"
         yield Example(text, attack=True, source=source, document=source in DOCUMENTS, calibration=_kept(text))
 

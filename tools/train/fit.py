@@ -19,16 +19,29 @@ from extproc.detectors.injection.normalise import plain
 from extproc.detectors.injection.provenance import Provenance
 from tools.train.corpus import NEVER_FITTED, TRIGGERS, Example
 
-#: Inverse regularisation. Recall on s-labs left out: 0.44 with 1, 0.48 with 3, 0.50 with 10 (model card).
-STRENGTH: Final = 10.0
+#: Inverse regularisation. With sources weighed, 3 has fewer false positives than 10 at nearly the same recall.
+STRENGTH: Final = 3.0
+#: A source weighs by this power of its size less: with 0, the two largest collections decide what an attack is.
+SOURCE_POWER: Final = 0.5
+#: Passes of dual coordinate descent. It stops by itself before; the primal solver takes several times as long.
+PASSES_MAX: Final = 30
 #: Windows of one text that are fitted on: long role plays would otherwise be most of the data.
 WINDOWS_MAX: Final = 8
 #: Rounds of choosing the window of an attack that carries it: most of a long text around an attack is harmless.
 ROUNDS: Final = 2
-#: Share of the everyday calibration pool that may lie above the threshold. Half of the 1 % that may be realised.
-FALSE_SHARE: Final = 0.005
-#: The same of benign texts with trigger words. Half of the 8 % that may be realised.
-FALSE_SHARE_ALIKE: Final = 0.04
+#: Share of the everyday calibration pool that may lie above the threshold. On s-labs left out 0.5 % lay above it
+#: where this
+#: was 0.6 %, and 1.0 % where it was 1.2 %; on all everyday prompts together then 1.2 %, which is too many.
+FALSE_SHARE: Final = 0.008
+#: The same of benign texts with trigger words, of which 8 % may be realised.
+FALSE_SHARE_ALIKE: Final = 0.06
+#: The same two of tools and documents. More is allowed: what is found there is, unless policy says more, flagged,
+#: and what is missed acts in the user's name.
+FALSE_SHARE_FOREIGN: Final = 0.01
+FALSE_SHARE_ALIKE_FOREIGN: Final = 0.2
+#: Not in the pool that thresholds are taken from: it is composed of hard cases, nothing like a day's traffic, and would
+#: double the thresholds (recall 0.41 at 0.2 % realised false positives).
+_NOT_EVERYDAY: Final = "generated/daily"
 
 Matrix = Any  # scipy and numpy have no usable types for sparse matrices
 
@@ -93,7 +106,8 @@ def fit(examples: Sequence[Example], known: Features, allowed: Matrix, seed: int
     held = np.array([example.calibration for example in examples])
     doubtful = np.array([example.source in NEVER_FITTED for example in examples])
     fitted = allowed & ~held & ~doubtful
-    model = _select_and_fit(known, attack, fitted, seed)
+    names = np.array([f"{example.source} {example.attack}" for example in examples])
+    model = _select_and_fit(known, attack, names, fitted, seed)
     weights = model.coef_[0]
     # The largest few weights are cut off: a scale for them would leave too few steps for all others.
     scale = float(np.quantile(np.abs(weights[weights != 0]), 0.9995)) / (ZERO - 1)
@@ -123,23 +137,41 @@ def pack(meta: dict[str, Any], table: bytes) -> bytes:
     return orjson.dumps(meta, option=orjson.OPT_SORT_KEYS) + b"\n" + table
 
 
-def _select_and_fit(known: Features, attack: Matrix, fitted: Matrix, seed: int) -> LogisticRegression:
+def _select_and_fit(known: Features, attack: Matrix, names: Matrix, fitted: Matrix, seed: int) -> LogisticRegression:
     """Fit, keep of each attack the windows that look like one, fit again."""
     rows = fitted[known.owner]
     matrix, owner = known.matrix[rows], known.owner[rows]
     target = attack[owner]
+    weights = _evened(names[owner], target)
     chosen = np.ones(len(target), dtype=bool)
     for turn in range(ROUNDS):
-        model = LogisticRegression(C=STRENGTH, solver="liblinear", class_weight="balanced", tol=1e-3, random_state=seed)
+        model = LogisticRegression(
+            C=STRENGTH,
+            solver="liblinear",
+            dual=True,
+            class_weight="balanced",
+            tol=0.1,
+            max_iter=PASSES_MAX,
+            random_state=seed,
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model.fit(matrix[chosen], target[chosen])
+            model.fit(matrix[chosen], target[chosen], sample_weight=weights[chosen])
         if turn + 1 < ROUNDS:
             odds = model.decision_function(matrix)
             best = np.full(len(attack), -np.inf)
             np.maximum.at(best, owner, odds)
             chosen = ~target | (odds >= best[owner] - 1e-9) | (odds > 1.0)
     return model
+
+
+def _evened(names: Matrix, target: Matrix) -> Matrix:
+    """Weights that make large sources count less; the sum of either label stays what it was."""
+    _, inverse, counts = np.unique(names, return_inverse=True, return_counts=True)
+    weights = (counts**-SOURCE_POWER)[inverse]
+    for label in (True, False):
+        weights[target == label] /= weights[target == label].mean()
+    return weights
 
 
 def _calibrate(raw: Injection, pool: Sequence[Example], seed: int, *, foreign: bool) -> dict[str, float]:
@@ -162,12 +194,14 @@ def threshold(model: Injection, pool: Sequence[Example], *, foreign: bool) -> fl
     Documents are few: what users wrote is judged as if a document said it, to have enough benign texts.
     """
     said = Provenance.DOCUMENT if foreign else Provenance.USER
-    used = [example for example in pool if not example.attack and (example.document or not foreign)]
+    pool = [example for example in pool if not example.attack and not example.source.startswith(_NOT_EVERYDAY)]
+    used = [example for example in pool if example.document or not foreign]
     everyday = [example for example in used if not TRIGGERS.search(example.text)]
     alike = [example for example in used if TRIGGERS.search(example.text)]
     if foreign:
-        everyday += [e for e in pool if not e.attack and not e.document and not TRIGGERS.search(e.text)]
-    levels = [(everyday, FALSE_SHARE), (alike, FALSE_SHARE_ALIKE)]
+        everyday += [e for e in pool if not e.document and not TRIGGERS.search(e.text)]
+    shares = (FALSE_SHARE_FOREIGN, FALSE_SHARE_ALIKE_FOREIGN) if foreign else (FALSE_SHARE, FALSE_SHARE_ALIKE)
+    levels = list(zip((everyday, alike), shares, strict=True))
     return max(
         float(np.quantile([model.assess(example.text, said).score for example in texts], 1 - share))
         for texts, share in levels

@@ -16,7 +16,17 @@ import orjson
 
 from tools.evaluate.injection import SEED, summary, table
 from tools.train.corpus import NEVER_FITTED, Example, licences, load
-from tools.train.fit import FALSE_SHARE, FALSE_SHARE_ALIKE, ROUNDS, STRENGTH, features, fit
+from tools.train.fit import (
+    FALSE_SHARE,
+    FALSE_SHARE_ALIKE,
+    FALSE_SHARE_ALIKE_FOREIGN,
+    FALSE_SHARE_FOREIGN,
+    ROUNDS,
+    SOURCE_POWER,
+    STRENGTH,
+    features,
+    fit,
+)
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 ARTEFACT: Final = _ROOT / "extproc/detectors/injection/weights.bin"
@@ -59,10 +69,11 @@ def _facts(meta: dict[str, Any], size: int) -> str:
         "SHA-256 of the table": f"`{meta['sha256']}`",
         "size": f"{size:,} bytes",
         "seed": meta["seed"],
-        "inverse regularisation, rounds": f"{STRENGTH:g}, {ROUNDS}",
+        "inverse regularisation, rounds, power of a source's size": f"{STRENGTH:g}, {ROUNDS}, -{SOURCE_POWER:g}",
         "threshold, users' texts": f"{meta['thresholds']['user']:.4f}",
         "threshold, tools and documents": f"{meta['thresholds']['foreign']:.4f}",
         "calibration pool above it": f"{FALSE_SHARE:.1%} of everyday texts, {FALSE_SHARE_ALIKE:.0%} of look-alikes",
+        "the same, tools and documents": f"{FALSE_SHARE_FOREIGN:.1%}, {FALSE_SHARE_ALIKE_FOREIGN:.0%}",
     }
     return "\n".join(["| what | value |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows.items())])
 

@@ -20,6 +20,8 @@ ZERO: Final = 128
 FEATURES: Final = 3
 #: Bytes of a word's beginning: an inflected verb shares them with its other forms in most languages of Latin script.
 HEAD_BYTES: Final = 5
+#: Words of a window that `growth` leaves as it is: about a sentence.
+TYPICAL_WORDS: Final = 20
 HEAD_SEED: Final = 0x5EED  # keeps a short word apart from its own beginning
 _MASKS: Final = repeat(_MASK)
 #: Words remembered with their weights, and the longest of them: about 2 MB a worker at most.
@@ -65,15 +67,17 @@ class _Alone(dict[bytes, int]):
 class Linear:
     """Weights, and how a text is scored with them. What it remembers changes its speed, never a score."""
 
-    __slots__ = ("_alone", "_bias", "_scale", "_weights")
+    __slots__ = ("_alone", "_bias", "_growth", "_scale", "_weights")
 
-    def __init__(self, weights: bytes, scale: float, bias: float) -> None:
+    def __init__(self, weights: bytes, scale: float, bias: float, growth: float = 0.0) -> None:
         if len(weights) != BUCKETS:
             raise ValueError(f"{len(weights)} weights for {BUCKETS} buckets")
         self._weights: Final = weights
         self._alone: Final = _Alone(weights)
         self._scale: Final = scale
         self._bias: Final = bias
+        #: A few words are suspicious by chance, many are not: evidence grows with this power of the words in a window.
+        self._growth: Final = growth
 
     def score(self, low: str, window: int) -> tuple[float, int]:
         """Log-odds of the worst window of a normalised text, and how many windows it has. `window` is in words."""
@@ -98,4 +102,7 @@ class Linear:
 
     def _logit(self, total: int, count: int) -> float:
         """Sum of weights over the length of the feature vector, so that a long window does not score by being long."""
-        return self._bias + self._scale * (total - FEATURES * ZERO * count) / math.sqrt(FEATURES * count)
+        length = math.sqrt(FEATURES * count)
+        if self._growth:
+            length *= (TYPICAL_WORDS / count) ** self._growth
+        return self._bias + self._scale * (total - FEATURES * ZERO * count) / length

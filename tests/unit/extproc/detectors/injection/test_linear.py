@@ -10,6 +10,7 @@ from extproc.detectors.injection.linear import (
     FEATURES,
     REMEMBERED_BYTES,
     REMEMBERED_WORDS,
+    TYPICAL_WORDS,
     ZERO,
     Linear,
     hashes,
@@ -47,6 +48,13 @@ def test_a_short_text_is_one_window_of_its_length():
     score, windows = Linear(table(ignore=100), 0.5, -1.0).score("please ignore this", 48)
     assert windows == 1
     assert score == pytest.approx(-1.0 + 0.5 * 100 / math.sqrt(FEATURES * 3))
+
+
+@pytest.mark.parametrize(("count", "factor"), [(5, 0.25**0.15), (TYPICAL_WORDS, 1.0), (40, 2**0.15)])
+def test_evidence_of_few_words_counts_less_and_of_many_more(count, factor):
+    text = " ".join(["ignore"] * count)
+    even, grown = (Linear(table(ignore=100), 1.0, 0.0, growth).score(text, 48)[0] for growth in (0.0, 0.15))
+    assert grown == pytest.approx(even * factor)
 
 
 def test_no_words_say_nothing():
