@@ -20,7 +20,7 @@ MODEL_ID: Final = "injection.model"
 #: Between these probabilities the linear model may be wrong either way (docs/models/transformer.md, "grey zone"): the
 #: transformer of `ostiary analyse` decides, where policy has it. Not of what tools and documents say: there it finds
 #: less, left out and measured, than the linear model does.
-DOUBT: Final = (0.385, 0.966)
+DOUBT: Final = (0.329, 0.977)
 #: Verdicts that are remembered. A conversation is sent again with every turn; a verdict takes about 200 bytes.
 _REMEMBERED: Final = 8192
 _DIGEST_BYTES: Final = 16  # collisions must be out of reach for whoever would smuggle a text under another's verdict
@@ -50,6 +50,14 @@ class Memory:
                 del self._verdicts[next(iter(self._verdicts))]  # the oldest
             self._verdicts[key] = verdict
         return verdict
+
+    def look(self, text: str, provenance: Provenance) -> Assessment:
+        """The verdict on a short text that does not come again."""
+        return self._injection.assess(text, provenance)
+
+    def threshold(self, provenance: Provenance) -> float:
+        """From which score on a text counts as an attack."""
+        return self.thresholds[provenance in FOREIGN]
 
     def _slice_by_slice(self, text: str, provenance: Provenance) -> Assessment:
         """The worst verdict on overlapping slices: words of many megabytes at once would cost twenty times their size.
