@@ -3,6 +3,7 @@
 A request may ask for several answers, and a provider bills each: the cap is on their sum.
 """
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -20,6 +21,28 @@ _COUNTS: Final = ("n", "best_of")
 _READ: Final = frozenset((*SPELLINGS, *_COUNTS))
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a request says of its output."""
+
+    caps: dict[str, int]  # by spelling, of each answer
+    answers: int  # each is billed
+    bounded: bool  # whether one of `caps` is a spelling that every server of the route knows
+
+
+def wishes(body: dict[str, Any], door: Door) -> Wishes:
+    """Every cap and count that some server would read.
+
+    Raises:
+        GatewayError: one has a form that readers do not agree on; -1, for one, is no end to llama.cpp.
+    """
+    check_spelling(body, _READ)
+    counts = [_whole(body, name) for name in _COUNTS]
+    caps = {name: value for name in SPELLINGS if (value := _whole(body, name)) is not None}
+    known = {door.cap_field, *door.cap_spellings}
+    return Wishes(caps, max(1, *[count or 1 for count in counts]) * door.prompts(body), not known.isdisjoint(caps))
+
+
 def cap(body: dict[str, Any], door: Door, most: int | None) -> tuple[str, int] | None:
     """The field and value to write into the request; None where it asks for no more than `most` by itself.
 
@@ -28,15 +51,13 @@ def cap(body: dict[str, Any], door: Door, most: int | None) -> tuple[str, int] |
     """
     if most is None or not door.cap_field:
         return None
-    check_spelling(body, _READ)
-    counts = [_whole(body, name) for name in _COUNTS]
-    answers = max(1, *[count or 1 for count in counts]) * door.prompts(body)
-    asked = {name: value for name in SPELLINGS if (value := _whole(body, name)) is not None}
+    wanted = wishes(body, door)
+    answers = wanted.answers
     each = most // answers
-    for name, value in asked.items():
+    for name, value in wanted.caps.items():
         if value > each:
             raise _too_much(name, most, answers)
-    if door.cap_field in asked or (asked.keys() & door.cap_spellings):
+    if wanted.bounded:
         return None
     if each < 1:
         raise _too_much("n", most, answers)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from extproc.core.cap import SPELLINGS
+from extproc.core.cap import wishes
 from extproc.counting.prompt import has_audio, prompt_tokens, writes_cache
 from extproc.counting.running import Running
 from extproc.counting.tokenizer import Tokenizer, tokenizer
@@ -23,7 +23,6 @@ from gateway.policy.model import Budget, Model
 OPEN_TOKENS: Final = 16_384
 #: With less room than this, a request without a cap is refused: an answer of some words helps nobody.
 LEAST_TOKENS: Final = 256
-_COUNTS: Final = ("n", "best_of")
 _BY_THE_PIECE: Final = frozenset({Resource.REQUESTS, Resource.STREAMS})
 
 
@@ -74,21 +73,22 @@ def plan(
             cause=f"no price for {subject.model} on {backend}",
         )
     counter = tokenizer(model.name, model.tokenizer)
-    asked = [body[name] for name in SPELLINGS if type(body.get(name)) is int]
-    if capped is not None:
-        asked.append(capped)
-    counts = [body[name] for name in _COUNTS if type(body.get(name)) is int]
+    wanted = wishes(body, door)
+    bounded = wanted.bounded or capped is not None
+    asked = [*wanted.caps.values(), *(() if capped is None else (capped,))]
+    if not bounded:  # a server that knows none of the others has no bound but what is written into the request
+        asked.append(model.max_output_tokens or OPEN_TOKENS)
     known = Plan(
         asking,
         price=price,
         tokenizer=counter,
         tokens_in=prompt_tokens(door.path, body, counter),
-        answers=max([1, *counts]) * door.prompts(body),
-        bounded=bool(asked),
+        answers=wanted.answers,
+        bounded=bounded,
         caches=caches,
         audio=audio,
     )
-    most = (max(asked) if asked else model.max_output_tokens or OPEN_TOKENS) * known.answers
+    most = max(asked) * known.answers
     least = None if known.bounded else _amounts(known, min(most, LEAST_TOKENS * known.answers))
     return replace(known, ask=replace(asking, amounts=_amounts(known, most), least=least))
 

@@ -28,6 +28,7 @@ from gateway.budgets.model import (
     Verdict,
 )
 from gateway.budgets.price import Line, Price, PriceBook
+from gateway.errors import GatewayError, Kind
 from gateway.policy.model import Budget, Model
 from playbook import DONE, REVOKED, Play, answer_head, chat, completion, delta, head
 from worlds import policy
@@ -282,3 +283,21 @@ def test_so_far_is_told_to_whoever_keeps_the_reservation():
     game.give(answer_head(kind="text/event-stream"), ResponseChunk(delta("one two three "), end_of_stream=False))
     assert game.exchange.so_far().tokens_out > 0
     assert game.give(head(), RequestBody(b"{}", end_of_stream=True)) is not None
+
+
+@pytest.mark.parametrize("spelling", ["max_output_tokens", "max_new_tokens", "n_predict", "num_predict"])
+def test_a_cap_that_the_provider_may_not_know_is_no_cap(spelling):
+    """Three tokens set aside for an answer of any length would let a tenant past any limit."""
+    made = plan(body(**{spelling: 3}), OUT)
+    assert not made.bounded
+    assert made.ask.amounts.tokens_out == metering.OPEN_TOKENS
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"n_predict": -1}, {"num_predict": 0}, {"max_new_tokens": 5.0}, {"best_of": "3"}, {"best_of": 2.0}]
+)
+def test_a_cap_or_a_count_that_readers_may_take_otherwise_is_refused(wrong):
+    """What is set aside for less than nothing would be room for others."""
+    with pytest.raises(GatewayError) as refused:
+        plan(body(**wrong), OUT)
+    assert refused.value.kind is Kind.REQUEST_INVALID
