@@ -24,6 +24,8 @@ CODE_CHARS: Final = 12
 VALUE_CHARS: Final = 4096
 #: Put back in one exchange; a thousand times what answers of real conversations hold. Then placeholders stay.
 _RESTORED_CHARS: Final = 8 * 1024 * 1024
+#: Characters read behind a placeholder: the rest of a host's label (RFC 1035, section 2.3.4), and what tells of it.
+BEHIND_CHARS: Final = 63 + 2
 #: Between the kind and the code.
 MARK: Final = "_T"
 _OWN: Final = re.compile(rf"\[[A-Z_]{{1,40}}{MARK}([{CONSONANTS}]{{{CODE_CHARS}}})\]")
@@ -71,8 +73,8 @@ class Aliases:
             head = kind + MARK
             if head not in self.heads:
                 self.heads |= {head}
-                # A backslash before each underscore and bracket, both brackets, two characters behind.
-                longest = len(head) + head.count("_") + CODE_CHARS + 2 * len("\\[") + 2
+                # A backslash before each underscore and bracket, both brackets, and what is read behind.
+                longest = len(head) + head.count("_") + CODE_CHARS + 2 * len("\\[") + BEHIND_CHARS
                 self.limit_chars = max(self.limit_chars, longest)
         return f"[{kind}{MARK}{code}]"
 

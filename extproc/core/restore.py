@@ -2,13 +2,15 @@
 
 The streaming invariant holds as for `HoldBack`: however a text is cut into pushes, what comes out and what is counted
 are the same. What waits between pushes is what may still become a placeholder of this exchange, or is one whose next
-characters decide: at most `Aliases.limit_chars`, 38 with the kinds of this release; in prose, nothing or a few letters.
+characters decide: at most `Aliases.limit_chars`, 101 with the kinds of this release; in prose, nothing or a
+few letters.
 
 A placeholder is known in any case of its letters, without its brackets, and with the backslashes that writers of
 Markdown put before brackets and underscores. It stays what it is
 
 - where the reader's software would send the value on (`Surroundings`),
-- at the end of a link's own text, `…](`, and as the beginning of an address, `…@` or `….example`,
+- at the end of a link's own text, `…](`, and as the beginning of an address, `…@`, `….example` or `…x.example`: chats
+  make links of such words, and fetch what they link to,
 - in arguments of a tool that policy does not name.
 """
 
@@ -17,7 +19,7 @@ from typing import Final
 
 import orjson
 
-from extproc.core.aliases import CODE_CHARS, CONSONANTS, Alias, Aliases
+from extproc.core.aliases import BEHIND_CHARS, CODE_CHARS, CONSONANTS, Alias, Aliases
 from extproc.core.escape import QUOTE, Source
 from extproc.core.surroundings import Surroundings
 
@@ -30,10 +32,12 @@ _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_\\[]"
 #: Where one may begin.
 _BEGINNING: Final = re.compile(r"\\?\[|\\\Z|(?<![A-Za-z0-9])[A-Za-z]")
 _WORD: Final = re.compile(r"[A-Za-z0-9]\Z")
+#: What a host's label may go on with. Invisible characters are none to whoever resolves it (UTS 46, section 4).
+_LABEL: Final = r"[\w\-\u00ad\u200b-\u200d\u2060\ufeff]{0,63}"
+#: What makes an address of a placeholder before it, also written as Markdown and HTML have it.
+_ADDRESS: Final = re.compile(_LABEL + r"(?:\\?[@\uff20]|[.\uff0e\uff61]\w|&[#A-Za-z])")
 #: What may stand behind a placeholder and does not tell yet whether it stays.
-_UNTOLD: Final = frozenset({"", ".", "]"})
-#: Characters read behind a placeholder.
-_BEHIND_CHARS: Final = 2
+_UNTOLD: Final = re.compile(r"\]|" + _LABEL + r"[.\uff0e\uff61&\\]?")
 
 
 class Restoring:
@@ -106,8 +110,8 @@ class Restorer:
             if alias is None or start < done:
                 continue
             start, end, loose = _brackets(buf, start, match.end(), last=last)
-            behind = buf[end : end + _BEHIND_CHARS]
-            if loose or (not last and behind in _UNTOLD):
+            behind = buf[end : end + BEHIND_CHARS]
+            if loose or (not last and _UNTOLD.fullmatch(behind) is not None):
                 hold = start
                 break
             self._pass(buf[fed:start])
@@ -139,9 +143,9 @@ class Restorer:
 
     def _keeps(self, behind: str, *, closed: bool) -> bool:
         """Whether a placeholder with `behind` behind it stays where it is."""
-        if not self.allowed or self._where.carry or behind == "](" or (closed and behind.startswith("(")):
+        if not self.allowed or self._where.carry or behind.startswith("](") or (closed and behind.startswith("(")):
             return True
-        return behind.startswith("@") or (behind[:1] == "." and behind[1:].isalnum())
+        return _ADDRESS.match(behind) is not None
 
     def _open_from(self, buf: str, done: int) -> int:
         """First index from which a placeholder may still begin or grow; len(buf) when none can."""

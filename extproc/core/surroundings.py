@@ -1,39 +1,59 @@
-"""Whether a text stands where a reader's software would send it on: in a URL, a link's target, a tag. Judges nothing.
+r"""Whether a text stands where a reader's software would send it on: in a URL, a link's target, a tag. Judges nothing.
 
 What counts is what some renderer could make of the text, so it errs towards yes. Followed one character after another:
 what `feed` is told in pieces it understands as it would the whole. Linear, with a state of a few dozen characters.
 
 - A URL is a run up to ASCII white space or `<` (where GFM ends an autolink) once something in it makes it one: `//`,
-  a scheme that needs no slashes, `www.`, or a host with a dot and a path.
+  a scheme that needs no slashes, `www.`, a host with a dot and a path, or a character reference, which may be any of
+  these (CommonMark, 4.7: a reference definition may be written in them).
 - A link's target, also an image's, is what stands behind `](`, up to its closing parenthesis or a blank line
   (CommonMark, 6.3).
-- A tag is what stands behind `<` and a letter, `/`, `!` or `?`, up to `>` outside quotes (HTML, 13.2.5).
+- A tag is what stands behind `<` and a letter, `/`, `!` or `?`, up to `>` outside quotes (HTML, 13.2.5). The same is
+  taken for the beginning of a link's target in angle brackets, which may be escaped: `<\/`, `<&#47;`.
+- What stands behind a tag `<style>` or `<script>`, up to the next `</`: both can fetch.
 """
 
 import re
+from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
 #: Makes a URL of the run that it stands in. Backslashes are slashes to browsers (URL Standard, 4.4).
 _MARK: Final = re.compile(
-    r"[/\\]{2}|:[/\\]|www\.|(?:mailto|xmpp|data|javascript|vbscript|blob):|\w\.\w{2,24}(?::[0-9]{1,5})?[/\\?#]",
+    r"[/\\]{2}|:[/\\]|www\.|&(?:#|[a-z][a-z0-9]{1,31};)|\w[.\u3002\uff0e\uff61]\w{2,24}(?::[0-9]{1,5})?[/\\?#]|"
+    r"(?:https?|wss?|ftp|mailto|xmpp|data|javascript|vbscript|blob):",
     re.IGNORECASE,
 )
 _MARK_CHARS: Final = 40  # no mark is longer
-_OPENER: Final = re.compile(r"\]\(|<[A-Za-z/!?]")
+_OPENER: Final = re.compile(r"\]\(|<[A-Za-z/!?\\&]")
 _ENDS: Final = " \t\n\v\f\r<"
+_FETCHING: Final = frozenset({"style", "script"})
+_NAME_CHARS: Final = 8  # of a tag's name: one more than tell these from all others
 
 
 class _Place(Enum):
     TEXT = 0
     TARGET = 1
     TAG = 2
+    RAW = 3  # the content of a tag that holds no markup
 
 
 class Surroundings:
     """What a text has come to. Starts outside of everything."""
 
-    __slots__ = ("_blank", "_depth", "_equals", "_escaped", "_last", "_place", "_quote", "_run", "_url")
+    __slots__ = (
+        "_blank",
+        "_depth",
+        "_equals",
+        "_escaped",
+        "_last",
+        "_name",
+        "_named",
+        "_place",
+        "_quote",
+        "_run",
+        "_url",
+    )
 
     def __init__(self) -> None:
         self.reset()
@@ -50,8 +70,9 @@ class Surroundings:
         self._last = ""
         self._enter(_Place.TEXT)
 
-    def _enter(self, place: _Place) -> None:
+    def _enter(self, place: _Place, name: str = "") -> None:
         self._place = place
+        self._name, self._named = name.lower(), False  # of a tag; whether all of it is known
         self._depth = 0  # open parentheses of a target
         self._quote = ""  # what ends the quoted part
         self._escaped = self._equals = self._blank = False
@@ -81,17 +102,18 @@ class Surroundings:
                 opener = pair or _OPENER.search(text, at)
                 if opener is None:
                     return
-                self._enter(_Place.TARGET if opener.group() == "](" else _Place.TAG)
+                self._enter(_Place.TARGET if opener.group() == "](" else _Place.TAG, opener.group()[1:])
                 at = 1 if pair else opener.end()
             else:
                 at = self._leave(text, at)
 
     def _leave(self, text: str, at: int) -> int:
         """Go on from `at` until the place is left; say behind which character that is, or the text's end."""
-        step = self._in_target if self._place is _Place.TARGET else self._in_tag
+        place = self._place
+        step = _STEPS[place]
         for index in range(at, len(text)):
-            step(text[index])
-            if self._place is _Place.TEXT:
+            step(self, text[index])
+            if self._place is not place:
                 return index + 1
         return len(text)
 
@@ -119,11 +141,30 @@ class Surroundings:
                 self._place = _Place.TEXT
 
     def _in_tag(self, char: str) -> None:
+        if not self._named and char.isalnum() and len(self._name) < _NAME_CHARS:
+            self._name += char.lower()
+        else:
+            self._named = True
         if self._quote:
             self._quote = "" if char == self._quote else self._quote
-        elif char == ">":
-            self._place = _Place.TEXT
+        elif char == ">" and not self._escaped:  # in a link's target it may be escaped
+            self._enter(_Place.RAW if self._name in _FETCHING else _Place.TEXT)
+            return
         elif char in "\"'" and self._equals:
             self._quote = char
+        self._escaped = char == "\\"
         if not char.isspace():
             self._equals = char == "="
+
+    def _in_raw(self, char: str) -> None:
+        if char == "/" and self._escaped:
+            self._enter(_Place.TAG, char)
+            return
+        self._escaped = char == "<"
+
+
+_STEPS: Final[dict[_Place, Callable[[Surroundings, str], None]]] = {
+    _Place.TARGET: Surroundings._in_target,  # noqa: SLF001 - the class's own table
+    _Place.TAG: Surroundings._in_tag,  # noqa: SLF001
+    _Place.RAW: Surroundings._in_raw,  # noqa: SLF001
+}

@@ -3,7 +3,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.core.aliases import CODE_CHARS, CONSONANTS, VALUE_CHARS, Aliases
+from extproc.core.aliases import BEHIND_CHARS, CODE_CHARS, CONSONANTS, VALUE_CHARS, Aliases
 from extproc.detectors.catalogue import RULES
 from extproc.guardrails.scanner import Scanner
 from gateway.audit.record import Found
@@ -90,7 +90,7 @@ def test_a_head_is_kept_once_and_bounds_what_may_wait():
     for number, kind in itertools.product(range(3), ("[EMAIL]", "[DATE_OF_BIRTH]")):
         aliases.put("pii.email", kind, str(number))
     assert aliases.heads == {"EMAIL_T", "DATE_OF_BIRTH_T"}
-    assert aliases.limit_chars == len(r"\[DATE\_OF\_BIRTH\_T" + "B" * CODE_CHARS + r"\]") + 2
+    assert aliases.limit_chars == len(r"\[DATE\_OF\_BIRTH\_T" + "B" * CODE_CHARS + r"\]") + BEHIND_CHARS
 
 
 def test_a_value_that_covers_a_placeholder_stands_for_what_that_stood_for():

@@ -77,6 +77,9 @@ def restored(text, **kw):
         (f"{E}{E}", f"{MAIL}{MAIL}"),
         (f"{E}, {PUT['D']}", f"{MAIL}, 1964-12-09"),
         (f"{E}s", f"{MAIL}s"),
+        (f"{E}-Adresse. Und", f"{MAIL}-Adresse. Und"),
+        (f"{E}です。次", f"{MAIL}です。次"),
+        (f"{E}{'x' * 70}.example", f"{MAIL}{'x' * 70}.example"),  # no label is so long
         (f"({E})", f"({MAIL})"),
         (f"<b>{E}</b>", f"<b>{MAIL}</b>"),
         (f"Bob <{E}> wrote", f"Bob <{MAIL}> wrote"),
@@ -100,6 +103,13 @@ def test_values_come_back_however_the_model_writes_the_placeholder(told, reads):
         f'<a href="{E}">',
         f"{E}@evil.example",
         f"{E}.evil.example",
+        f"{E}x.evil.example",  # chats make links of such words by themselves, and fetch what they show
+        f"{BARE}-x.evil.example",
+        f"{E}{'x' * 63}.evil.example",
+        f"{E}\u00ad\uff0eevil.example",
+        f"{E}x@evil.example",
+        f"{E}&commat;evil.example",
+        f"{E}\\@evil.example",
         f"www.evil.example/{E}",
         f"x{BARE}",  # another word
         BARE.replace("EMAIL", "PHONE"),  # another kind
@@ -180,7 +190,7 @@ def test_texts_that_clients_join_share_their_surroundings():
 WORDS = st.sampled_from(
     [*PUT.values(), *(p.lower() for p in PUT.values()), *(p[1:-1] for p in PUT.values()), E[:9], E[5:], "\\[", "\\]", "\\_",
      "[", "]", "_", "\\", "*", "`", " ", " word ", ".", "@", "(", ")", "](", "]", "https://", "/", "<a ", ">", "<", '"', "'", "=",
-     "\n", "evil.example", "x", "E", "EMAIL", "EMAIL_T", "1", "é", "\u0131", "\u017f", "💥", ".e", "\u00a0"],
+     "\n", "evil.example", "x", "E", "EMAIL", "EMAIL_T", "1", "é", "\u0131", "\u017f", "💥", ".e", "\u00a0", "-x", "&", "x" * 63, "\u00ad", "&#47;", "<script>"],
 )  # fmt: skip
 PLACES = st.lists(st.integers(0, 500), max_size=30)
 

