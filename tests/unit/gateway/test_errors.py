@@ -119,7 +119,10 @@ def test_a_wait_that_no_sdk_keeps_is_told_and_not_worth_a_retry():
 
 
 def test_headers_of_one_refusal_travel_with_it():
-    assert headers_of(Kind.BUDGET_EXCEEDED, headers=(("x-ratelimit-limit-tokens", "5"),))["x-ratelimit-limit-tokens"] == "5"
+    assert (
+        headers_of(Kind.BUDGET_EXCEEDED, headers=(("x-ratelimit-limit-tokens", "5"),))["x-ratelimit-limit-tokens"]
+        == "5"
+    )
 
 
 @KINDS
