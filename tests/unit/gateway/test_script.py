@@ -20,6 +20,7 @@ async def client(server):
     client = server.client()
     await client.flushall()
     await client.script_flush()
+    await client.config_resetstat()
     yield client
     await client.aclose()
 
