@@ -66,7 +66,7 @@ check: fmt-check lint type imports protos-check test ## Everything that a change
 
 .PHONY: test
 test: setup ## Unit, contract and quick integration tests (JOBS=2)
-	$(BIN)/pytest -q -m "not slow" -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/pytest -q -m "not slow" -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: integration
 integration: setup ## Every test on real Envoy, the slow ones too

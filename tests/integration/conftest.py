@@ -37,6 +37,8 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.integration)
             if item.path.stem in SLOWER:
                 item.add_marker(pytest.mark.slow)
+    # Several processes take one file each: a long one that begins last would leave the others idle.
+    items.sort(key=lambda item: Path(__file__).parent not in item.path.parents)
 
 
 @pytest.fixture(scope="session")
