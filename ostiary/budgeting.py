@@ -8,13 +8,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.aio import cancel_and_wait, spawn
+from gateway.budgets.board import ValkeyBoard
 from gateway.budgets.exact import ExactBudgets
 from gateway.budgets.leased import LeasedBudgets
 from gateway.budgets.model import Budgets
 from gateway.budgets.share import LocalShare
 from gateway.budgets.store import Store, ValkeyStore
+from gateway.budgets.watch import Alerts, Gauge, Watch, no_alerts, no_gauge
 from gateway.clock import Clock
-from gateway.script import Script, ScriptError
+from gateway.script import Runner, Script, ScriptError
 from gateway.settings import Settings
 from gateway.tls import HopError
 from gateway.topology import reach
@@ -46,12 +49,16 @@ class Ledger:
     budgets: Budgets
     exact: ExactBudgets
     leased: LeasedBudgets | None
+    watch: Watch
     hang_up: Callable[[], Awaitable[None]]
 
     async def run(self) -> None:
-        """Keep slices in step until cancelled; with an exact ledger there is nothing to keep."""
-        if self.leased is not None:
-            await self.leased.keep()
+        """Keep slices in step, and tell how full limits are, until cancelled."""
+        watching = spawn(self.watch.keep(), "budget-watch")  # a task of its own: without it, limits hold all the same
+        try:
+            await (watching if self.leased is None else self.leased.keep())
+        finally:
+            await cancel_and_wait(watching)
 
     async def close(self) -> int:
         """Wait for settlements; returns how many the ledger never got. Their exchanges are on record all the same."""
@@ -61,22 +68,24 @@ class Ledger:
             await self.hang_up()
 
 
-def ledger(settings: Settings, clock: Clock) -> Ledger:
+def ledger(settings: Settings, clock: Clock, alerts: Alerts = no_alerts, gauge: Gauge = no_gauge) -> Ledger:
     """The ledger that the settings ask for. Connects when first used."""
     share = LocalShare(lambda: int(clock.now() * _MS), workers=settings.workers)
     # Names of reservations and slices must differ from those of every process that ever ran.
     worker = f"{socket.gethostname()}-{settings.worker_index}-{secrets.token_hex(6)}"
     url = settings.ledger_url or settings.valkey_url
-    store: Store = ValkeyStore(_Nowhere())
+    runner: Runner = _Nowhere()
     hang_up: Callable[[], Awaitable[None]] = _nothing
     if url is not None:
         try:
             reached = reach(url, files_of(settings))
         except (HopError, ValueError) as failure:
             raise Problem(f"ledger: {failure}") from None
-        store, hang_up = ValkeyStore(reached.runner), reached.close
-    exact = ExactBudgets(store, share, clock, worker, random.SystemRandom().random)
+        runner, hang_up = reached.runner, reached.close
+    store: Store = ValkeyStore(runner)
+    watch = Watch(ValkeyBoard(runner), alerts, gauge, clock)
+    exact = ExactBudgets(store, share, clock, worker, random.SystemRandom().random, saw=watch.saw)
     if settings.ledger_mode != "leased":
-        return Ledger(exact, exact, None, hang_up)
-    leased = LeasedBudgets(store, exact, clock, worker, workers=settings.workers)
-    return Ledger(leased, exact, leased, hang_up)
+        return Ledger(exact, exact, None, watch, hang_up)
+    leased = LeasedBudgets(store, exact, clock, worker, workers=settings.workers, saw=watch.saw)
+    return Ledger(leased, exact, leased, watch, hang_up)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import secrets
 import signal
 import socket
@@ -15,9 +16,10 @@ import structlog
 import uvloop
 from redis.asyncio import Redis
 
-from control import account_actions, key_actions, revocation_actions
+from control import account_actions, budget_actions, key_actions, revocation_actions
 from control.accounts import Accounts
 from control.admin import Admin, local
+from control.alerts import Alerts
 from control.bearer import Bearer
 from control.kek import LocalKek
 from control.keys import Keys
@@ -31,11 +33,13 @@ from control.signing import TEND_S, Signing
 from control.site import Place, Site
 from control.transit import Transit
 from control.wrapper import WrapError, Wrapper
-from gateway import contract
+from gateway import contract, fetch
 from gateway.aio import cancel_and_wait, spawn
 from gateway.apikey import Peppers
 from gateway.audit.record import Record
 from gateway.audit.trail import Trail
+from gateway.budgets.board import ValkeyBoard
+from gateway.budgets.store import ValkeyStore
 from gateway.clock import Clock, SystemClock
 from gateway.policy.model import Policy
 from gateway.policy.problem import PolicyError
@@ -49,9 +53,11 @@ from gateway.secrets.reference import SecretError
 from gateway.settings import Settings
 from gateway.telemetry import log
 from gateway.tls import Hop, HopError, HopFiles
+from gateway.topology import Reached, reach
 from gateway.valkey import connect, files_of
 from ostiary import bundle, socketfile
 from ostiary.problem import Problem
+from ostiary.usage_sums import UsageSums
 
 _log: Final = structlog.get_logger(__name__)
 _ASK_S: Final = 1.0  # for the registry to answer a probe; probes give up after 1 to 10 s
@@ -77,6 +83,8 @@ class Control:
     trail: Trail
     signing: Signing
     revocations: Revocations
+    ledger: Reached
+    alerts: Alerts
     edge: Site
     operators: Site
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -93,8 +101,10 @@ def compose(settings: Settings) -> Control:
         client = connect(
             settings.valkey_url, files_of(settings), retries=0
         )  # a change that broke off may have been made
-    except HopError as failure:
+        ledger = reach(settings.ledger_url or settings.valkey_url, files_of(settings))
+    except (HopError, ValueError) as failure:
         raise Problem(str(failure)) from None
+    board = ValkeyBoard(ledger.runner)
     registry = ValkeyRegistry(client, Seals(peppers.secrets))
     trail = Trail(
         settings.audit_dir / "control.jsonl",
@@ -124,6 +134,7 @@ def compose(settings: Settings) -> Control:
         *revocation_actions.actions(revocations),
         *account_actions.actions(Accounts(**parts, random=secrets.token_bytes)),
         *account_actions.signing_actions(signing, policy),
+        *budget_actions.actions(UsageSums(settings.audit_dir, clock), ValkeyStore(ledger.runner), board, policy),
     )
     bearer = Bearer(policy=policy, store=accounts, signing=signing, clock=clock)
     health = Place("/healthz", _health(trail, client))
@@ -140,6 +151,15 @@ def compose(settings: Settings) -> Control:
         trail=trail,
         signing=signing,
         revocations=revocations,
+        ledger=ledger,
+        alerts=Alerts(
+            board=board,
+            policy=policy,
+            dial=lambda url, ca_file: fetch.Line(url, ca_file, clock),
+            offer=lambda record: trail.healthy and trail.offer(record),
+            clock=clock,
+            chance=random.SystemRandom().random,
+        ),
         edge=Site(edge, clock, local=False),
         operators=Site((health, Place(contract.ADMIN_PREFIX, Admin(actions, local, trail, clock))), clock, local=True),
     )
@@ -258,6 +278,7 @@ async def _run(settings: Settings) -> int:
     chores = [
         spawn(_keep_tending(control), "signing-keys"),
         spawn(control.revocations.keep_small(), "revocations-pruned"),
+        spawn(control.alerts.run(), "budget-alerts"),
     ]
     published = [
         await _listen(control.operators, settings.run_dir / contract.OPERATOR_SOCKET, _OWNER_ONLY),
@@ -271,6 +292,7 @@ async def _run(settings: Settings) -> int:
     await asyncio.gather(*(site.close(settings.drain_s) for site in (control.operators, control.edge)))
     await cancel_and_wait(*chores)
     await control.client.aclose()
+    await control.ledger.close()
     lost = await control.trail.close()
     _log.info("control_stopped", records_lost=lost)
     return 1 if crashed or lost else 0

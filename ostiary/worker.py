@@ -180,7 +180,7 @@ def compose(settings: Settings) -> Worker:
         damper=AddressDamper(clock, workers=settings.workers),
         usage=last_use,
     )
-    ledger = budgeting.ledger(settings, clock)
+    ledger = budgeting.ledger(settings, clock, partial(_alerts, store), meters.budget)
     advisers = Advisers(partial(_dial, settings, clock), clock)
     processor = Processor(
         book=book,
@@ -218,6 +218,12 @@ def compose(settings: Settings) -> Worker:
         advisers,
         ledger,
     )
+
+
+def _alerts(store: PolicyStore, tenant: str) -> tuple[int, ...]:
+    """At which percentages of its limits a tenant's use is told."""
+    found = store.current.tenants.get(tenant)
+    return found.budgets.alerts if found is not None else ()
 
 
 def _dial(settings: Settings, clock: Clock, adviser: Adviser, directory: str) -> Line:

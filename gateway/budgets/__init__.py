@@ -1,1 +1,1 @@
-"""Budgets: `model` (types), `window` and `oracle` (pure arithmetic), Lua beside them, `store`, `exact`, `leased`."""
+"""Budgets: `model` (types), `window`, `oracle` (arithmetic), `store`, `exact`, `leased`; `watch`, `board` (alerts)."""

@@ -1,13 +1,14 @@
--- Reserve, settle, extend and lease over several limits in one atomic step.
+-- Reserve, settle, extend, lease and look over several limits in one atomic step.
 -- The twin of oracle.Oracle and window.Account in Python, which say what all of it means and are compared with it.
 --
--- KEYS     reserve: the limits. settle, extend: the record, then the limits that hold. lease: limit and record in turn.
+-- KEYS     reserve, look: the limits. settle, extend: the record, then the limits that hold. lease: limit and record in turn.
 --          All have the tenant as hash tag, so they are in one slot.
 -- ARGV[1]  the operation
 -- ARGV[2]  whole numbers as doubles, little-endian: now in unix ms (0 = this server's clock, the same for all workers),
 --          how long holds live in ms, how long a record lives in ms; and then for each limit: shape (0 sliding,
 --          1 bucket, 2 day, 3 month, 4 running), span in ms, amount, 1 if soft, 1 if charged at once, and
 --          reserve: ask, least. settle, extend: held, until, used. lease: held, until, charged, used, keep, want, share.
+--          look: nothing.
 -- returns  doubles too: 1 if done (0: does not fit, or was settled before), and for each limit granted, used, held,
 --          reset in ms, retry after in ms (-1: never), slot in which the grant ends
 --
@@ -401,7 +402,14 @@ local function general()
     end
   end
 
+  -- Writes nothing.
+  local function look()
+    answer[1] = 1
+    for i, key in ipairs(KEYS) do tell(load(key, 4 + 5 * (i - 1), 0), 0, 0) end
+  end
+
   if op == 'reserve' then reserve()
+  elseif op == 'look' then look()
   elseif op == 'settle' then settle(false)
   elseif op == 'extend' then settle(true)
   elseif op == 'lease' then lease()

@@ -36,6 +36,7 @@ from gateway.budgets.model import (
 from gateway.budgets.oracle import Answer, Part, Want
 from gateway.budgets.share import LocalShare
 from gateway.budgets.store import Store
+from gateway.budgets.watch import Saw, nobody
 from gateway.budgets.window import Figures, Meter, meter_of
 from gateway.clock import Clock
 from gateway.script import ScriptError
@@ -55,6 +56,7 @@ _log: Final = structlog.get_logger(__name__)
 class _Settlement:
     record: str
     parts: tuple[Part, ...]
+    limits: tuple[Limit, ...]  # of the parts
 
 
 class ExactBudgets:
@@ -71,13 +73,18 @@ class ExactBudgets:
         deadline_s: float = DEADLINE_S,
         hold_s: float = HOLD_S,
         first_open_s: float = _FIRST_OPEN_S,
+        saw: Saw = nobody,
     ) -> None:
-        """`worker` differs from that of every process that ever ran: reservations are named by it. `chance`: [0, 1)."""
+        """`worker` differs from that of every process that ever ran: reservations are named by it. `chance`: [0, 1).
+
+        `saw` hears how the ledger says that limits stand.
+        """
         self._store = store
         self._local = local
         self._clock = clock
         self._worker = worker
         self._chance = chance
+        self._saw = saw
         self._deadline_s = deadline_s
         self._hold_s = hold_s
         self._breaker = Breaker(
@@ -120,6 +127,8 @@ class ExactBudgets:
             raise
         self._succeeded()
         self._local.saw(wants, answer.figures)
+        for limit, want, figures in zip(limits, wants, answer.figures, strict=True):
+            self._saw(limit, want.key, figures, refused=figures.retry_ms != 0)
         verdict = verdict_of(limits, answer)
         if not verdict.allowed:
             return Exceeded(verdict)
@@ -152,7 +161,9 @@ class ExactBudgets:
         if reservation.local:
             self._local.settle(reservation.id, parts)
             parts = tuple(part._replace(held=0, until=0) for part in parts)
-        self._unsettled[reservation.id] = _Settlement(reservation.id, parts)
+        limits = {hold.key: hold.limit for hold in reservation.holds}
+        of_parts = tuple([limits[part.key] for part in parts])
+        self._unsettled[reservation.id] = _Settlement(reservation.id, parts, of_parts)
         if self._sending is None:
             self._sending = aio.spawn(self._send(), "budgets-settle")
 
@@ -191,6 +202,8 @@ class ExactBudgets:
         for one, outcome in zip(batch, outcomes, strict=True):
             if not isinstance(outcome, BaseException):
                 self._unsettled.pop(one.record, None)
+                for limit, part, figures in zip(one.limits, one.parts, outcome.figures, strict=False):
+                    self._saw(limit, part.key, figures)
                 continue
             failure = outcome
             # To the end of the row: what the server refuses must not keep the others from it.

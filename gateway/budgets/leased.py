@@ -17,6 +17,7 @@ from gateway.budgets.exact import ExactBudgets, verdict_of, wants_of
 from gateway.budgets.model import Amounts, Ask, Exceeded, Hold, Limit, Reservation, Reserved, Resource, Verdict
 from gateway.budgets.oracle import Answer, Slice
 from gateway.budgets.store import Store
+from gateway.budgets.watch import Saw, nobody
 from gateway.budgets.window import Figures, Meter
 from gateway.clock import Clock
 from gateway.script import ScriptError
@@ -84,13 +85,16 @@ class _Running:
 class LeasedBudgets:
     """See the module and `model.Budgets`. For one event loop; `keep` must run."""
 
-    def __init__(self, store: Store, exact: ExactBudgets, clock: Clock, worker: str, *, workers: int) -> None:
-        """`worker` as for `ExactBudgets`; `workers` is how many there are."""
+    def __init__(
+        self, store: Store, exact: ExactBudgets, clock: Clock, worker: str, *, workers: int, saw: Saw = nobody
+    ) -> None:
+        """`worker` and `saw` as for `ExactBudgets`; `workers` is how many there are."""
         self._store = store
         self._exact = exact
         self._clock = clock
         self._worker = worker
         self._share = _TENTH * workers
+        self._saw = saw
         self._rows: dict[tuple[str, ...], _Row] = {}
         self._slices: dict[str, _Held] = {}
         self._running: dict[str, _Running] = {}
@@ -305,6 +309,7 @@ class LeasedBudgets:
             held.drawn += held.full - held.lowest
             held.full = held.lowest = held.free
             held.figures = figures
+            self._saw(held.limit, held.key, figures)
         return True
 
 

@@ -39,6 +39,9 @@ class Store(Protocol):
         ...
 
 
+Looked = tuple[str, Meter]
+
+
 class MemoryStore:
     """The ledger of one process."""
 
@@ -101,6 +104,14 @@ class ValkeyStore:
             keys += (one.key, record)
             numbers += (*numbers_of(one.meter), *one[2:])
         return _read(await self._start("lease", keys, numbers), len(slices))
+
+    async def look(self, limits: Sequence[Looked]) -> tuple[Figures, ...]:
+        """How limits stand. Spends nothing and changes nothing; all are of one tenant."""
+        keys = [key for key, _ in limits]
+        numbers = self._head(0, 0)
+        for _, meter in limits:
+            numbers += numbers_of(meter)
+        return _read(await self._start("look", keys, numbers), len(limits)).figures
 
     async def _charge(self, operation: str, record: str, parts: Sequence[Part], ttl_ms: int, life_ms: int) -> Answer:
         keys = [record]

@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.budgets.price import PriceBook
 from gateway.policy import adviser, budget, certificate, guard, introspector, issuer
+from gateway.policy.alert_hook import read_alert_hook
 from gateway.policy.bounds import read_answers, read_bounds
 from gateway.policy.damping import read_damping
 from gateway.policy.endpoint import BACKEND_NAME, read_backend
@@ -137,6 +138,7 @@ class _Loader:
         name = root.text("name", _NAME)
         limits = self._limits(root.table("limits"))
         damping = read_damping(root.table("damping"))
+        alert_hook = read_alert_hook(root.table("alert_hook"), self.problems)
         max_age_s = root.integer("revocation_max_age_s", *_REVOCATION_AGE_S, default=60)
         defaults = guard.read_guards(root.table("guards"), self.rules, self.problems, of_requests=self.advised)
         schema = root.choice("schema", SCHEMAS, default="strict")
@@ -171,6 +173,7 @@ class _Loader:
             advisers=MappingProxyType(advisers),
             token_service=token_service,
             damping=damping,
+            alert_hook=alert_hook,
             opa=opa,
             prices=self._prices(),
             revocation_max_age_s=max_age_s,

@@ -281,6 +281,15 @@ class Opa:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlertHook:
+    """Who is told when a limit fills: anything that takes what Alertmanager takes."""
+
+    url: str  # https (http to loopback only)
+    secret_file: str  # signs what is sent; relative to the policy directory or absolute
+    ca_file: str | None = None  # None: the system's roots
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Damping:
     """Failed authentications that one client address may cause before it is refused unheard."""
 
@@ -397,5 +406,6 @@ class Policy:
     opa: Opa | None = None
     prices: PriceBook = field(default_factory=PriceBook)  # empty: nothing has a price
     damping: Damping = field(default_factory=Damping)
+    alert_hook: AlertHook | None = None
     revocation_max_age_s: int = 60  # without word from the registry for this long, every credential is refused
     credential_dir: str = ""  # base of relative paths (`Credential.file`, `Issuer.ca_file`); not part of the version

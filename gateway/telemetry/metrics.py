@@ -124,6 +124,13 @@ INFLIGHT: Final = Metric(
     kind=Gauge,
     help="Exchanges that are under way.",
 )
+BUDGET: Final = Metric(
+    name="ostiary_budget_used_ratio",
+    kind=Gauge,
+    help="How much of a limit is used, 1 being all: of whoever has used most of it, as far as the worker saw lately. "
+    "The highest of all workers.",
+    labels=("tenant", "limit"),
+)
 RESTARTS: Final = Metric(
     name="ostiary_worker_restarts_total",
     kind=Counter,
@@ -138,7 +145,7 @@ ALIVE: Final = Metric(
 
 WORKER: Final = (
     *(AUTHZ, EXCHANGES, DURATION, TOKENS, DETAILS, COST, FOUND, BYTES),
-    *(LOCAL_REPLIES, AUDIT_DROPPED, INFLIGHT),
+    *(LOCAL_REPLIES, AUDIT_DROPPED, INFLIGHT, BUDGET),
 )
 SUPERVISOR: Final = (RESTARTS, ALIVE)
 
@@ -156,7 +163,7 @@ def _histogram(metric: Metric, registry: CollectorRegistry) -> Histogram:
     return Histogram(metric.name, metric.help, metric.labels, registry=registry, buckets=metric.buckets)
 
 
-_M = TypeVar("_M", Counter, Histogram)
+_M = TypeVar("_M", Counter, Gauge, Histogram)
 
 
 class _Children(Generic[_M]):
@@ -208,6 +215,10 @@ class Meters:
         self._local_replies = _Children(_counter(LOCAL_REPLIES, self.registry))
         self._audit_dropped = _counter(AUDIT_DROPPED, self.registry)
         self._inflight = _gauge(INFLIGHT, self.registry)
+        # livemax: each worker saw some of the exchanges, and whoever saw more use saw later.
+        self._budgets = _Children(
+            Gauge(BUDGET.name, BUDGET.help, BUDGET.labels, registry=self.registry, multiprocess_mode="livemax")
+        )
         bodies = _counter(BYTES, self.registry)
         self._request_bytes = bodies.labels("request")
         self._answer_bytes = bodies.labels("answer")
@@ -286,6 +297,10 @@ class Meters:
     def audit_dropped(self) -> None:
         """The trail did not take a record."""
         self._audit_dropped.inc()
+
+    def budget(self, tenant: str, limit: str, part: float) -> None:
+        """How full a limit of policy is; `limit` is its name there."""
+        self._budgets[(_name(tenant, self._tenants), limit)].set(part)
 
     def inflight(self, change: int) -> None:
         """An exchange began (+1) or ended (-1)."""

@@ -110,6 +110,8 @@ def test_the_script_answers_as_the_oracle(server, script):
                         assert await store.lease([key + ":w"], [one], 30_000) == expected
                         figures = expected.figures[0]
                         slices[key] = one._replace(held=figures.granted, until=figures.until, charged=one.used)
+                every = [Want(key, meter, 0, 0) for key, meter in METERS.items()]
+                assert await store.look(list(METERS.items())) == oracle.look(now, every)
         finally:
             await client.aclose()
 
