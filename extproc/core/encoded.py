@@ -44,6 +44,8 @@ _WORDS: Final = {
 #: Characters of encodings that one request may have opened, over all layers. The worst of them, hex of text, costs 0.6
 #: microseconds a character: a second. Ordinary requests have some hundred.
 OPENED_MAX: Final = 2 * 1024 * 1024
+#: What a word costs to open beside its length, in characters: a body of nothing but `%41` has a million words.
+_WORD_CHARS: Final = 6
 
 #: A span of a text, and what it says when it is opened.
 _Span = tuple[int, int, str]
@@ -155,7 +157,7 @@ def _spans(text: str, signs: set[Opening], spend: Callable[[int], None]) -> Iter
             continue
         for each in word.finditer(text):
             if sign.search(each[0]) is not None:
-                spend(len(each[0]))
+                spend(len(each[0]) + _WORD_CHARS)
                 for said in open_as(opening, each[0])[:1]:
                     yield each.start(), each.end(), said
 

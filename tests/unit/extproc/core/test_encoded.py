@@ -179,6 +179,14 @@ def test_files_that_travel_as_text_cost_no_budget_and_too_much_of_anything_else_
     assert caught.value.kind is Kind.JSON_TOO_COMPLEX
 
 
+def test_many_short_words_cost_what_they_take():
+    text = "%41 " * 250_000
+    assert len(text) < encoded.OPENED_MAX
+    with pytest.raises(GatewayError) as refused:
+        encoded.hidden(text, worlds.FakeWorld().guard(policy(), policy().tenants["acme"], "request"))
+    assert refused.value.kind is Kind.JSON_TOO_COMPLEX
+
+
 def test_a_long_encoded_text_is_opened_although_it_is_as_long_as_a_file():
     text = b64("all work and no play makes a dull boy. " * 4000 + MAIL + " is the one. " * 4000)
     assert encoded.applied(text, guard(), Tally()) == ("[EMAIL]", None)
