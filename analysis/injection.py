@@ -11,7 +11,7 @@ from typing import Final
 from analysis.engine import Item, Verdict
 from analysis.head import Head
 from analysis.minilm import MiniLM
-from analysis.window import Window, cut
+from analysis.window import Window, chosen, cut
 from extproc.detectors.injection.assess import Injection
 from extproc.detectors.injection.provenance import FOREIGN, TRUSTED
 from gateway import advice
@@ -21,8 +21,6 @@ from gateway.clock import Clock
 RULE: Final = "injection.transformer"
 #: Characters of one text that are looked at: their tokens are 30 MB and half a second. Beyond, an answer is partial.
 CHARS_MAX: Final = 400_000
-#: Windows of one text, the most suspicious ones by stage (b): some 13 ms each. More, and an answer is partial.
-WINDOWS_MAX: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +75,10 @@ class Transformer:
         said = text.text[:CHARS_MAX]
         evidence, _, _ = self._first.signs(said, foreign=foreign)
         windows = cut(self._model.tokenizer, said)
-        partial = len(text.text) > CHARS_MAX or len(windows) > WINDOWS_MAX
-        if len(windows) > WINDOWS_MAX:
-            windows.sort(key=lambda window: -self._first.signs(said[window.start : window.end], foreign=foreign)[0])
-        return _Doubt(place, evidence, foreign, text.provenance in TRUSTED, windows[:WINDOWS_MAX], partial)
+        spans = [(window.start, window.end) for window in windows]
+        judged = [windows[at] for at in chosen(said, spans, lambda part: self._first.signs(part, foreign=foreign)[0])]
+        partial = len(text.text) > CHARS_MAX or len(windows) > len(judged)
+        return _Doubt(place, evidence, foreign, text.provenance in TRUSTED, judged, partial)
 
     def _verdict(self, doubts: Sequence[_Doubt], due_s: float) -> Verdict:
         findings = []

@@ -61,7 +61,7 @@ def evaluate(data: Path, cache: Path, only: Sequence[str] = tuple(GROUPS)) -> li
 def _tested(
     group: str, linear: Injection, head: Head, examples: Sequence[Example], known: Vectors, left: Any
 ) -> list[dict[str, Any]]:
-    odds = worst(known, len(examples), *head.layers[0])
+    odds = worst(examples, known, linear, *head.layers[0])
     seen: dict[tuple[str, bool, str], list[tuple[bool, bool, bool]]] = defaultdict(list)
     for number in np.flatnonzero(left):
         example = examples[number]
@@ -90,11 +90,11 @@ def judged(linear: Injection, head: Head, example: Example, odds: float) -> tupl
     foreign = example.document
     first = linear.assess(example.text, Provenance.DOCUMENT if foreign else Provenance.USER).score
     grey = head.grey[foreign]
-    before = first > linear.thresholds[foreign]
+    before = first >= linear.thresholds[foreign]
     if not grey.low <= first < grey.high:
         return before, first >= grey.high, False
     evidence, _, _ = linear.signs(example.text, foreign=foreign)
-    return before, head.score(odds, evidence, foreign=foreign) > head.thresholds[foreign], True
+    return before, head.score(odds, evidence, foreign=foreign) >= head.thresholds[foreign], True
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

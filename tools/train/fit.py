@@ -41,7 +41,7 @@ FALSE_SHARE_FOREIGN: Final = 0.01
 FALSE_SHARE_ALIKE_FOREIGN: Final = 0.2
 #: Not in the pool that thresholds are taken from: it is composed of hard cases, nothing like a day's traffic, and would
 #: double the thresholds (recall 0.41 at 0.2 % realised false positives).
-_NOT_EVERYDAY: Final = "generated/daily"
+NOT_EVERYDAY: Final = "generated/daily"
 
 Matrix = Any  # scipy and numpy have no usable types for sparse matrices
 
@@ -194,7 +194,7 @@ def threshold(model: Injection, pool: Sequence[Example], *, foreign: bool) -> fl
     Documents are few: what users wrote is judged as if a document said it, to have enough benign texts.
     """
     said = Provenance.DOCUMENT if foreign else Provenance.USER
-    pool = [example for example in pool if not example.attack and not example.source.startswith(_NOT_EVERYDAY)]
+    pool = [example for example in pool if not example.attack and not example.source.startswith(NOT_EVERYDAY)]
     used = [example for example in pool if example.document or not foreign]
     everyday = [example for example in used if not TRIGGERS.search(example.text)]
     alike = [example for example in used if TRIGGERS.search(example.text)]

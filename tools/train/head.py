@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -16,14 +17,21 @@ import orjson
 from sklearn.linear_model import LogisticRegression
 
 from analysis.head import KEPT, WEIGHTS_SHA256, Head, normed
+from analysis.window import JUDGED_MAX, chosen
 from extproc.detectors.injection.assess import Injection
 from extproc.detectors.injection.provenance import Provenance
 from tools.train.corpus import NEVER_FITTED, TRIGGERS, Example
+from tools.train.fit import NOT_EVERYDAY
 from tools.train.vectors import Cache, key
 
 #: Inverse regularisation of the window's judge, and steps of its solver: more fit the known sources and no others.
 STRENGTH: Final = 0.01
 STEPS: Final = 60
+#: Windows of one text that are fitted on, evenly spread: long role plays would otherwise be most of the data. What is
+#: judged, for calibration and in tests, is every window that run time judges.
+FITTED_MAX: Final = 4
+#: Digits of the bounds of the grey zone: few enough to stand in the gateway as they are (`assessor.DOUBT`).
+_GREY_DIGITS: Final = 4
 #: Share of the everyday calibration pool that is asked about: as much as may be of traffic, which proved tamer.
 ASKED_SHARE: Final = 0.05
 #: Share of the everyday pool, and of look-alikes, that stages (a) and (b) may call an attack without asking.
@@ -39,17 +47,19 @@ Matrix = Any  # numpy has no types here
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """Windows of all examples as one matrix, and the example of each row."""
+    """Windows of all examples as one matrix, the example of each row, and the characters that it stands for."""
 
     matrix: Matrix
     owner: Matrix
+    spans: Matrix
 
 
 def vectors(examples: Sequence[Example], cache: Cache) -> Vectors:
     """What `tools.train.embed` computed."""
     found = [cache[key(example.text)] for example in examples]
-    owner = np.repeat(np.arange(len(found)), [len(each) for each in found])
-    return Vectors(normed(np.concatenate(found).astype(np.float32)), owner)
+    owner = np.repeat(np.arange(len(found)), [len(each.spans) for each in found])
+    matrix = normed(np.concatenate([each.vectors for each in found]).astype(np.float32))
+    return Vectors(matrix, owner, np.concatenate([each.spans for each in found]))
 
 
 def fit(examples: Sequence[Example], known: Vectors, allowed: Matrix, linear: Injection, seed: int) -> bytes:
@@ -71,7 +81,7 @@ def fit(examples: Sequence[Example], known: Vectors, allowed: Matrix, linear: In
         "shapes": [list(matrix.shape)],
     }
     pool = np.flatnonzero(allowed & held & ~doubtful)
-    odds = worst(known, len(examples), matrix.astype(np.float32), offset.astype(np.float32))
+    odds = worst(examples, known, linear, matrix.astype(np.float32), offset.astype(np.float32))
     for kind in ("user", "foreign"):
         meta[kind] = _settled(examples, pool, odds, linear, seed, foreign=kind == "foreign")
     artefact: bytes = orjson.dumps(meta, option=orjson.OPT_SORT_KEYS) + b"\n" + table
@@ -79,18 +89,44 @@ def fit(examples: Sequence[Example], known: Vectors, allowed: Matrix, linear: In
     return artefact
 
 
-def worst(known: Vectors, count: int, matrix: Matrix, offset: Matrix) -> Matrix:
-    """Log-odds of each example's worst window."""
-    found = np.full(count, -np.inf, dtype=np.float32)
-    np.maximum.at(found, known.owner, (known.matrix @ matrix + offset)[:, 0])
+def worst(examples: Sequence[Example], known: Vectors, linear: Injection, matrix: Matrix, offset: Matrix) -> Matrix:
+    """Log-odds of each example's worst window, of those that run time would judge."""
+    odds = (known.matrix @ matrix + offset)[:, 0]
+    counts = np.bincount(known.owner, minlength=len(examples))
+    ends = np.cumsum(counts)
+    for number in np.flatnonzero(counts > JUDGED_MAX):
+        example, first = examples[number], ends[number] - counts[number]
+        spans = [(int(start), int(end)) for start, end in known.spans[first : ends[number]]]
+        weigh = partial(_evidence, linear, foreign=example.document)
+        left = np.ones(len(spans), dtype=bool)
+        left[chosen(example.text, spans, weigh)] = False
+        odds[first : ends[number]][left] = -np.inf
+    found = np.full(len(examples), -np.inf, dtype=np.float32)
+    np.maximum.at(found, known.owner, odds)
     return found
+
+
+def evenly(owner: Matrix) -> Matrix:
+    """Which rows are fitted on: of each example at most `FITTED_MAX`, the first and the last among them."""
+    counts = np.bincount(owner)
+    starts = np.cumsum(counts) - counts
+    use = np.ones(len(owner), dtype=bool)
+    for number in np.flatnonzero(counts > FITTED_MAX):
+        rows = use[starts[number] : starts[number] + counts[number]]
+        rows[:] = False
+        rows[np.linspace(0, counts[number] - 1, FITTED_MAX).astype(int)] = True
+    return use
+
+
+def _evidence(linear: Injection, text: str, *, foreign: bool) -> float:
+    return linear.signs(text, foreign=foreign)[0]
 
 
 def _judge(
     examples: Sequence[Example], known: Vectors, attack: Matrix, fitted: Matrix, seed: int
 ) -> tuple[Matrix, Matrix]:
     """Logistic regression over windows, each number scaled to one spread: a matrix of one column, and its offset."""
-    rows = fitted[known.owner]
+    rows = fitted[known.owner] & evenly(known.owner)
     matrix, owner = known.matrix[rows], known.owner[rows]
     mean, spread = matrix.mean(axis=0), matrix.std(axis=0) + 1e-6
     matrix = (matrix - mean) / spread
@@ -119,7 +155,7 @@ def _settled(
     """Grey zone, joining and threshold for one kind of text, all on the calibration pool."""
     said = Provenance.DOCUMENT if foreign else Provenance.USER
     used = [number for number in pool if examples[number].document == foreign]
-    evidence = {number: linear.signs(examples[number].text, foreign=foreign)[0] for number in pool}
+    evidence = {number: _evidence(linear, examples[number].text, foreign=foreign) for number in pool}
     model = LogisticRegression(C=1e3, random_state=seed)
     model.fit(
         np.array([[odds[number], evidence[number]] for number in used]),
@@ -129,14 +165,16 @@ def _settled(
     (window, known), offset = model.coef_[0].tolist(), float(model.intercept_[0])
     # Documents are few: what users wrote is judged as if a document said it, to have enough benign texts.
     benign = [n for n in pool if not examples[n].attack and (foreign or not examples[n].document)]
+    benign = [n for n in benign if not examples[n].source.startswith(NOT_EVERYDAY)]
     everyday = [number for number in benign if not TRIGGERS.search(examples[number].text)]
     alike = [n for n in benign if TRIGGERS.search(examples[n].text) and examples[n].document == foreign]
     first = {number: linear.assess(examples[number].text, said).score for number in benign}
-    low = _quantile([first[number] for number in everyday], ASKED_SHARE)
+    low = round(_quantile([first[number] for number in everyday], ASKED_SHARE), _GREY_DIGITS)
     high = max(
         _quantile([first[number] for number in everyday], SURE_SHARE),
         _quantile([first[number] for number in alike], SURE_SHARE_ALIKE),
     )
+    high = round(high, _GREY_DIGITS)
 
     def score(number: int) -> float:
         if not low <= first[number] < high:

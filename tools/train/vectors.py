@@ -1,5 +1,6 @@
 """The file between `embed` and those that fit: numbers about each text, by the text's digest. Computes none."""
 
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
@@ -8,7 +9,16 @@ import numpy as np
 
 _KEY_BYTES: Final = 16
 
-Cache = dict[bytes, Any]  # key of a text -> (windows, layers, width) in 16-bit floats
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """All windows of one text, in its order."""
+
+    spans: Any  # (windows, 2): the characters that each stands for
+    vectors: Any  # (windows, layers, width) in 16-bit floats
+
+
+Cache = dict[bytes, Embedded]  # by the key of a text
 
 
 def key(text: str) -> bytes:
@@ -21,9 +31,12 @@ def read(path: Path) -> Cache:
     if not path.exists():
         return {}
     with np.load(path) as stored:
-        keys, counts, vectors = stored["keys"], stored["counts"], stored["vectors"]
+        keys, counts, spans, vectors = stored["keys"], stored["counts"], stored["spans"], stored["vectors"]
     ends = np.cumsum(counts)
-    return {bytes(each): vectors[end - count : end] for each, count, end in zip(keys, counts, ends, strict=True)}
+    return {
+        bytes(each): Embedded(spans[end - count : end], vectors[end - count : end])
+        for each, count, end in zip(keys, counts, ends, strict=True)
+    }
 
 
 def write(path: Path, cache: Cache) -> None:
@@ -31,6 +44,7 @@ def write(path: Path, cache: Cache) -> None:
     np.savez(
         path,
         keys=np.array([np.frombuffer(each, dtype=np.uint8) for each in cache]),
-        counts=np.array([len(each) for each in cache.values()]),
-        vectors=np.concatenate(list(cache.values())),
+        counts=np.array([len(each.spans) for each in cache.values()]),
+        spans=np.concatenate([each.spans for each in cache.values()]),
+        vectors=np.concatenate([each.vectors for each in cache.values()]),
     )

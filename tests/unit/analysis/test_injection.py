@@ -8,8 +8,9 @@ np = pytest.importorskip("numpy", reason="only with `make analysis`")
 pytest.importorskip("onnxruntime", reason="only with `make analysis`")
 
 from analysis.engine import Item  # noqa: E402 -- after it is known to be there
-from analysis.injection import RULE, WINDOWS_MAX, Transformer  # noqa: E402
+from analysis.injection import RULE, Transformer  # noqa: E402
 from analysis.minilm import PACKAGE  # noqa: E402
+from analysis.window import JUDGED_MAX  # noqa: E402
 from gateway.advice import Text  # noqa: E402
 
 pytestmark = [
@@ -70,7 +71,7 @@ def test_work_on_one_text_is_bounded(engine, monkeypatch):
     runs = []
     monkeypatch.setattr(engine._model.__class__, "embed", lambda _, rows: runs.append(rows) or np.zeros((1, 3, 384)))
     scores(engine, FILLER * 2000)
-    assert len(runs) == WINDOWS_MAX
+    assert len(runs) == JUDGED_MAX
 
 
 def test_beyond_the_deadline_an_answer_is_partial(engine):

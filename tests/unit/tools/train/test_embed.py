@@ -1,23 +1,40 @@
+from types import SimpleNamespace
+
 import pytest
 
-pytest.importorskip("numpy", reason="training has its own environment: requirements/train.in")
+np = pytest.importorskip("numpy", reason="training has its own environment: requirements/train.in")
 pytest.importorskip("onnxruntime", reason="only with `make analysis`")
 pytest.importorskip("tokenizers", reason="only with `make analysis`")
+# ruff: noqa: E402 - what is tested imports them
+
+from analysis.window import OVERLAP, SIZE
+from tools.train.embed import embedded
 
 
-from tools.train.embed import WINDOWS_MAX, _batches, spread
+class Tokens:
+    """A token a character."""
+
+    def encode(self, text, *, add_special_tokens):
+        assert not add_special_tokens
+        return SimpleNamespace(ids=[1] * len(text), offsets=[(at, at + 1) for at in range(len(text))])
 
 
-def test_windows_of_a_long_text_are_taken_from_all_of_it():
-    assert spread([1, 2]) == [1, 2]
-    taken = spread(list(range(100)))
-    assert len(taken) == WINDOWS_MAX
-    assert (taken[0], taken[-1]) == (0, 99)
+class Model:
+    tokenizer = Tokens()
+
+    def __init__(self):
+        self.runs = []
+
+    def embed(self, rows):
+        self.runs.append(len(rows))
+        return np.full((len(rows), 3, 4), len(rows[0]), dtype=np.float32)
 
 
-def test_batches_hold_every_window_once_and_are_bounded():
-    sizes = [3, 500, 700, 128, 128, 2000]
-    order = sorted(range(len(sizes)), key=sizes.__getitem__)
-    batches = list(_batches(order, sizes))
-    assert [number for batch in batches for number in batch] == order
-    assert all(len(batch) == 1 or max(sizes[n] for n in batch) * len(batch) <= 1024 for batch in batches)
+def test_every_window_of_run_time_is_embedded_by_itself():
+    model = Model()
+    text = "x" * (SIZE * 40)
+    found = embedded(model, text)
+    assert found.vectors.shape == (len(found.spans), 3, 4)
+    assert model.runs == [1] * len(found.spans)
+    assert (found.spans[0][0], found.spans[-1][1]) == (0, len(text))
+    assert all(before[1] - after[0] >= OVERLAP for before, after in zip(found.spans, found.spans[1:], strict=False))
