@@ -14,6 +14,7 @@ from extproc.guardrails.assessor import Assessor, Memory
 from extproc.guardrails.classifier import Classifier
 from extproc.guardrails.contracts import Contracts
 from extproc.guardrails.guard import Guard
+from extproc.guardrails.lookout import Lookout
 from extproc.guardrails.obliged import obliged
 from extproc.guardrails.scanner import ScannerPool
 from extproc.guardrails.topics import Topics
@@ -69,8 +70,11 @@ class Book:
                 self._guards.clear()
             tenant = obliged(tenant, obligatory)
             settings = tenant.request if direction == "request" else tenant.response
+            lookout = None
+            if direction == "response":
+                lookout = Lookout(self._memory, self._classifier, settings, tenant.topics)
             guard = self._guards[key] = Guard.of(
-                self._scanners, settings, self._key_of(tenant), tenant.urls, _banned(tenant, direction)
+                self._scanners, settings, self._key_of(tenant), tenant.urls, _banned(tenant, direction), lookout
             )
         return guard
 

@@ -8,8 +8,10 @@ from extproc.core.body import names_key_twice
 from extproc.core.returned import give_back
 from extproc.core.sse import Framer
 from extproc.core.texts import broken, lay
+from extproc.core.windows import judge
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Door, Seen, StreamGuard
+from extproc.providers.spoken import spoken
 from gateway.errors import GatewayError, Kind
 
 #: Fields of an answer that name it, whatever it says.
@@ -89,6 +91,8 @@ class JsonReply:
         self._shell = {name: tree[name] for name in SHELL if type(tree.get(name)) in _PLAIN}
         altered = self._door.answer(tree, self._seen)
         self.blocked = broken(self._door.sealed(tree), self._guard, self._tally)
+        if self.blocked is None and self._guard.lookout is not None:
+            self.blocked = self._overlooked(tree)
         if self.blocked is not None:
             return b""
         returned = {} if self._guard.restoring is None else give_back(tree, self._guard.restoring)
@@ -100,6 +104,13 @@ class JsonReply:
         if altered or returned or laid.changed or names_key_twice(raw, laid.keys):
             return orjson.dumps(tree)
         return raw
+
+    def _overlooked(self, tree: dict[str, Any]) -> str | None:
+        """The first rule on windows that ends the answer, before values are put back: as in a stream."""
+        said = [(each.holder[each.key], each.key == "arguments") for each in spoken(tree)]
+        said += [(block["thinking"], False) for block in self._door.sealed(tree) if type(block.get("thinking")) is str]
+        stopped = [judge(value, self._guard, self._tally, source=source) for value, source in said]
+        return next((rule for rule in stopped if rule is not None), None)
 
 
 class StreamReply:

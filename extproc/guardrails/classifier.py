@@ -71,9 +71,9 @@ class Classes:
             thresholds.append((place, name, usual if setting.threshold is None else setting.threshold))
         self._thresholds: Final = tuple(thresholds)
 
-    def fired(self, text: str) -> tuple[str, ...]:
-        """The rules whose class the text reaches, in the order of CLASSES."""
+    def fired(self, text: str, *, remembered: bool = True) -> tuple[str, ...]:
+        """The rules whose class the text reaches, in the order of CLASSES; `remembered`: it may come again."""
         if not self._thresholds:
             return ()
-        scores = self._classifier.scores(text)
+        scores = self._classifier.scores(text) if remembered else self._classifier.content.assess(text)
         return tuple([name for place, name, least in self._thresholds if scores[place] >= least])

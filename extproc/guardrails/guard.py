@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from extproc.core.aliases import Aliases
 from extproc.core.holdback import HoldBack, Spans
@@ -24,6 +24,9 @@ from extproc.guardrails.scanner import Scanner, ScannerPool
 from gateway.audit.record import Found
 from gateway.policy.guard import TENANTS_OWN
 from gateway.policy.model import Action, Mode, RuleSetting, Urls
+
+if TYPE_CHECKING:
+    from extproc.guardrails.lookout import Lookout
 
 _NOTHING: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 #: System prompts of a tenant that are remembered, as hashes: at most 300 KiB each, mostly a tenth of it.
@@ -100,6 +103,7 @@ class Guard:
         # Of one exchange, in its own copies of a guard (`tokenising`, `giving_back`):
         self.aliases: Aliases | None = None
         self.restoring: Restoring | None = None
+        self.lookout: Lookout | None = None  # judges windows of answers
 
     @classmethod
     def of(
@@ -109,15 +113,18 @@ class Guard:
         key: bytes = b"",
         urls: Urls | None = None,
         banned: Mapping[str, tuple[str, ...]] = _NOTHING,
+        lookout: "Lookout | None" = None,
     ) -> "Guard":
         """A guard that runs exactly the rules which `settings` turns on. The tenant's are `key`, for pseudonyms, `urls`
-        and the lists `banned`.
+        and the lists `banned`, and `lookout` for its answers.
         """
         enabled = {rule for rule, each in settings.items() if each.mode is not Mode.OFF and not is_whole(rule)}
         lists = {name: terms for name, terms in banned.items() if f"{BANNED}.{name}" in enabled}
         scanner = pool.scanner(rule for rule in enabled if not rule.startswith(f"{BANNED}."))
         scanner = scanner.finding_by(finds(urls)) if urls else scanner
-        return cls(scanner.banning(Banned(lists)) if lists else scanner, settings, key)
+        made = cls(scanner.banning(Banned(lists)) if lists else scanner, settings, key)
+        made.lookout = lookout or None
+        return made
 
     def tokenising(self, aliases: Aliases) -> "Guard":
         """This guard for one exchange, whose `aliases` take up the values that it tokenises."""

@@ -75,6 +75,10 @@ class Topics:
             self._verdicts[key] = verdict
         return verdict
 
+    def about(self, text: str) -> tuple[str, ...]:
+        """The rules of banned topics that a short text is about which does not come again."""
+        return self._fired(text, asked=False)
+
     def _fired(self, text: str, *, asked: bool) -> tuple[str, ...]:
         folded, found = Folded(text), tokens(text)
         rules = [topic.rule for topic in self._banned if topic.holds(folded, found)]

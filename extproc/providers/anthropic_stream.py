@@ -15,9 +15,8 @@ from typing import Any, Final
 import orjson
 
 from extproc.core import sse
-from extproc.core.escape import EscapedHoldBack
-from extproc.core.holdback import HoldBack
 from extproc.core.texts import broken, lay
+from extproc.core.windows import Channel, of_source, of_text
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.anthropic_blocks import TOLD
 from extproc.providers.door import Seen
@@ -115,7 +114,7 @@ class _Block:
 
     __slots__ = ("begun", "channel", "ended", "kind")
 
-    def __init__(self, kind: str, channel: HoldBack) -> None:
+    def __init__(self, kind: str, channel: Channel) -> None:
         self.kind = kind
         self.channel = channel
         self.begun = False  # some of its text came
@@ -246,12 +245,12 @@ class MessageStream:
             block[kind] = self._push(opened, block[kind])
         return _told({**tree, "content_block": block})
 
-    def _channel(self, kind: str, tool: Any) -> HoldBack:
+    def _channel(self, kind: str, tool: Any) -> Channel:
         if kind == "thinking":
-            return HoldBack(_sealing(self._guard), self._tally)
+            return of_text(_sealing(self._guard), self._tally)
         if kind == "tool_use":
-            return EscapedHoldBack(self._guard, self._tally, tool=tool if type(tool) is str else "")
-        return HoldBack(self._guard, self._tally, joined=True)
+            return of_source(self._guard, self._tally, tool=tool if type(tool) is str else "")
+        return of_text(self._guard, self._tally, joined=True)
 
     def _index(self, tree: dict[str, Any]) -> int:
         index = tree.get("index")
@@ -384,7 +383,9 @@ def _sealing(guard: Guard) -> Guard:
         rule: replace(setting, action=Action.BLOCK) if _replaces(guard, rule) else setting
         for rule, setting in guard.settings.items()
     }
-    return Guard(guard.scanner, settings)
+    sealing = Guard(guard.scanner, settings)
+    sealing.lookout = guard.lookout
+    return sealing
 
 
 def _replaces(guard: Guard, rule: str) -> bool:

@@ -10,9 +10,8 @@ from typing import Any, Final
 import orjson
 
 from extproc.core import sse
-from extproc.core.escape import EscapedHoldBack
-from extproc.core.holdback import HoldBack
 from extproc.core.texts import lay
+from extproc.core.windows import Channel, of_source, of_text
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Seen
 from gateway.errors import Dialect, GatewayError, Kind, body_of
@@ -41,7 +40,6 @@ _MAX_CHANNELS: Final = 1024
 _NAMELESS: Final = {"id": "replaced", "object": "chat.completion.chunk", "created": 0, "model": ""}
 
 _ChannelKey = tuple[int, str, int]
-_Channel = HoldBack | EscapedHoldBack
 
 
 def malformed(what: str) -> GatewayError:
@@ -62,7 +60,7 @@ class ChoiceStream:
         self._tally = tally
         self._seen = seen
         self._show_usage = show_usage
-        self._channels: dict[int, dict[_ChannelKey, _Channel]] = {}  # by choice: finishing one must not visit all
+        self._channels: dict[int, dict[_ChannelKey, Channel]] = {}  # by choice: finishing one must not visit all
         self._open_channels = 0
         self._ended: set[int] = set()  # choices whose held text went out with their finish reason
         self._spoken: set[int] = set()  # choices of which an event left
@@ -315,15 +313,15 @@ class ChoiceStream:
             self.blocked = channel.blocked
         return released
 
-    def _open(self, key: _ChannelKey) -> _Channel:
+    def _open(self, key: _ChannelKey) -> Channel:
         if self._open_channels >= _MAX_CHANNELS:
             raise malformed("too many channels")
         self._open_channels += 1
         if key[1] in {"tool", "function_call"}:
             tool = self._calls[key][1] if key in self._calls else ""
-            channel: _Channel = EscapedHoldBack(self._guard, self._tally, tool=tool)
+            channel = of_source(self._guard, self._tally, tool=tool)
         else:
-            channel = HoldBack(self._guard, self._tally)
+            channel = of_text(self._guard, self._tally)
         self._channels.setdefault(key[0], {})[key] = channel
         return channel
 

@@ -13,9 +13,8 @@ from typing import Any, Final
 import orjson
 
 from extproc.core import sse
-from extproc.core.escape import EscapedHoldBack
-from extproc.core.holdback import HoldBack
 from extproc.core.texts import lay
+from extproc.core.windows import Channel, of_source, of_text
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Seen
 from extproc.providers.openai_stream import DONE, malformed
@@ -92,7 +91,7 @@ _MAX_PIECES: Final = 128
 class _Text:
     """One text of an item: its hold-back, and what was released of it, which the `done` events repeat."""
 
-    hold: HoldBack | EscapedHoldBack
+    hold: Channel
     place: tuple[int, int] | None  # of an output text, in the order in which clients join them
     released: list[str] = field(default_factory=list)
     last: str = ""  # character of it
@@ -411,10 +410,10 @@ class ResponseStream:
                 raise malformed("too many channels")
             self._channels += 1
             if name == "arguments":
-                hold: HoldBack = EscapedHoldBack(self._guard, self._tally, tool=item.tool)
+                hold = of_source(self._guard, self._tally, tool=item.tool)
             else:
                 tool = item.tool if name == "input" else None
-                hold = HoldBack(self._guard, self._tally, tool=tool, joined=name == "output_text")
+                hold = of_text(self._guard, self._tally, tool=tool, joined=name == "output_text")
             text = _Text(hold, (output_index, index) if name == "output_text" else None)
             item.texts[name, index] = text
         return text

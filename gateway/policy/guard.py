@@ -27,6 +27,9 @@ OPT_IN: Final = frozenset({"content"})
 #: Families about what models write. A line of `*`, which was written for data, does not reach them; where none names
 #: them they flag answers and leave requests alone.
 OF_ANSWERS: Final = frozenset({"banned", "code", "leak", "url"})
+#: Families made for requests. On answers they wait for a line that names them there, and `*` does not: an answer that
+#: quotes an attack, or a topic's words, is commonplace.
+OF_REQUESTS: Final = frozenset({"injection", "topic"})
 #: Of OPT_IN, rules that are not measured well enough for `content.*` to reach them.
 OWN_NAME_ONLY: Final = frozenset(
     {
@@ -88,10 +91,12 @@ def merge(layers: tuple[Wishes, ...], rules: Collection[str], direction: str = "
 
 
 def _setting(rule: str, layers: tuple[Wishes, ...], direction: str) -> RuleSetting:
-    matches = [wishes[name] for wishes in layers for name in names_of(rule) if name in wishes]
+    waits = direction == "response" and _family(rule) in OF_REQUESTS
+    names = [name for name in names_of(rule) if not waits or name != "*"]
+    matches = [wishes[name] for wishes in layers for name in names if name in wishes]
     action = next((wish.action for wish in matches if wish.action is not None), UNNAMED)
     if not matches:
-        idle = _family(rule) in OPT_IN or (direction == "request" and _family(rule) in OF_ANSWERS)
+        idle = waits or _family(rule) in OPT_IN or (direction == "request" and _family(rule) in OF_ANSWERS)
         mode = Mode.OFF if idle else Mode.ENFORCE
         return RuleSetting(rule=rule, action=action, mode=mode)
     won = matches[0]

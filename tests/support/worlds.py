@@ -5,6 +5,7 @@ from extproc.detectors.injection.assess import Injection
 from extproc.guardrails.assessor import Assessor, Memory
 from extproc.guardrails.classifier import Classifier
 from extproc.guardrails.guard import Guard
+from extproc.guardrails.lookout import Lookout
 from extproc.guardrails.obliged import obliged
 from extproc.guardrails.scanner import ScannerPool
 from gateway.identity import Caller
@@ -87,7 +88,8 @@ class FakeWorld:
         tenant = obliged(tenant, obligatory)
         if direction == "request":
             return Guard.of(_POOL, tenant.request, urls=tenant.urls)
-        return Guard.of(_POOL, tenant.response, urls=tenant.urls, banned=tenant.banned)
+        lookout = Lookout(_MEMORY, _CLASSIFIER, tenant.response, tenant.topics)
+        return Guard.of(_POOL, tenant.response, urls=tenant.urls, banned=tenant.banned, lookout=lookout)
 
     def assessor(self, policy: Policy, tenant: Tenant, obligatory: frozenset[str] = frozenset()) -> Assessor:
         return Assessor(_MEMORY, _CLASSIFIER, obliged(tenant, obligatory).request)
