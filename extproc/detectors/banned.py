@@ -32,11 +32,13 @@ class Banned:
         self._by_first: Final = by_first
         self._beginnings: Final = frozenset(beginnings)
 
-    def scan(self, text: str) -> list[Finding]:
-        """Every term in `text`, in order of their starts."""
+    def scan(self, text: str, most: int) -> list[Finding]:
+        """Every term in `text`, in order of their starts; no more than those of one word beyond `most`."""
         words = Words(text)
-        found = []
+        found: list[Finding] = []
         for at, word in enumerate(words.folded):
+            if len(found) > most:
+                break
             for term, rule in self._by_first.get(word, ()):
                 stop = at + len(term)
                 if tuple(words.folded[at:stop]) == term:

@@ -28,6 +28,7 @@ _PROMPT_CHARS: Final = 32 * 1024
 #: A character of a script without spaces is a word, and tells as much as this many letters.
 _UNSPACED_LETTERS: Final = 3
 _UNSPACED: Final = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_IDEOGRAPHS: Final = ("\u3400", "\u9fff")
 _INVISIBLE: Final = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff"
 _TOKEN: Final = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}](?:[^\W_{_UNSPACED}]|[{_INVISIBLE}])*")
 _ASCII_TOKEN: Final = re.compile(r"[a-z0-9]+")
@@ -53,6 +54,9 @@ class Words:
         for token in _TOKEN.finditer(text):
             word = token.group()
             letters = _UNSPACED_LETTERS if len(word) == 1 and not word.isascii() else len(word)
+            if _IDEOGRAPHS[0] <= word <= _IDEOGRAPHS[1] and len(word) == 1:  # nothing to fold, and each is a word
+                self._add(word, letters, token.span())
+                continue
             self._add(word.lower() if word.isascii() else latin(word).replace(" ", ""), letters, token.span())
 
     def _add(self, word: str, letters: int, span: tuple[int, int]) -> None:
@@ -104,11 +108,13 @@ class Canary:
         """Whether there is anything to watch for: a shorter prompt has no window."""
         return bool(self._windows)
 
-    def scan(self, text: str) -> list[Finding]:
-        """Every window of the prompt in `text`, in order."""
+    def scan(self, text: str, most: int) -> list[Finding]:
+        """Every window of the prompt in `text`, in order; no more than one beyond `most`."""
         words = Words(text)
-        found = []
+        found: list[Finding] = []
         for at, word in enumerate(words.folded):
+            if len(found) > most:
+                break
             if hash(word) in self._firsts and self._may_begin(words, at, len(words.folded)):
                 stop = words.window(at)
                 if stop and words.hashed(at, stop) in self._windows:

@@ -72,7 +72,10 @@ class Scanner:
         self._match(data, self._on_hit)
         found: Sequence[Finding] = self._judge(text, data) if self._hits else ()
         for watch in self._watches:
-            also = watch.scan(text)
+            also = watch.scan(text, HITS_MAX)
+            self.looked_at += len(also)
+            if len(also) > HITS_MAX:
+                raise too_many_places()
             found = sorted((*found, *also), key=_BY_START) if also else found
         return found
 

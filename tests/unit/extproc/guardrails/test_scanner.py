@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import guarded
+from extproc.detectors.banned import Banned
 from extproc.detectors.catalogue import RULE_IDS, RULES
+from extproc.detectors.leak import Canary
 from extproc.guardrails import scanner as scanner_module
 from extproc.guardrails.finding import Finding
 from extproc.guardrails.scanner import Scanner, ScannerPool
@@ -130,3 +132,15 @@ def test_a_pool_is_bounded(monkeypatch):
     pool.scanner(["pii.email"])
     pool.scanner(["pii.iban"])
     assert pool.scanner(["pii.email"]) is first
+
+
+@pytest.mark.parametrize("watching", [{"prompts": ("a " * 60,)}, {"banned": {"x": ("a",)}}])
+def test_too_many_places_of_what_no_trigger_tells_are_refused_as_well(monkeypatch, watching):
+    """An answer that says one word of the prompt for ever would keep a worker busy for seconds."""
+    banned = Banned(watching.get("banned", {}))
+    scanner = Scanner([]).banning(banned) if banned.rules else Scanner([]).watching(Canary(watching["prompts"]))
+    monkeypatch.setattr(scanner_module, "HITS_MAX", 10)
+    assert len(scanner.scan("a " * 10 + "b " * 60)) <= 10
+    with pytest.raises(GatewayError) as refused:
+        scanner.scan("a " * 60)
+    assert refused.value.kind is Kind.JSON_TOO_COMPLEX
