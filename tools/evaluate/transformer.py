@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ import numpy as np
 from analysis.head import Head
 from extproc.detectors.injection.assess import Injection
 from extproc.detectors.injection.provenance import Provenance
-from tools.evaluate.injection import GROUPS, SEED, summary
+from tools.evaluate.injection import EVERYDAY, GROUPS, SEED, summary
 from tools.train import fit as first_stage
 from tools.train.corpus import TRIGGERS, Example, load
 from tools.train.head import Vectors, fit, vectors, worst
@@ -36,26 +36,26 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", nargs="*", default=list(GROUPS))
     arguments = parser.parse_args()
-    rows = evaluate(arguments.data, arguments.cache, arguments.only)
+    rows: list[dict[str, Any]] = []
+    for more in evaluate(arguments.data, arguments.cache, arguments.only):
+        rows += more
+        if arguments.json:  # after every group: the next one takes minutes
+            arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     print(table(rows))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
-def evaluate(data: Path, cache: Path, only: Sequence[str] = tuple(GROUPS)) -> list[dict[str, Any]]:
-    """One row for each (left-out group, source, label, part), with the shares of (a) and (b) alone beside it."""
+def evaluate(data: Path, cache: Path, only: Sequence[str] = tuple(GROUPS)) -> Iterator[list[dict[str, Any]]]:
+    """Of each group one row for each (source, label, part), with the shares of (a) and (b) alone beside it."""
     examples = load(data, SEED)
     windows = first_stage.features(examples)
     known = vectors(examples, read(cache))
-    rows = []
     for group in only:
         out = GROUPS[group]
         left = np.array([e.source in out for e in examples])
         allowed = ~left & np.array([e.source != _COMPOSED or group == "tasks" for e in examples])
         linear = Injection.read(first_stage.fit(examples, windows, allowed, SEED))
-        rows += _tested(group, linear, Head.read(fit(examples, known, allowed, linear, SEED)), examples, known, left)
+        yield _tested(group, linear, Head.read(fit(examples, known, allowed, linear, SEED)), examples, known, left)
         print(f"{group}: done", file=sys.stderr, flush=True)
-    return rows
 
 
 def _tested(
@@ -98,7 +98,7 @@ def judged(linear: Injection, head: Head, example: Example, odds: float) -> tupl
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The figures that the requirements name without and with (c), then every row."""
+    """The figures that the requirements name without and with (c), then every row. Of groups that were run."""
     before = summary([{**row, "share": row["before"]} for row in rows]).splitlines()
     after = summary(rows).splitlines()
     lines = ["| figure, left out and measured | (a) and (b) | with (c) | wanted |", "|---|---|---|---|"]
@@ -106,6 +106,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         what, was = (cell.strip() for cell in old.strip("|").split("|")[:2])
         now, wanted = (cell.strip() for cell in new.strip("|").split("|")[1:3])
         lines.append(f"| {what} | {was} | {now} | {wanted} |")
+    everyday = [r for r in rows if not r["attack"] and r["part"] == "all" and r["source"] in EVERYDAY]
+    asked = sum(row["asked"] * row["n"] for row in everyday) / sum(row["n"] for row in everyday)
+    lines.append(f"| share of everyday prompts that is asked about | | {asked:.1%} | 5 % |")
     lines += [
         "",
         "| left out | what | part | n | (a) and (b) | with (c) | asked about |",
