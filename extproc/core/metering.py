@@ -13,7 +13,7 @@ from extproc.counting.prompt import has_audio, prompt_tokens, writes_cache
 from extproc.counting.running import Running
 from extproc.counting.tokenizer import Tokenizer, tokenizer
 from extproc.providers.door import Door, Seen
-from gateway.budgets.model import Amounts, Ask, Limit, Reserved, Resource, Standing, Subject, applies
+from gateway.budgets.model import MOST, Amounts, Ask, Limit, Reserved, Resource, Standing, Subject, applies
 from gateway.budgets.price import Price, PriceBook, price_of, worst
 from gateway.errors import GatewayError, Kind
 from gateway.identity import Caller
@@ -23,6 +23,9 @@ from gateway.policy.model import Budget, Model
 OPEN_TOKENS: Final = 16_384
 #: With less room than this, a request without a cap is refused: an answer of some words helps nobody.
 LEAST_TOKENS: Final = 256
+#: What is set aside at the most, whatever a request asks for: no answers are so long. A soft limit holds all that it is
+#: asked for, and the ledger's sums are exact to fourteen digits.
+MOST_TOKENS: Final = 10**9
 _BY_THE_PIECE: Final = frozenset({Resource.REQUESTS, Resource.STREAMS})
 
 
@@ -99,9 +102,9 @@ def _by_the_piece(limits: Iterable[Limit]) -> bool:
 
 
 def _amounts(known: Plan, tokens_out: int) -> Amounts:
-    price = known.price
+    price, tokens_out = known.price, min(tokens_out, MOST_TOKENS)
     money = worst(price, known.tokens_in, tokens_out, caches=known.caches, audio=known.audio) if price else 0
-    return Amounts(known.tokens_in, tokens_out, money)
+    return Amounts(known.tokens_in, tokens_out, min(money, MOST))
 
 
 class Meter:

@@ -12,6 +12,7 @@ from extproc.core.events import Answered, Gone, RequestBody, ResponseChunk, Revo
 from extproc.core.questions import Failed, Reserve
 from extproc.counting.tokenizer import tokenizer
 from gateway.budgets.model import (
+    MOST,
     PER_DAY,
     PER_MINUTE,
     RUNNING,
@@ -114,6 +115,14 @@ def test_a_request_without_a_cap_takes_what_is_left_down_to_something_useful():
 def test_a_model_answers_no_more_than_it_can():
     model = replace(MODEL, max_output_tokens=2000)
     assert plan(body(), TOKENS, model=model).ask.amounts.tokens_out == 2000
+
+
+@pytest.mark.parametrize("cap", [10**10, 2**63 - 1])
+def test_no_request_sets_aside_more_than_the_ledger_can_add_up(cap):
+    """A soft limit holds whatever is asked for: a cap of 2^63 - 1 spoiled its sums for good."""
+    priced = PriceBook(lines={"gpt-4o-mini": (Line(price=Price(input=1, output=10**12)),)})
+    amounts = plan(body(max_tokens=cap, n=2), OUT, MONEY, prices=priced).ask.amounts
+    assert (amounts.tokens_out, amounts.micro_usd) == (metering.MOST_TOKENS, MOST)
 
 
 def test_a_cap_of_policy_bounds_what_is_asked_for():
