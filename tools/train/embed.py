@@ -20,7 +20,7 @@ from tools.train.corpus import load
 from tools.train.vectors import Embedded, key, read, write
 
 SEED: Final = 20261121  # of the generated texts: that of tools.evaluate.injection
-_TOLD_EVERY: Final = 5_000
+_KEPT_EVERY: Final = 10_000  # texts: on a busy machine the rest may have to wait
 
 
 def main() -> None:
@@ -35,8 +35,9 @@ def main() -> None:
     model = MiniLM.load()
     for done, (each, text) in enumerate(missing.items()):
         cache[each] = embedded(model, text)
-        if done % _TOLD_EVERY == 0:
-            print(f"{done} of {len(missing)}", file=sys.stderr, flush=True)
+        if done % _KEPT_EVERY == _KEPT_EVERY - 1:
+            write(arguments.cache, cache)
+            print(f"{done + 1} of {len(missing)}", file=sys.stderr, flush=True)
     write(arguments.cache, cache)
     print(f"{len(missing)} texts embedded, {len(cache)} in the cache")
 

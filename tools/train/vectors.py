@@ -40,11 +40,13 @@ def read(path: Path) -> Cache:
 
 
 def write(path: Path, cache: Cache) -> None:
-    """The cache as a file."""
+    """The cache as a file, whole or not at all."""
+    fresh = path.with_suffix(".new.npz")  # savez would add the ending to any other
     np.savez(
-        path,
+        fresh,
         keys=np.array([np.frombuffer(each, dtype=np.uint8) for each in cache]),
         counts=np.array([len(each.spans) for each in cache.values()]),
         spans=np.concatenate([each.spans for each in cache.values()]),
         vectors=np.concatenate([each.vectors for each in cache.values()]),
     )
+    fresh.replace(path)
