@@ -18,8 +18,9 @@ from extproc.guardrails.lookout import Lookout
 from extproc.guardrails.obliged import obliged
 from extproc.guardrails.scanner import ScannerPool
 from extproc.guardrails.topics import Topics
+from gateway.credentials import Credentials
 from gateway.policy.canary import Bands
-from gateway.policy.model import Adviser, Policy, Tenant
+from gateway.policy.model import Adviser, Credential, Policy, Tenant
 from gateway.policy.store import PolicyStore
 from gateway.secrets.reference import Secret, SecretError, read_secret
 
@@ -32,9 +33,10 @@ _GUARDS: Final = 4096
 class Book:
     """Implements `World` and `Keys` over a policy store."""
 
-    def __init__(self, store: PolicyStore, pseudonym_key: bytes = b"") -> None:
-        """`pseudonym_key`: secret, 32 bytes; without it the action `hash` redacts."""
+    def __init__(self, store: PolicyStore, pseudonym_key: bytes = b"", vault: Credentials | None = None) -> None:
+        """`pseudonym_key`: secret, 32 bytes; without it the action `hash` redacts. `vault`: of what lies in no file."""
         self._store = store
+        self._vault = vault
         self._pseudonym_key = pseudonym_key
         self._scanners = ScannerPool(ALL_RULES)
         self._bands: dict[tuple[str, str], Bands] = {}
@@ -104,17 +106,29 @@ class Book:
         return self.value(policy, backend) is not None
 
     def value(self, policy: Policy, backend: str) -> str | None:
-        """The credential header's value; "" when the backend needs none, None when its file cannot be read."""
+        """The credential header's value; "" when the backend needs none, None when there is none to be had."""
         described = policy.backends.get(backend)
         if described is None:
             return None
         if described.credential is None:
             return ""
+        secret = self._secret(policy, backend, described.credential)
+        return None if secret is None else described.credential.prefix + secret.reveal()
+
+    def _secret(self, policy: Policy, backend: str, credential: Credential) -> Secret | None:
+        if credential.vault is not None:
+            return None if self._vault is None else self._vault.secret(policy, credential.vault)
         key = (policy.version, backend)
         if key not in self._secrets:
             self._secrets[key] = _read(policy, backend)
-        secret = self._secrets[key]
-        return None if secret is None else described.credential.prefix + secret.reveal()
+        return self._secrets[key]
+
+    def refused(self, policy: Policy, backend: str) -> None:
+        """The provider did not take the backend's credential. One in a file is read again on reload only."""
+        described = policy.backends.get(backend)
+        credential = None if described is None else described.credential
+        if credential is not None and credential.vault is not None and self._vault is not None:
+            self._vault.refused(policy, credential.vault)
 
     def warm(self, policy: Policy) -> None:
         """Compile guards and read credentials before the first request needs them.
@@ -143,7 +157,7 @@ def _banned(tenant: Tenant, direction: str) -> Mapping[str, tuple[str, ...]]:
 
 def _read(policy: Policy, backend: str) -> Secret | None:
     credential = policy.backends[backend].credential
-    if credential is None:
+    if credential is None or credential.vault is not None:
         return None
     try:
         return read_secret(Path(credential.file), Path(policy.credential_dir))

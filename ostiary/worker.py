@@ -60,7 +60,8 @@ from gateway.telemetry import log
 from gateway.telemetry.metrics import Meters
 from gateway.tls import HopError
 from gateway.valkey import client
-from ostiary import budgeting, bundle, socketfile
+from gateway.vault.credentials import VaultCredentials
+from ostiary import budgeting, bundle, socketfile, undumpable
 from ostiary.budgeting import Ledger
 from ostiary.health import Health
 from ostiary.problem import Problem
@@ -75,11 +76,14 @@ _NOTICE_S: Final = 1.5
 #: For the registry's first load: 100,000 keys take about two seconds of CPU, on a busy host a few times that. After it,
 #: what policy holds is served without the registry.
 _REGISTRY_S: Final = 10.0
+#: For a vault's first answers, some milliseconds each. Backends without theirs are refused by themselves after it.
+_VAULT_S: Final = 3.0
 
 
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT."""
     os.umask(0o077)  # whoever can open the socket can forge identities
+    undumpable.apply()
     fields: dict[str, str | int] = {"service": "worker", "worker": settings.worker_index}
     log.configure(level=settings.log_level, form=settings.log_format, fields=fields)
     log.catch_uncaught()
@@ -135,6 +139,7 @@ class Worker:
     last_use: LastUse | None
     advisers: Advisers
     ledger: Ledger
+    credentials: VaultCredentials
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -144,7 +149,9 @@ def compose(settings: Settings) -> Worker:
     policy = _load(settings.policy_dir)
     store = PolicyStore(policy)
     peppers = _peppers(settings.peppers_file)
-    book = Book(store, hmac.digest(peppers.secrets[peppers.current], b"ostiary pseudonyms", "sha256"))
+    credentials = VaultCredentials(clock, random.SystemRandom().random)
+    pseudonym_key = hmac.digest(peppers.secrets[peppers.current], b"ostiary pseudonyms", "sha256")
+    book = Book(store, pseudonym_key, credentials)
     book.warm(policy)
     meters = Meters(tenants=policy.tenants, models=policy.models)
     trail = Trail(
@@ -217,6 +224,7 @@ def compose(settings: Settings) -> Worker:
         last_use,
         advisers,
         ledger,
+        credentials,
     )
 
 
@@ -335,6 +343,7 @@ async def _run(settings: Settings) -> int:
     trail.add_done_callback(lambda _: stop.set())  # nothing to put exchanges on record with: a fresh worker is better
     _follow(worker, worker.store.current)
     registry = await _load_registry(worker, stop)
+    await worker.credentials.settled(_VAULT_S)
     noting = [spawn(worker.last_use.run(), "last-use")] if worker.last_use is not None else []
     noting.append(spawn(worker.ledger.run(), "budgets"))
     # What is loaded now lives as long as the worker: the collector need not walk it again and again.
@@ -351,6 +360,7 @@ async def _run(settings: Settings) -> int:
     await worker.inquirer.close()
     await worker.advisers.close()
     await worker.consultation.close()
+    await worker.credentials.close()
     await cancel_and_wait(*registry, *noting)
     if worker.last_use is not None:
         await worker.last_use.flush()
@@ -399,6 +409,7 @@ def _follow(worker: Worker, policy: Policy) -> None:
     worker.keyring.follow(policy.issuers.values(), policy.credential_dir)
     worker.inquirer.follow(policy.introspectors.values(), policy.credential_dir)
     worker.advisers.follow(policy.advisers, policy.credential_dir)
+    worker.credentials.follow(policy)
 
 
 def _reload(worker: Worker) -> None:
@@ -429,6 +440,7 @@ async def _take_policy(worker: Worker) -> None:
     # is being compiled.
     await asyncio.to_thread(worker.book.warm, policy)
     _follow(worker, policy)
+    await worker.credentials.settled(_VAULT_S)
     worker.consultation.take(policy, evaluator)
     worker.store.put(policy)
     worker.meters.know(policy.tenants, policy.models)

@@ -87,6 +87,10 @@ class World(Keys, Protocol):
         """Whether the backend's credential is at hand."""
         ...
 
+    def refused(self, policy: Policy, backend: str) -> None:
+        """The backend's provider did not take its credential."""
+        ...
+
 
 @dataclass(slots=True)
 class _Draft:
@@ -325,6 +329,8 @@ class Exchange:
             return self._local(event, headers, details)
         if details != contract.VIA_UPSTREAM:
             raise heads.of_envoy(status, headers.get(contract.ERROR_CODE_HEADER, ""), details)
+        if status == 401:
+            self._world.refused(self._policy, self._journal.backend)
         seen = Seen()
         if status < 400:
             self._journal.seen = seen  # an answer bills from its first byte, an error does not

@@ -14,6 +14,7 @@ NAME: Final[Shape] = shape(r"[a-z][a-z0-9_-]{0,31}", "1 to 32 of a-z, 0-9, _ and
 _DEADLINE_MS: Final = (5, 5000)
 _DEFAULT_MS: Final = {"injection": 100, "ner": 250}
 _SERVICE_MS: Final = 500
+_NO_VAULT: Final = "credentials of advisers lie in files; those of backends may lie in a vault"
 _ON_FAILURE: Final = ("refuse", "pass")
 
 
@@ -27,7 +28,8 @@ def read_adviser(name: Scalar, table: Table, problems: Problems) -> Adviser:
         url = read_url(table, "url", problems)
         if engine:
             problems.add(table.mark, (*table.path, "url"), "an engine of ours has no url", "leave one of both out")
-        ca_file, credential = table.maybe("ca_file", FILE), read_credential(table.table("credential"), problems)
+        ca_file = table.maybe("ca_file", FILE)
+        credential = read_credential(table.table("credential"), problems, vault=_NO_VAULT)
     read = Adviser(
         name=name.text,
         engine=engine,

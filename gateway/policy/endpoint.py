@@ -7,11 +7,13 @@ from typing import Final
 from gateway import contract
 from gateway.policy.field import Shape, Table, shape
 from gateway.policy.model import Backend, Credential
+from gateway.policy.place import read_place
 from gateway.policy.problem import Problems, shown
-from gateway.policy.tree import Scalar
+from gateway.policy.tree import Broken, Scalar
 
 #: Dialects of providers. Each is served at its own front doors: nothing translates.
 DIALECTS: Final = ("openai", "anthropic")
+_NO_VAULT: Final = "policy.yaml has no `vault:` section"
 _ADAPT: Final = ("auto", "always")
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}  # RFC 9110, sections 4.2.1 and 4.2.2
 _MAX_PORT: Final = 65_535
@@ -32,8 +34,8 @@ _FRAMING: Final = frozenset(
 )
 
 
-def read_backend(name: Scalar, table: Table, problems: Problems) -> Backend:
-    """One entry of backends.yaml."""
+def read_backend(name: Scalar, table: Table, problems: Problems, *, vault: bool = True) -> Backend:
+    """One entry of backends.yaml. `vault`: whether the policy names one."""
     url = table.scalar("url", _URL)
     scheme, host, port, base_path = _split(url, table, problems) if url else ("https", "", 443, "")
     backend = Backend(
@@ -46,7 +48,7 @@ def read_backend(name: Scalar, table: Table, problems: Problems) -> Backend:
         ca_file=table.maybe("ca_file", _FILE),
         sni=table.maybe("sni", _SNI),
         adapt=table.choice("adapt", _ADAPT, default="auto") == "always",
-        credential=read_credential(table.table("credential"), problems),
+        credential=read_credential(table.table("credential"), problems, vault="" if vault else _NO_VAULT),
     )
     if table.node("allow_plaintext") is not None:
         why = "prompts and provider keys would cross the network in the clear"
@@ -114,16 +116,23 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"  # RFC 6761, section 6.3
 
 
-def read_credential(table: Table | None, problems: Problems) -> Credential | None:
-    """A `credential` block: in which header a secret travels, and the file that holds it."""
+def read_credential(table: Table | None, problems: Problems, *, vault: str) -> Credential | None:
+    """A `credential` block: in which header a secret travels, and where it lies. `vault`: why it cannot lie there."""
     if table is None:
         return None
     header = table.scalar("header", _HEADER, optional=True)
     if header and (header.text in _FRAMING or header.text.startswith(contract.OWNED_PREFIXES)):
         problems.add(header.mark, (*table.path, "header"), f"{shown(header.text)} cannot carry a credential")
     name = header.text if header else "authorization"
+    readable = not isinstance(table.node("vault"), Broken)
+    place = table.table("vault") if readable else None
+    if place is not None and vault:
+        problems.add(place.mark, place.path, vault)
+    if place is not None and table.node("file") is not None:
+        problems.add(table.mark, (*table.path, "file"), "the secret lies in a file or in the vault", "remove one")
     credential = Credential(
-        file=table.text("file", _FILE),
+        file=table.text("file", _FILE, default=None if place is None else ""),
+        vault=None if place is None else read_place(place, problems),
         header=name,
         prefix=table.text("prefix", _PREFIX, default="Bearer " if name == "authorization" else ""),
     )

@@ -43,6 +43,7 @@ from gateway.policy.token_service import read_token_service, refuse_own_issuer
 from gateway.policy.topics import Shelf, rules_of
 from gateway.policy.tree import Broken, Mapping, Node, Scalar
 from gateway.policy.urls import read_urls
+from gateway.policy.vault import read_vault
 from gateway.policy.version import named
 
 #: Front doors that a tenant may be let through.
@@ -145,8 +146,12 @@ class _Loader:
         over = budget.read_budgets(root.table("budgets"), self.problems)
         opa = read_opa(root.table("opa"), directory, self.compiled, self.problems)
         token_service = read_token_service(root.table("token_service"), self.problems)
+        vault = read_vault(root.table("vault"), self.problems)
         root.close()
-        backends = {key.text: read_backend(key, table, self.problems) for key, table in self._tables("backends")}
+        backends = {
+            key.text: read_backend(key, table, self.problems, vault=vault is not None)
+            for key, table in self._tables("backends")
+        }
         models = {key.text: self._model(key, node) for key, node in self._entries("models", _MODEL)}
         tenants = {key.text: self._tenant(key, table, defaults, schema, over) for key, table in self._tables("tenants")}
         self.schemas.close()
@@ -175,6 +180,7 @@ class _Loader:
             damping=damping,
             alert_hook=alert_hook,
             opa=opa,
+            vault=vault,
             prices=self._prices(),
             revocation_max_age_s=max_age_s,
             credential_dir=str(directory),

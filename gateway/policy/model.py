@@ -298,10 +298,49 @@ class Damping:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Credential:
-    """How a backend wants its key: header, prefix and where the secret lies. The secret itself is never in policy."""
+class VaultAuth:
+    """How a worker logs in to the vault. Files are relative to the policy directory or absolute."""
 
-    file: str  # path, read by the worker; relative to the policy directory or absolute
+    method: str  # "token_file" | "approle" | "kubernetes" | "cert"
+    mount: str = ""  # where the method is mounted, below auth/
+    role: str = ""  # of kubernetes; of cert it may be left open
+    token_file: str = ""
+    role_id_file: str = ""
+    secret_id_file: str = ""
+    jwt_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vault:
+    """An OpenBao or HashiCorp Vault that holds credentials of backends."""
+
+    address: str  # https (http to loopback only)
+    auth: VaultAuth
+    ca_file: str = ""  # "": the system's roots
+    namespace: str = ""
+    refresh_s: int = 30  # how late a new value of a stored secret may be noticed; leased ones follow their lease
+    stale_s: int = 3600  # how long a stored secret counts after the last reading while the vault is away
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultSecret:
+    """One field of one secret in the policy's vault."""
+
+    path: str  # below /v1/, for example secret/data/llm/openai
+    field: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """How a backend wants its key: header, prefix and where the secret lies. The secret itself is never in policy.
+
+    It lies in `file` or in `vault`.
+    """
+
+    file: str = ""  # path, read by the worker; relative to the policy directory or absolute
+    vault: VaultSecret | None = None
     header: str = "authorization"
     prefix: str = "Bearer "
 
@@ -404,6 +443,7 @@ class Policy:
     advisers: Mapping[str, Adviser] = field(default_factory=dict)
     token_service: TokenService | None = None
     opa: Opa | None = None
+    vault: Vault | None = None
     prices: PriceBook = field(default_factory=PriceBook)  # empty: nothing has a price
     damping: Damping = field(default_factory=Damping)
     alert_hook: AlertHook | None = None

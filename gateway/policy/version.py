@@ -16,11 +16,13 @@ HEX_DIGITS: Final = 12  # 48 bits: a second policy of the same name needs 2^24 p
 _FORM: Final = "ostiary.policy/0"
 #: The name itself, and the directory: the same policy in another place is the same policy.
 _OUTSIDE: Final = frozenset({"version", "credential_dir"})
+#: Came when policies had names already. Left out where it says nothing, so that those names stay.
+_LATER: Final = frozenset({"vault"})
 
 
 def canonical(policy: Policy) -> bytes:
     """`policy` as JSON with sorted keys and sorted sets."""
-    content = {one.name: _plain(getattr(policy, one.name)) for one in fields(policy) if one.name not in _OUTSIDE}
+    content = {name: value for name, value in _plain(policy).items() if name not in _OUTSIDE}
     return orjson.dumps({"form": _FORM, **content}, option=orjson.OPT_SORT_KEYS)
 
 
@@ -39,7 +41,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.name
     if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+        told = {one.name: getattr(value, one.name) for one in fields(value)}
+        return {name: _plain(each) for name, each in told.items() if name not in _LATER or each is not None}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, frozenset):

@@ -62,7 +62,8 @@ class Play:
 
     def __init__(self, held=None, secret="Bearer provider-secret"):
         self.clock = FakeClock()
-        self.exchange = Exchange(FakeWorld(held, secret), self.clock)
+        self.world = FakeWorld(held, secret)
+        self.exchange = Exchange(self.world, self.clock)
         self.commands, self.records = [], []
 
     def give(self, *events):

@@ -75,6 +75,7 @@ class FakeWorld:
 
     def __init__(self, held: Policy | None = None, secret: str | None = "Bearer provider-secret") -> None:
         self.held = held or policy()
+        self.told_refused: list[str] = []
         self.secret = secret
 
     def policy(self, version: str) -> Policy | None:
@@ -99,6 +100,9 @@ class FakeWorld:
 
     def ready(self, policy: Policy, backend: str) -> bool:
         return self.value(policy, backend) is not None
+
+    def refused(self, policy: Policy, backend: str) -> None:
+        self.told_refused.append(backend)
 
     def value(self, policy: Policy, backend: str) -> str | None:
         return self.secret if backend in policy.backends else None

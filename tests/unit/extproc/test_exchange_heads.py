@@ -65,6 +65,7 @@ def test_a_provider_that_refuses_our_credential_without_a_body_is_not_the_client
     play.asked()
     play.give(answer_head(status="401", end=True))
     assert play.refused() == (503, "backend_unavailable")
+    assert play.world.told_refused == ["demo"], "a new one may lie in the vault"
 
 
 @pytest.mark.parametrize("before", [[], [head()]])

@@ -8,7 +8,10 @@ from dataclasses import replace
 import pytest
 
 from extproc.world import Book
+from gateway.policy.model import Credential
 from gateway.policy.store import PolicyStore
+from gateway.secrets.reference import Secret
+from vaulting import PLACE
 from worlds import policy
 
 
@@ -77,6 +80,44 @@ def test_a_backend_without_readable_credential_is_not_ready(held, tmp_path):
     open_backend = replace(held.backends["demo"], credential=None)
     free = replace(held, backends={"demo": open_backend})
     assert book.ready(free, "demo")
+
+
+class FakeCredentials:
+    """A vault that holds one value."""
+
+    def __init__(self):
+        self.text = "sk-vault"
+        self.told = []
+
+    def secret(self, policy, place):
+        return Secret(self.text) if self.text and place == PLACE else None
+
+    def refused(self, policy, place):
+        self.told.append(place)
+
+
+def test_a_credential_in_the_vault_is_asked_for_each_time_and_without_it_the_backend_is_not_ready(held):
+    credential = Credential(vault=PLACE)
+    stored = replace(held, backends={"demo": replace(held.backends["demo"], credential=credential)})
+    vault = FakeCredentials()
+    book = Book(PolicyStore(stored), vault=vault)
+    book.warm(stored)
+    assert book.value(stored, "demo") == "Bearer sk-vault"
+    vault.text = "sk-rotated"
+    assert book.value(stored, "demo") == "Bearer sk-rotated"
+    vault.text = ""
+    assert not book.ready(stored, "demo")
+    assert not Book(PolicyStore(stored)).ready(stored, "demo")
+
+
+def test_a_providers_refusal_goes_to_the_vault_alone(held):
+    stored = replace(held, backends={"demo": replace(held.backends["demo"], credential=Credential(vault=PLACE))})
+    vault = FakeCredentials()
+    book = Book(PolicyStore(stored), vault=vault)
+    book.refused(stored, "demo")
+    book.refused(held, "demo")
+    book.refused(held, "unknown")
+    assert vault.told == [PLACE]
 
 
 def test_a_policy_is_found_by_its_version_only(held):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import worlds
 from gateway.policy.load import load
 from gateway.policy.model import (
     Action,
@@ -20,6 +21,7 @@ from gateway.policy.model import (
     RateLimit,
     RuleSetting,
     Tenant,
+    VaultSecret,
 )
 from gateway.policy.version import canonical, name_of, named
 
@@ -173,3 +175,13 @@ def test_a_threshold_is_part_of_the_name(policy):
         return name_of(replace(policy, tenants={"acme": tenant}))
 
     assert held(0.25) == held(0.25) != held(0.5)
+
+
+def test_what_came_later_and_says_nothing_leaves_the_name_as_it_was():
+    before = worlds.policy()
+    assert b"vault" not in canonical(before)
+    backend = before.backends["demo"]
+    assert backend.credential is not None
+    stored = replace(backend.credential, vault=VaultSecret(path="kv/x", field="key"))
+    after = replace(before, backends={"demo": replace(backend, credential=stored)})
+    assert name_of(after) != name_of(before)

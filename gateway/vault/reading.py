@@ -1,0 +1,57 @@
+"""What a vault's answer to a read says: fields, version, lease. Pure; knows KV of both versions and leased secrets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gateway.secrets.reference import Secret
+from gateway.vault.wire import VaultError
+
+#: It becomes a header, and Envoy takes 60 KiB of those together by default.
+_VALUE_CHARS: Final = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One secret as it was read. `fields` holds those alone that can be a header's value."""
+
+    fields: Mapping[str, Secret] = field(repr=False)
+    version: int = 0  # of KV version 2; 0: unknown
+    lease_id: str = ""  # "": not leased, so nothing but the next reading tells of a change
+    ttl_s: int = 0  # of the lease
+    renewable: bool = False
+
+    def says(self, other: "Reading") -> bool:
+        """Whether the other one holds the same values."""
+        return {name: one.reveal() for name, one in self.fields.items()} == {
+            name: one.reveal() for name, one in other.fields.items()
+        }
+
+
+def read(answer: Mapping[str, Any]) -> Reading:
+    """The secret in an answer. Raises VaultError where there is none."""
+    data = answer.get("data")
+    version = 0
+    if isinstance(data, dict) and isinstance(data.get("metadata"), dict) and isinstance(data.get("data"), dict):
+        told = data["metadata"].get("version")
+        version, data = told if isinstance(told, int) else 0, data["data"]
+    if not isinstance(data, dict):
+        raise VaultError("was answered without a secret")
+    fields = {name: Secret(text) for name, value in data.items() if (text := _line(value))}
+    lease_id, ttl_s = answer.get("lease_id"), whole(answer.get("lease_duration"))
+    if not isinstance(lease_id, str) or not lease_id or not ttl_s:
+        return Reading(fields, version)
+    return Reading(fields, version, lease_id, ttl_s, answer.get("renewable") is True)
+
+
+def whole(value: object) -> int:
+    """A duration in seconds; 0 for what is none."""
+    return value if type(value) is int and value > 0 else 0
+
+
+def _line(value: object) -> str:
+    """The value, if it can stand in a header: a line break in it would be a second one (RFC 9110, section 5.5)."""
+    if not isinstance(value, str) or len(value) > _VALUE_CHARS:
+        return ""
+    text = value.removesuffix("\n").removesuffix("\r")  # whoever put it there from a file has put that too
+    return text if text.isascii() and text.isprintable() else ""
