@@ -1,6 +1,7 @@
 """Injection verdicts turned into policy: which texts are judged, what is tallied, what blocks."""
 
 import json
+from importlib import resources
 
 import pytest
 
@@ -8,7 +9,7 @@ from extproc.core.events import Gone
 from extproc.detectors.injection.assess import Injection
 from extproc.detectors.injection.expressions import RULE_IDS
 from extproc.detectors.injection.provenance import Provenance
-from extproc.guardrails.assessor import MODEL_ID, Assessor, Memory
+from extproc.guardrails.assessor import DOUBT, MODEL_ID, Assessor, Memory
 from extproc.guardrails.classifier import Classifier
 from extproc.guardrails.guard import Tally
 from extproc.providers.openai import DOORS
@@ -143,3 +144,14 @@ def test_legacy_prompts_are_judged_and_embeddings_are_not():
     ]
     assert list(DOORS["/v1/completions"].positions({"prompt": "a"})) == [(Provenance.USER, "a")]
     assert list(DOORS["/v1/embeddings"].positions({"input": "a"})) == []
+
+
+def test_the_bounds_of_doubt_are_those_that_the_head_was_fitted_with():
+    artefact = resources.files("analysis").joinpath("head.bin").read_bytes()
+    grey = json.loads(artefact.partition(b"\n")[0])["user"]["grey"]
+    assert pytest.approx((grey["low"], grey["high"]), abs=5e-4) == DOUBT
+
+
+def test_the_head_was_fitted_for_the_linear_model_that_is_shipped():
+    artefact = resources.files("analysis").joinpath("head.bin").read_bytes()
+    assert json.loads(artefact.partition(b"\n")[0])["linear"] == Injection.load().version
