@@ -20,6 +20,8 @@ _METHOD_CHARS: Final = 16
 _PATH_CHARS: Final = 256
 #: Outcomes of answers that did not come to their end.
 _BROKEN_OFF: Final = frozenset({"cut", "aborted"})
+#: The same of streams: one may be refused, or fail, before its first byte left, and hears no more of its usage.
+_STREAM_BROKEN_OFF: Final = _BROKEN_OFF | {"refused", "failed"}
 
 
 class Journal:
@@ -75,7 +77,7 @@ class Journal:
             request_bytes=self.request_bytes,
             answer_bytes=self.answer_bytes,
             found=found,
-            usage=self._usage(whole=outcome not in _BROKEN_OFF),
+            usage=self._usage(whole=outcome not in (_STREAM_BROKEN_OFF if self.streamed else _BROKEN_OFF)),
             details=_details(caller, self.unadvised),
         )
 
@@ -90,17 +92,19 @@ class Journal:
             return None
         prompt = _estimate(self.prompt_chars) if self.prompt_tokens is None else self.prompt_tokens
         answer = _estimate(seen.text_chars) if seen.running is None else seen.running.tokens
-        if seen.output_tokens is not None:
-            answer = seen.output_tokens if whole else max(seen.output_tokens, answer)
+        told_in = seen.input_tokens or None  # there is no prompt of 0 tokens: whoever says so does not count
+        told_out = None if seen.output_tokens == 0 < answer else seen.output_tokens
+        if told_out is not None:
+            answer = told_out if whole else max(told_out, answer)
         return budget.Usage(
-            tokens_in=prompt if seen.input_tokens is None else seen.input_tokens,
+            tokens_in=prompt if told_in is None else told_in,
             tokens_out=answer,
             cached_in=seen.cached_tokens,
             cache_write_in=seen.cache_write_tokens,
             audio_in=seen.audio_input_tokens,
             reasoning_out=seen.reasoning_tokens,
             audio_out=seen.audio_output_tokens,
-            reported=seen.input_tokens is not None and seen.output_tokens is not None,
+            reported=told_in is not None and told_out is not None,
         )
 
     def _usage(self, *, whole: bool) -> Usage | None:

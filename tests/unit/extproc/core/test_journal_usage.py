@@ -1,5 +1,7 @@
 """What the record says of tokens and cost: the provider's word, else the count, else an estimate."""
 
+import pytest
+
 from clocks import ManualClock
 from extproc.core.journal import Journal
 from extproc.counting.running import Running
@@ -69,6 +71,33 @@ def test_details_and_cost_are_on_record():
     assert (told.cached_tokens, told.reasoning_tokens) == (400, 60)
     assert (told.cost_micros, told.currency) == (600 + 200 + 200, "EUR")
     assert found.used(whole=True).cached_in == 400
+
+
+def test_a_provider_that_says_nought_of_words_that_came_has_told_nothing():
+    """Servers that do not count say 0; charged so, their answers would be free."""
+    seen = Seen(running=Running(tokenizer("gpt-4o")))
+    seen.say(TEXT)
+    seen.read({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0})
+    found = journal(seen)
+    told = usage(found)
+    assert (told.input_tokens, told.output_tokens) == (25, tokenizer("gpt-4o").count(TEXT))
+    assert told.source == "estimate"
+
+
+def test_an_answer_without_words_has_none():
+    seen = Seen()
+    seen.read({"prompt_tokens": 8, "completion_tokens": 0})
+    told = usage(journal(seen))
+    assert (told.input_tokens, told.output_tokens, told.source) == (8, 0, "provider")
+
+
+@pytest.mark.parametrize("outcome", ["refused", "failed", "cut", "aborted"])
+def test_a_stream_that_was_stopped_is_no_whole_answer(outcome):
+    """One that is refused before its first byte left has told as little as one that is cut."""
+    found = journal(Seen(output_tokens=1, running=Running(tokenizer("gpt-4o"))))
+    found.streamed = True
+    found.seen.say(TEXT)
+    assert found.close(outcome, ()).usage.output_tokens == tokenizer("gpt-4o").count(TEXT)
 
 
 def test_of_an_answer_that_broke_off_the_count_goes_before_a_first_word_of_the_provider():
