@@ -40,15 +40,20 @@ from extproc.core.events import (
     ResponseTrailers,
     Revoked,
 )
+from extproc.core.form import RULE_ID as FORM_ID
+from extproc.core.form import UNCHECKED, Form, form_of
 from extproc.core.journal import Journal
 from extproc.core.questions import Advise, Failed, Question, Reserve, Told
 from extproc.core.reply import JsonReply, Reply, StreamReply, answer_blocked
 from extproc.core.restore import Restoring
 from extproc.core.states import NEXT, IllegalTransitionError, State
 from extproc.guardrails.assessor import Assessor, Position
+from extproc.guardrails.contracts import Contracts
 from extproc.guardrails.guard import Guard, Tally
+from extproc.guardrails.promised import Promised, promised
 from extproc.providers.door import Door, Opened, Seen
 from extproc.providers.schema import UNKNOWN_FIELD
+from extproc.providers.turns import READERS
 from gateway import contract
 from gateway.audit import record as audit
 from gateway.audit.record import Found
@@ -127,6 +132,7 @@ class Exchange:
         self._sent = False  # whether the request left for a backend
         self._revoked: GatewayError | None = None  # why the next event is refused
         self._then: _Then | None = None  # what goes on when the replies are there
+        self._form: Form | None = None  # what the answer is compared with
         # Set on the way through the states; a state is entered only after what it needs.
         self._policy: Policy
         self._tenant: Tenant
@@ -135,6 +141,7 @@ class Exchange:
         self._opened: Opened
         self._draft: _Draft
         self._watching: Guard  # for the answer, knowing the request's system prompts
+        self._promised: Promised
         self._reply: Reply
 
     @property
@@ -294,6 +301,7 @@ class Exchange:
         journal.prompt_chars = draft.judged.prompt_chars
         guard = self._world.guard(self._policy, self._tenant, "response", journal.caller.obligations.guards)
         self._watching = guard.watching(admission.system_prompts(draft.tree, self._door)) if guard.watches else guard
+        self._promised = promised(draft.tree) if self._watching.runs(FORM_ID) else Promised()
         self.state = State.UPSTREAM
         self._sent = True
         metadata = {
@@ -350,12 +358,16 @@ class Exchange:
         if self._aliases and self._tenant.restore.on:
             guard = guard.giving_back(Restoring(self._aliases, self._tenant.restore.tools))
         self._guard_out = guard
+        reader = READERS.get(self._door.path)
+        if reader is not None:
+            contracts = Contracts.of(self._tenant.schemas)
+            self._form = form_of(self._promised, contracts, guard, self._tally_out)
         if streams:
             stream = self._door.stream(guard, self._tally_out, seen, show_usage=self._opened.wants_usage)
-            self._reply = StreamReply(stream, limits.event_bytes)
+            self._reply = StreamReply(stream, limits.event_bytes, self._form, None if reader is None else reader())
             self.state = State.STREAM
         else:
-            self._reply = JsonReply(self._door, guard, self._tally_out, seen, limits.answer_bytes)
+            self._reply = JsonReply(self._door, guard, self._tally_out, seen, limits.answer_bytes, self._form)
             self.state = State.COLLECT
         self._head = head
         return ()
@@ -496,6 +508,8 @@ class Exchange:
             self._aliases = None
         if self._unknown_fields:
             found += (_UNKNOWN_FIELDS,)
+        if self._form is not None and self._form.unchecked:
+            found += (UNCHECKED,)
         record = self._journal.close(outcome, found)
         return (Put(record), *self._settlement(record.usage))
 

@@ -1,10 +1,13 @@
 """An answer on its way out: gathered and judged whole (JSON), or guarded event by event (SSE). One interface."""
 
+from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
 import orjson
 
 from extproc.core.body import names_key_twice
+from extproc.core.form import RULE_ID as SCHEMA_ID
+from extproc.core.form import Form
 from extproc.core.returned import give_back
 from extproc.core.sse import Framer
 from extproc.core.texts import broken, lay
@@ -12,11 +15,16 @@ from extproc.core.windows import judge
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Door, Seen, StreamGuard
 from extproc.providers.spoken import spoken
+from extproc.providers.turns import Turn, Turns, turns
 from gateway.errors import GatewayError, Kind
+from gateway.policy.schemas import FAMILY
 
 #: Fields of an answer that name it, whatever it says.
 SHELL: Final = ("id", "created", "created_at", "model")
 _PLAIN: Final = frozenset({str, int})
+#: How guarded events are written (core.sse): on one line each, without line breaks in it.
+_DATA: Final = b"data: "
+_END: Final = b"\n\n"
 
 
 class Reply(Protocol):
@@ -43,8 +51,11 @@ class Reply(Protocol):
 class JsonReply:
     """A JSON answer: held until it is whole, at most `limit_bytes`."""
 
-    def __init__(self, door: Door, guard: Guard, tally: Tally, seen: Seen, limit_bytes: int) -> None:
+    def __init__(
+        self, door: Door, guard: Guard, tally: Tally, seen: Seen, limit_bytes: int, form: Form | None = None
+    ) -> None:
         self.blocked: str | None = None
+        self._form = form
         self._door, self._guard, self._tally, self._seen = door, guard, tally, seen
         self._limit_bytes = limit_bytes
         self._parts: list[bytes] = []
@@ -98,7 +109,9 @@ class JsonReply:
         returned = {} if self._guard.restoring is None else give_back(tree, self._guard.restoring)
         laid = lay(tree, self._guard, self._tally, returned)
         self.blocked = laid.blocked
-        if laid.blocked is not None:
+        if laid.blocked is None and self._form is not None:
+            self.blocked = self._form.judge_all(turns(tree))
+        if self.blocked is not None:
             return b""
         # Of a key that is there twice only the last value was judged, and some readers take the first.
         if altered or returned or laid.changed or names_key_twice(raw, laid.keys):
@@ -114,16 +127,20 @@ class JsonReply:
 
 
 class StreamReply:
-    """An event stream: every whole event is guarded as it comes."""
+    """An event stream: every whole event is guarded as it comes; its form is judged where its turns end."""
 
-    def __init__(self, stream: StreamGuard, event_bytes: int) -> None:
+    def __init__(
+        self, stream: StreamGuard, event_bytes: int, form: Form | None = None, reader: Turns | None = None
+    ) -> None:
         self._stream = stream
         self._framer = Framer(event_bytes)
+        self._form, self._reader = form, reader
+        self._misformed: str | None = None
 
     @property
     def blocked(self) -> str | None:
         """The rule that ended the stream."""
-        return self._stream.blocked
+        return self._stream.blocked or self._misformed
 
     def feed(self, data: bytes, *, last: bool) -> bytes:
         """Guarded events."""
@@ -132,6 +149,10 @@ class StreamReply:
         if last and stream.blocked is None:
             out += stream.feed(self._framer.close())
             out += stream.finish()
+        if self._form is not None and self._reader is not None:
+            out = self._formed(out, self._form, self._reader)
+            if last and self.blocked is None:
+                self._misformed = self._form.judge_all(self._reader.rest())
         return out
 
     def cut(self, error: GatewayError) -> bytes:
@@ -139,14 +160,30 @@ class StreamReply:
         return self._stream.cut(error)
 
     def instead(self, text: str) -> bytes | None:
-        """Events that say `text` and end the stream as the dialect ends it."""
-        return self._stream.instead(text)
+        """Events that say `text` and end the stream as the dialect ends it; None where all was said already."""
+        return self._stream.instead(text) if self._misformed is None else None
+
+    def _formed(self, out: bytes, form: Form, reader: Turns) -> bytes:
+        """The events before the one that ends a turn of the wrong form."""
+        upto = 0
+        while self._misformed is None and (end := out.find(_END, upto)) >= 0:
+            at = out.find(_DATA, upto, end)
+            self._misformed = None if at < 0 else form.judge_all(_ended(out[at + len(_DATA) : end], reader))
+            if self._misformed is None:
+                upto = end + len(_END)
+        return out[:upto]
+
+
+def _ended(data: bytes, reader: Turns) -> Iterable[Turn]:
+    return reader.rest() if data == b"[DONE]" else reader.take(orjson.loads(data))
 
 
 def answer_blocked(rule: str) -> GatewayError:
     """What an answer becomes that a rule ended and that says nothing in its place."""
+    misformed = rule == SCHEMA_ID or rule.startswith(f"{FAMILY}.")
+    why = "does not have the form that was asked for" if misformed else "held data that policy does not let through"
     return GatewayError(
         Kind.ANSWER_BLOCKED,
-        f"The answer held data that policy does not let through (rule {rule}).",
+        f"The answer {why} (rule {rule}).",
         cause=rule,
     )

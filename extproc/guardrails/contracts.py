@@ -50,7 +50,7 @@ class Mismatch:
 def fault(schema: Any) -> tuple[str, str] | None:
     """Where and why the engine cannot take a schema, or None. For the policy's loader."""
     try:
-        _compile(schema)
+        compile_schema(schema)
     except jsonschema_rs.ValidationError as error:
         place = "".join(f"/{step}" for step in error.instance_path)
         steps = [str(step) for step in error.instance_path]
@@ -62,12 +62,13 @@ def fault(schema: Any) -> tuple[str, str] | None:
     return None
 
 
-def _compile(schema: Any) -> Any:
+def compile_schema(schema: Any, patterns: jsonschema_rs.RegexOptions = _PATTERNS) -> Any:
+    """A validator that asks nobody. Raises what the engine raises where it cannot take a schema."""
     named = schema.get("$schema") if type(schema) is dict else None
     make = jsonschema_rs.Draft202012Validator if named is None else jsonschema_rs.validator_for
     return make(
         schema,
-        pattern_options=_PATTERNS,
+        pattern_options=patterns,
         validate_formats=True,
         ignore_unknown_formats=False,
         mask=_HIDDEN,
@@ -101,7 +102,7 @@ class _Compiled:
 
 @lru_cache(maxsize=_KEPT)
 def _validator(source: str) -> Any:
-    return _compile(orjson.loads(source)).validate
+    return compile_schema(orjson.loads(source)).validate
 
 
 class Contracts:
@@ -123,9 +124,13 @@ class Contracts:
         return _contracts(tuple(schemas.values()))
 
     @property
-    def judges_arguments(self) -> bool:
-        """Whether any schema judges arguments of tool calls."""
-        return bool(self._arguments)
+    def argument_rules(self) -> tuple[str, ...]:
+        """The rules that judge arguments of tool calls."""
+        return tuple([each.rule for each in self._arguments])
+
+    def judging(self, tool: str) -> tuple[str, ...]:
+        """The rules that judge arguments of calls of `tool`."""
+        return tuple([each.rule for each in self._arguments if each.judges(tool)])
 
     def request(self, body: dict[str, Any]) -> Iterator[Mismatch]:
         """Every schema that a request breaks, once for each value that breaks it."""
@@ -149,7 +154,7 @@ class Contracts:
             return
         readable = True
         if type(value) is str:
-            value, readable = _opened(value)
+            value, readable = opened(value)
         for each in judging:
             yield from _one(each.broken_at(value, path) if readable else Mismatch(each.rule, path, _NOT_JSON))
 
@@ -163,7 +168,7 @@ def _one(found: Mismatch | None) -> tuple[Mismatch, ...]:
     return () if found is None else (found,)
 
 
-def _opened(source: str) -> tuple[Any, bool]:
+def opened(source: str) -> tuple[Any, bool]:
     """Arguments as a value. No text at all is what some models write for no arguments."""
     if not source.strip():
         return {}, True

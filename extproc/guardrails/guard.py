@@ -34,8 +34,8 @@ _CANARIES: Final = 16
 _DIGEST_BYTES: Final = 16  # collisions must be out of reach for whoever would have another prompt watched
 #: Rules that judge a text as a whole and so are no scanner's.
 WHOLE_TEXT_IDS: Final = PATTERN_IDS | {"injection.model", "injection.transformer"} | CONTENT_IDS
-#: Rules that a tenant's own blocks name: no scanner's either.
-_TENANTS_OWN: Final = ("advice.", *(f"{family}." for family in sorted(TENANTS_OWN)))
+#: Rules that a tenant's own blocks name, or that judge an answer's form: no scanner's either.
+_TENANTS_OWN: Final = ("advice.", "output.", *(f"{family}." for family in sorted(TENANTS_OWN)))
 
 
 def is_whole(rule: str) -> bool:

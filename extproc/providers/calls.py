@@ -30,10 +30,11 @@ def calls(body: dict[str, Any]) -> Iterator[Named]:
     """Every tool call of the conversation so far, with its arguments as they stand."""
     for field in ("messages", "input"):
         for at, message in _objects(body.get(field)):
-            yield from _of_message(message, f"{field}[{at}]")
+            yield from of_message(message, f"{field}[{at}]")
 
 
-def _of_message(message: dict[str, Any], path: str) -> Iterator[Named]:
+def of_message(message: dict[str, Any], path: str) -> Iterator[Named]:
+    """The calls that one message, item or answer makes."""
     if message.get("type") in _CALL_TYPES:
         yield from _call(message, path)
     for at, call in _objects(message.get("tool_calls")):

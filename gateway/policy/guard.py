@@ -26,7 +26,7 @@ UNNAMED: Final = Action.FLAG
 OPT_IN: Final = frozenset({"content"})
 #: Families about what models write. A line of `*`, which was written for data, does not reach them; where none names
 #: them they flag answers and leave requests alone.
-OF_ANSWERS: Final = frozenset({"banned", "code", "leak", "url"})
+OF_ANSWERS: Final = frozenset({"banned", "code", "leak", "output", "url"})
 #: Families made for requests. On answers they wait for a line that names them there, and `*` does not: an answer that
 #: quotes an attack, or a topic's words, is commonplace.
 OF_REQUESTS: Final = frozenset({"injection", "topic"})

@@ -161,8 +161,12 @@ class _FaultError(Exception):
 class Judge:
     """One schema: whether all of it can be evaluated, in bounded time, without asking anybody."""
 
-    def __init__(self, tree: Any) -> None:
+    def __init__(self, tree: Any, own: Callable[[dict[str, Any]], int] = lambda _: 1, most: int = MAX_NODES) -> None:
+        """`own`: what a schema weighs beside those inside it. `most`: that all may weigh together."""
         self._tree = tree
+        self._own = own
+        self._most = most
+        self.weight = 0  # of the whole, every reference written out; once `fault` found none
         self._cost: dict[int, int] = {}  # by identity of the node, which `tree` keeps alive
         self._open: set[int] = set()
 
@@ -174,7 +178,7 @@ class Judge:
         if named is not None and (type(named) is not str or named.removesuffix("#") not in DRAFTS):
             return "/$schema", f"unknown draft; {nearest('', DRAFTS)}"
         try:
-            self._weigh(self._tree, "", 0)
+            self.weight = self._weigh(self._tree, "", 0)
         except _FaultError as error:
             place, told = error.args
             return place, told
@@ -192,9 +196,9 @@ class Judge:
         if level > MAX_LEVELS:
             raise _FaultError(place, f"nested more than {MAX_LEVELS} schemas deep")
         self._open.add(id(node))
-        cost = 1 + sum(self._weigh(each, at, level + 1) for each, at in self._inside(node, place))
-        if cost > MAX_NODES:
-            raise _FaultError(place, f"more than {MAX_NODES} schemas with every reference written out")
+        cost = self._own(node) + sum(self._weigh(each, at, level + 1) for each, at in self._inside(node, place))
+        if cost > self._most:
+            raise _FaultError(place, f"more than {self._most} schemas with every reference written out")
         self._open.discard(id(node))
         self._cost[id(node)] = cost
         for word in _DEFINED & node.keys():  # what nobody refers to is compiled all the same
