@@ -12,6 +12,7 @@ import valkey_server
 from control.oauth.replay import ValkeySeen
 from gateway.aio import cancel_and_wait, spawn
 from gateway.budgets import oracle as budgets
+from gateway.budgets.board import Notice, ValkeyBoard
 from gateway.budgets.store import ValkeyStore
 from gateway.budgets.window import Meter
 from gateway.clock import SystemClock
@@ -81,6 +82,7 @@ async def test_the_documented_users_can_do_their_work(as_user):
     grant = await ValkeyLedger(as_user("worker")).lease([Want(Bucket("acme", "tenant", 5, 60), 1)])
     assert grant[0].granted == 1
     await _use_budgets(as_user("worker"))
+    await _tell_of_budgets(as_user("worker"), as_user("control"))
     await cancel_and_wait(task)
     await ValkeyLastUsed(as_user("worker")).note({"k": 1_700_000_000})
     assert await ValkeyLastUsed(as_user("control")).read(["k"]) == {"k": 1_700_000_000}
@@ -107,6 +109,33 @@ async def _use_budgets(client):
     await store.lease([f"{key}:w"], [budgets.Slice(key, meter, 0, 0, 0, 0, 0, 1, 1)], 10_000)
 
 
+async def _tell_of_budgets(worker, control):
+    """What one puts up, the other takes down; and it looks at limits."""
+    board, taker = ValkeyBoard(Pipe(worker)), ValkeyBoard(Pipe(control))
+    notice = Notice(
+        id="a",
+        key="k",
+        tenant="acme",
+        limit="day",
+        resource="tokens",
+        subject={},
+        percent=50,
+        used=5,
+        amount=10,
+        hard=True,
+        at_s=1.0,
+        ends_s=9.0,
+    )
+    assert await board.tell(notice, 60_000)
+    await board.seen("acme", ["k"])
+    assert await taker.take(0, 1) == [notice]
+    await taker.later(notice, 0)
+    await taker.done(notice)
+    assert await taker.subjects("acme") == ["k"]
+    meter = Meter("S", 1000, 5, soft=False, once=False)
+    assert len(await ValkeyStore(Pipe(control)).look([("ostiary:{acme}:budget:x", meter)])) == 1
+
+
 async def test_a_worker_may_not_write_the_registry(as_user):
     worker = as_user("worker")
     with pytest.raises(RegistryError, match="NoPermission"):
@@ -125,7 +154,16 @@ async def test_a_worker_may_not_write_the_registry(as_user):
 
 
 @pytest.mark.parametrize(
-    "command", [("FLUSHALL",), ("CONFIG", "GET", "*"), ("DEL", LOG), ("GET", "ostiary:{a}:rate:x")]
+    "command",
+    [
+        ("FLUSHALL",),
+        ("CONFIG", "GET", "*"),
+        ("DEL", LOG),
+        ("GET", "ostiary:{a}:rate:x"),
+        ("HSET", "ostiary:{a}:budget:x", "s", "0"),
+        ("HDEL", "ostiary:{a}:budget:x", "s"),
+        ("ZADD", "ostiary:{a}:subjects", "1", "k"),
+    ],
 )
 async def test_control_may_do_nothing_else(as_user, command):
     with pytest.raises(NoPermissionError):
