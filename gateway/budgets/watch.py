@@ -30,7 +30,7 @@ _SUBJECTS: Final = 32_768  # limits of which a worker remembers what it told, so
 _WAITING: Final = 1000  # notices, while the board is away: as many as it takes
 _STALE_S: Final = 60.0  # how long the metric believes the last figures of a limit on what runs
 _AGAIN_S: Final = 3600.0  # how often a subject is put into the index
-_TOGETHER: Final = 256  # subjects in one call
+_TOGETHER: Final = 256  # subjects in one call, or looked at in one turn
 
 #: Tenant, name of the limit, part that is used.
 Gauge = Callable[[str, str, float], None]
@@ -61,13 +61,24 @@ class Watch:
         self._alerts = alerts
         self._gauge = gauge
         self._clock = clock
+        self._fresh: dict[str, tuple[Limit, Figures]] = {}  # the last word of each limit since the last tick
+        self._refused: dict[str, tuple[Limit, Figures]] = {}
         self._subjects: dict[str, _Subject] = {}
         self._fullest: dict[tuple[str, str], _Fullest] = {}
         self._notices: dict[str, Notice] = {}
         self._unlisted: dict[str, set[str]] = {}  # by tenant
 
     def saw(self, limit: Limit, key: str, figures: Figures, *, refused: bool = False) -> None:
-        """How a limit stands; `refused`: an exchange did not fit into it. On the way of requests."""
+        """How a limit stands; `refused`: an exchange did not fit into it.
+
+        Twice on the way of every request for every limit: what it says is looked at in `tick`.
+        """
+        if len(self._fresh) < _SUBJECTS or key in self._fresh:
+            self._fresh[key] = (limit, figures)
+            if refused:
+                self._refused[key] = (limit, figures)
+
+    def _look(self, limit: Limit, key: str, figures: Figures, *, refused: bool) -> None:
         subject = self._subjects.get(key)
         if subject is None:
             if len(self._subjects) >= _SUBJECTS:
@@ -95,6 +106,12 @@ class Watch:
 
     async def tick(self) -> None:
         """What `keep` does each time."""
+        fresh, refused = self._fresh, self._refused
+        self._fresh, self._refused = {}, {}
+        for number, (key, (limit, figures)) in enumerate((*refused.items(), *fresh.items())):
+            self._look(limit, key, figures, refused=number < len(refused))
+            if number % _TOGETHER == 0:
+                await asyncio.sleep(0)  # a millisecond of the loop; requests come first
         now_s = self._clock.monotonic()
         for (tenant, name), fullest in list(self._fullest.items()):
             over = now_s >= fullest.until_s

@@ -6,12 +6,14 @@ import pytest
 
 import valkey_cluster
 from budgeting import ask, limit
+from gateway.budgets.board import ValkeyBoard
 from gateway.budgets.exact import ExactBudgets
-from gateway.budgets.model import Amounts, Dimension, Reserved, Resource, Subject, key_of
+from gateway.budgets.model import PER_DAY, Amounts, Dimension, Reserved, Resource, Subject, key_of
 from gateway.budgets.oracle import Want
 from gateway.budgets.share import LocalShare
 from gateway.budgets.store import ValkeyStore
-from gateway.budgets.window import meter_of
+from gateway.budgets.watch import Watch
+from gateway.budgets.window import Figures, meter_of
 from gateway.clock import SystemClock
 from gateway.topology import reach
 
@@ -87,3 +89,19 @@ async def test_a_slot_that_moves_under_load_loses_and_repeats_nothing(cluster, r
     assert settled > 0
     assert (figures.used, figures.held) == (settled, 0)
     assert failed == 0
+
+
+async def test_notices_and_looks_find_their_slots(reached):
+    """The board has a slot of its own, a tenant's limits and their index theirs."""
+    board, store, subject = ValkeyBoard(reached.runner), ValkeyStore(reached.runner), Subject("watched", key="k")
+    watch = Watch(board, lambda _: (50,), lambda *_: None, SystemClock())
+    each = limit(10, Resource.TOKENS, PER_DAY, Dimension.KEY)
+    key = key_of(each, subject)
+    watch.saw(each, key, Figures(0, 6, 0, 1000, 0, 0))
+    await watch.tick()
+    (notice,) = await board.take(60_000, 10)
+    assert (notice.percent, notice.subject) == (50, {"key": "k"})
+    await board.later(notice, 0)
+    await board.done(notice)
+    assert await board.subjects("watched") == [key]
+    assert await store.look([(key, meter_of(each))]) == (Figures(0, 0, 0, 0, 0, 0),)
