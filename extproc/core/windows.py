@@ -66,7 +66,15 @@ class Windowed:
         """Take more text; return what may be released now."""
         if self.blocked is not None:
             return ""
-        source = self._source
+        source, inner = self._source, self._inner
+        if source is None and inner is not None and not self._lookout.holds:
+            size = self._handed + len(text)
+            if size < self._next:  # nothing waits and no window ends
+                self._buf += text
+                self._handed = size
+                released = inner.push(text)
+                self.blocked = inner.blocked
+                return released
         self._buf += text if source is None else source.decode(text, len(self._buf), last=False)
         return self._take()
 

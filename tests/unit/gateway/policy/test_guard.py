@@ -150,3 +150,15 @@ def test_replace_says_a_text_on_answers_only():
 def test_replace_without_a_text_or_on_requests_is_refused(text, told):
     with pytest.raises(PolicyError, match=told):
         wishes(text)
+
+
+def test_rules_made_for_requests_judge_answers_only_where_a_line_names_them_there():
+    rules = frozenset({"injection.model", "topic.odd", "pii.card"})
+    problems = Problems()
+    for text, mode in (("", OFF), ("'*': block", OFF), ("'injection.*': block, 'topic.*': block", ENFORCE)):
+        node = parse(f"{{request: {{{text}}}, response: {{{text}}}}}", "t.yaml", problems)
+        read = read_guards(Table(node, (), problems), rules, problems)
+        problems.stop_if_any()
+        for rule in ("injection.model", "topic.odd"):
+            assert merge((read["response"],), rules, "response")[rule].mode is mode
+            assert merge((read["request"],), rules, "request")[rule].mode is ENFORCE
