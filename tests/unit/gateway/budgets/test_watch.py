@@ -4,15 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from budgeting import ACME, limit
+from budgeting import ACME, LosingStore, ask, limit, until_settled, worker
 from clocks import ManualClock
+from gateway.budgets.leased import LeasedBudgets
 from gateway.budgets.model import (
     PER_DAY,
     PER_MINUTE,
     PER_MONTH,
     RUNNING,
+    Amounts,
     Dimension,
     Kind,
+    Outage,
     Resource,
     Subject,
     Window,
@@ -188,3 +191,55 @@ def test_notices_say_whom_they_are_about():
 def test_it_is_quiet_until_the_window_ends(window, now_s, end_s):
     resource = Resource.STREAMS if window is RUNNING else Resource.TOKENS
     assert quiet_until(limit(10, resource, window, kind=Kind.SOFT), now_s) == end_s
+
+
+# --- what ledgers tell ---
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def heard():
+    return []
+
+
+@pytest.fixture
+def hear(heard):
+    def saw(one, key, figures, *, refused=False):
+        heard.append((one.name, key, figures.used, figures.held, refused))
+
+    return saw
+
+
+async def test_an_exact_ledger_tells_of_each_reservation_refusal_and_settlement(clock, heard, hear):
+    budgets = worker(LosingStore(clock), clock, saw=hear)
+    team, requests = limit(100), limit(9, Resource.REQUESTS, name="requests")
+    got = await budgets.reserve(ask(team, requests, tokens=80))
+    keys = key_of(team, ACME), key_of(requests, ACME)
+    assert heard == [("team", keys[0], 0, 80, False), ("requests", keys[1], 1, 0, False)]
+    await budgets.reserve(ask(team, requests, tokens=30))
+    assert heard[2:] == [("team", keys[0], 0, 80, True), ("requests", keys[1], 1, 0, False)]
+    budgets.settle(got.reservation, Amounts(0, 70, 0))
+    await until_settled(budgets)
+    assert heard[4:] == [("team", keys[0], 70, 0, False)]
+
+
+async def test_a_ledger_that_is_away_tells_nothing(clock, heard, hear):
+    store = LosingStore(clock)
+    store.away = True
+    await worker(store, clock, saw=hear).reserve(ask(limit(100), outage=Outage.LOCAL))
+    assert heard == []
+
+
+async def test_slices_tell_with_each_synchronisation(clock, heard, hear):
+    store = LosingStore(clock)
+    budgets = LeasedBudgets(store, worker(store, clock, saw=hear), clock, "w1", workers=1, saw=hear)
+    team = limit(100_000)
+    for _ in range(3):
+        got = budgets.take(ask(team)) or await budgets.reserve(ask(team))
+        budgets.settle(got.reservation, Amounts(0, 9, 0))
+        await until_settled(budgets._exact)
+        await budgets.synchronise()
+    name, key, used, _, refused = heard[-1]
+    assert (name, key, used, refused) == ("team", key_of(team, ACME), 27, False)
