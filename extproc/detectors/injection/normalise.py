@@ -115,7 +115,8 @@ _HEX_NOISE: Final = re.compile(r"0x|\\x|[^0-9a-fA-F]")
 #: What every JSON string is written with, and what only who wants to hide letters writes them with.
 _JSON: Final = re.compile(r"\\([nrtbf\"'/\\])")
 _UNESCAPED: Final = {"n": "\n", "r": "\n", "t": "\t", "b": "", "f": "\n"}
-_ESCAPE: Final = re.compile(r"\\(?:u\{?0{0,4}([0-9a-fA-F]{2,6})\}?|x([0-9a-fA-F]{2}))")
+#: Four digits first, as JSON and JavaScript read them: in `\u0040example` the e is the word's own.
+_ESCAPE: Final = re.compile(r"\\(?:u\{0{0,6}([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4}|[0-9a-fA-F]{2,3})|x([0-9a-fA-F]{2}))")
 #: Bounded, since `html.unescape` raises ValueError for a number of thousands of digits.
 _ENTITY: Final = re.compile(r"&(?:#0{0,32}[0-9]{1,7}|#[xX]0{0,32}[0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?")
 _STRETCH: Final = re.compile(rb"[\t\n\r\x20-\x7e]{%d,}" % STRETCH_MIN_BYTES)
@@ -250,7 +251,7 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def _escaped(match: re.Match[str]) -> str:
-    code = int(match[1] or match[2], 16)
+    code = int(match[1] or match[2] or match[3], 16)
     return chr(code) if code <= sys.maxunicode else match[0]
 
 

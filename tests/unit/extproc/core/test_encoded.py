@@ -179,6 +179,15 @@ def test_files_that_travel_as_text_cost_no_budget_and_too_much_of_anything_else_
     assert caught.value.kind is Kind.JSON_TOO_COMPLEX
 
 
+@pytest.mark.parametrize(
+    "written", [r"joe.bloggs\u0040example.com", r"joe.bloggs\u{0040}example.com", r"joe.bloggs\x40example.com"]
+)
+def test_one_escape_ends_where_its_digits_do(written):
+    """The e of the next word is a hex digit too."""
+    guard = worlds.FakeWorld().guard(policy(), policy().tenants["acme"], "request")
+    assert encoded.applied(written, guard, Tally())[0] == "[EMAIL]"
+
+
 def test_many_short_words_cost_what_they_take():
     text = "%41 " * 250_000
     assert len(text) < encoded.OPENED_MAX
