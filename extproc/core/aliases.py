@@ -44,9 +44,11 @@ class Alias:
 class Aliases:
     """What the placeholders of one exchange stand for, and how often they came back."""
 
-    __slots__ = ("_by_code", "_key", "_left_chars", "heads", "kept", "limit_chars", "restored")
+    __slots__ = ("_by_code", "_key", "_left_chars", "escapes", "heads", "kept", "limit_chars", "restored")
 
-    def __init__(self, entropy: Callable[[int], bytes] = secrets.token_bytes) -> None:
+    def __init__(self, entropy: Callable[[int], bytes] = secrets.token_bytes, *, escapes: bool = False) -> None:
+        """`escapes`: the answer's words are JSON, and a value must not end the string that it stands in."""
+        self.escapes: Final = escapes
         self._key = entropy(KEY_BYTES)
         self._by_code: dict[str, Alias] = {}
         self._left_chars = _RESTORED_CHARS

@@ -53,6 +53,7 @@ from extproc.guardrails.guard import Guard, Tally
 from extproc.guardrails.promised import Promised, promised
 from extproc.providers.door import Door, Opened, Seen
 from extproc.providers.schema import UNKNOWN_FIELD
+from extproc.providers.spoken import says_json
 from extproc.providers.turns import READERS
 from gateway import contract
 from gateway.audit import record as audit
@@ -218,7 +219,7 @@ class Exchange:
         journal.backend = model.backend
         self._guard_in = self._world.guard(policy, self._tenant, "request", obligations.guards)
         if self._guard_in.tokenises:
-            self._aliases = Aliases(self._entropy)
+            self._aliases = Aliases(self._entropy, escapes=says_json(tree))
             self._guard_in = self._guard_in.tokenising(self._aliases)
         assessor = self._world.assessor(policy, self._tenant, obligations.guards)
         advisers = self._world.advisers(policy, self._guard_in) if policy.advisers else ()

@@ -54,7 +54,9 @@ class Restoring:
     def text(self, spans: list[tuple[int, int]], tool: str | None, *, joined: bool) -> "Restorer":
         """For one channel of text: words of the model, or what it tells `tool`."""
         where = self.joined if joined else None
-        return Restorer(self.aliases, spans, where, allowed=tool is None or self.trusts(tool))
+        restorer = Restorer(self.aliases, spans, where, allowed=tool is None or self.trusts(tool))
+        restorer.escapes = tool is None and self.aliases.escapes
+        return restorer
 
     def source(self, spans: list[tuple[int, int]], tool: str) -> "Restorer":
         """For one channel of JSON source: arguments of `tool`."""
@@ -68,12 +70,13 @@ class Restoring:
 class Restorer:
     """One channel of text."""
 
-    __slots__ = ("_aliases", "_at", "_before", "_buf", "_joined", "_spans", "_where", "allowed")
+    __slots__ = ("_aliases", "_at", "_before", "_buf", "_joined", "_spans", "_where", "allowed", "escapes")
 
     def __init__(
         self, aliases: Aliases, spans: list[tuple[int, int]], where: Surroundings | None, *, allowed: bool
     ) -> None:
         """`spans` is told where values went, in characters of the text that comes out; `where`: what is joined."""
+        self.escapes = False  # whether values are written as JSON strings are
         self.allowed = allowed  # may be taken back, for what comes then
         self._aliases = aliases
         self._spans = spans
@@ -186,11 +189,14 @@ class Restorer:
 
     def _put(self, alias: Alias) -> str:
         """The value, as it is written here."""
+        value = alias.value
+        if self.escapes:
+            value = orjson.dumps(value).decode()[1:-1]
         self._aliases.count(alias, restored=True)
-        self._spans.append((self._at, self._at + len(alias.value)))
-        self._at += len(alias.value)
-        self._where.feed(alias.value)
-        return alias.value
+        self._spans.append((self._at, self._at + len(value)))
+        self._at += len(value)
+        self._where.feed(value)
+        return value
 
     def _forget(self, buf: str, upto: int) -> None:
         self._before = buf[upto - 1] if upto else self._before

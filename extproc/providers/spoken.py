@@ -12,6 +12,7 @@ _SAID: Final = ("text", "content", "refusal", "reasoning_content", "reasoning")
 #: Of Responses: what an item says in parts, and what it says to a tool.
 _PARTED: Final = ("content", "summary")
 _TOLD: Final = ("arguments", "input")
+_JSON_SHAPES: Final = ("json_object", "json_schema")  # compared: a caller's may be a list
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,14 @@ def spoken(answer: dict[str, Any]) -> Iterator[Spoken]:
             yield from _parts(item.get(key))
         for key in _TOLD:
             yield from _call(item, key, item.get("name"))
+
+
+def says_json(request: dict[str, Any]) -> bool:
+    """Whether a request, of any dialect, asks for an answer whose words are JSON."""
+    text, config = request.get("text"), request.get("output_config")
+    shapes = [request.get("response_format"), request.get("output_format")]
+    shapes += [holder.get("format") for holder in (text, config) if type(holder) is dict]
+    return any(type(shape) is dict and shape.get("type") in _JSON_SHAPES for shape in shapes)
 
 
 def _call(holder: dict[str, Any], key: str, name: Any) -> Iterator[Spoken]:

@@ -1,4 +1,6 @@
-from extproc.providers.spoken import Spoken, spoken
+import pytest
+
+from extproc.providers.spoken import Spoken, says_json, spoken
 
 
 def told(answer):
@@ -59,3 +61,24 @@ def test_a_place_is_a_holder_and_a_key():
     (only,) = spoken({"content": [part]})
     assert only == Spoken(part, "text", None, joined=True)
     assert only.holder is part
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"response_format": {"type": "json_object"}},
+        {"response_format": {"type": "json_schema", "json_schema": {}}},
+        {"text": {"format": {"type": "json_schema"}}},
+        {"output_format": {"type": "json_schema"}},
+        {"output_config": {"format": {"type": "json_schema"}}},
+    ],
+)
+def test_a_request_for_json_is_known_in_every_dialect(request_):
+    assert says_json(request_)
+
+
+@pytest.mark.parametrize(
+    "request_", [{}, {"text": "x"}, {"response_format": {"type": "text"}}, {"text": {"format": {"type": ["json"]}}}]
+)
+def test_other_requests_are_answered_in_words(request_):
+    assert not says_json(request_)

@@ -160,6 +160,21 @@ def test_arguments_stay_json_whatever_the_value_holds():
     assert len(spans) == 3
 
 
+@pytest.mark.parametrize("tool", [None, "mail"])
+def test_words_that_are_json_stay_json_and_texts_for_tools_are_no_words(tool):
+    aliases = Aliases(entropy, escapes=True)
+    odd = aliases.put("secrets.url_password", "[SECRET]", ODD)
+    spans = []
+    source = json.dumps({"a": f"x {odd} y"})
+    out = Restoring(aliases, frozenset({"mail"})).text(spans, tool, joined=False).whole(source)
+    if tool is None:
+        assert json.loads(out) == {"a": f"x {ODD} y"}
+    else:
+        assert ODD in out
+    ((start, end),) = spans
+    assert out[start:end] == (json.dumps(ODD, ensure_ascii=False)[1:-1] if tool is None else ODD)
+
+
 def test_each_string_of_arguments_has_surroundings_of_its_own():
     source = f'{{"url":"https://a.example","mail":"{E}","next":"https:\\/\\/evil.example\\/{E}"}}'
     assert json.loads(restored(source, tool="mail", source=True)) == {
