@@ -4,6 +4,7 @@ import json
 import secrets
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,8 +33,12 @@ class Bao:
             data=None if body is None else json.dumps(body).encode(),
             headers={"x-vault-token": self.token},
         )
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310  # as above
-            raw = answer.read()
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310  # as above
+                raw = answer.read()
+        except urllib.error.HTTPError as refused:
+            refused.close()  # it holds the connection
+            raise
         return dict(json.loads(raw)) if raw else {}
 
 
