@@ -43,6 +43,7 @@ from extproc.core.events import (
 from extproc.core.form import RULE_ID as FORM_ID
 from extproc.core.form import UNCHECKED, Form, form_of
 from extproc.core.journal import Journal
+from extproc.core.length import Length
 from extproc.core.questions import Advise, Failed, Question, Reserve, Told
 from extproc.core.reply import JsonReply, Reply, StreamReply, answer_blocked
 from extproc.core.restore import Restoring
@@ -63,6 +64,7 @@ from gateway.budgets.model import Amounts, Exceeded, Reserved, Usage
 from gateway.budgets.price import cost, price_of
 from gateway.clock import Clock
 from gateway.errors import Dialect, GatewayError, Kind, Rendered, render, unexpected
+from gateway.policy.guard import LENGTH_ID
 from gateway.policy.model import Adviser, Backend, Policy, Tenant
 
 
@@ -143,6 +145,7 @@ class Exchange:
         self._draft: _Draft
         self._watching: Guard  # for the answer, knowing the request's system prompts
         self._promised: Promised
+        self._wanted: int  # answers that the request asks for
         self._reply: Reply
 
     @property
@@ -302,6 +305,8 @@ class Exchange:
         journal.prompt_chars = draft.judged.prompt_chars
         guard = self._world.guard(self._policy, self._tenant, "response", journal.caller.obligations.guards)
         self._watching = guard.watching(admission.system_prompts(draft.tree, self._door)) if guard.watches else guard
+        n = draft.tree.get("n")
+        self._wanted = self._door.prompts(draft.tree) * (n if type(n) is int else 1)
         self._promised = promised(draft.tree) if self._watching.runs(FORM_ID) else Promised()
         self.state = State.UPSTREAM
         self._sent = True
@@ -360,15 +365,19 @@ class Exchange:
             guard = guard.giving_back(Restoring(self._aliases, self._tenant.restore.tools))
         self._guard_out = guard
         reader = READERS.get(self._door.path)
+        most, length = self._tenant.max_answer_chars, None
+        if most is not None and guard.runs(LENGTH_ID):
+            length = Length(most, self._wanted, self._door.path, guard, self._tally_out)
         if reader is not None:
             contracts = Contracts.of(self._tenant.schemas)
             self._form = form_of(self._promised, contracts, guard, self._tally_out)
         if streams:
             stream = self._door.stream(guard, self._tally_out, seen, show_usage=self._opened.wants_usage)
-            self._reply = StreamReply(stream, limits.event_bytes, self._form, None if reader is None else reader())
+            turns = None if reader is None else reader()
+            self._reply = StreamReply(stream, limits.event_bytes, self._form, turns, length)
             self.state = State.STREAM
         else:
-            self._reply = JsonReply(self._door, guard, self._tally_out, seen, limits.answer_bytes, self._form)
+            self._reply = JsonReply(self._door, guard, self._tally_out, seen, limits.answer_bytes, self._form, length)
             self.state = State.COLLECT
         self._head = head
         return ()
@@ -396,6 +405,10 @@ class Exchange:
         out = self._reply.feed(event.body, last=event.end_of_stream)
         if self._reply.blocked is not None:
             return self._stopped(self._reply.blocked, out)
+        if self._reply.ended:
+            self._journal.reason = LENGTH_ID
+            self._journal.answer_bytes += len(out)
+            return (*self._release_head(), SendBody(out, end_of_stream=True), *self._finish("cut"))
         meter, seen = self._meter, self._journal.seen
         if meter is not None and seen is not None and not event.end_of_stream and meter.spent(seen):
             return self._cut(told.cut(meter.binding, self._policy.prices.currency, self._clock.now()), out)

@@ -8,6 +8,7 @@ import orjson
 from extproc.core.body import names_key_twice
 from extproc.core.form import RULE_ID as SCHEMA_ID
 from extproc.core.form import Form
+from extproc.core.length import Length
 from extproc.core.returned import give_back
 from extproc.core.sse import Framer
 from extproc.core.texts import broken, lay
@@ -17,6 +18,7 @@ from extproc.providers.door import Door, Seen, StreamGuard
 from extproc.providers.spoken import spoken
 from extproc.providers.turns import Turn, Turns, turns
 from gateway.errors import GatewayError, Kind
+from gateway.policy.guard import LENGTH_ID
 from gateway.policy.schemas import FAMILY
 
 #: Fields of an answer that name it, whatever it says.
@@ -35,6 +37,11 @@ class Reply(Protocol):
         """The rule that ended the answer, once one did."""
         ...
 
+    @property
+    def ended(self) -> bool:
+        """Whether the answer was given its end before the provider's came."""
+        ...
+
     def feed(self, data: bytes, *, last: bool) -> bytes:
         """Bytes that may leave now. With `last` nothing more comes and nothing stays behind."""
         ...
@@ -51,11 +58,20 @@ class Reply(Protocol):
 class JsonReply:
     """A JSON answer: held until it is whole, at most `limit_bytes`."""
 
+    ended = False  # a JSON answer has no other end than its last byte
+
     def __init__(
-        self, door: Door, guard: Guard, tally: Tally, seen: Seen, limit_bytes: int, form: Form | None = None
+        self,
+        door: Door,
+        guard: Guard,
+        tally: Tally,
+        seen: Seen,
+        limit_bytes: int,
+        form: Form | None = None,
+        length: Length | None = None,
     ) -> None:
         self.blocked: str | None = None
-        self._form = form
+        self._form, self._length = form, length
         self._door, self._guard, self._tally, self._seen = door, guard, tally, seen
         self._limit_bytes = limit_bytes
         self._parts: list[bytes] = []
@@ -109,7 +125,10 @@ class JsonReply:
         returned = {} if self._guard.restoring is None else give_back(tree, self._guard.restoring)
         laid = lay(tree, self._guard, self._tally, returned)
         self.blocked = laid.blocked
-        if laid.blocked is None and self._form is not None:
+        if self.blocked is None and self._length is not None:
+            altered |= self._length.whole(tree)
+            self.blocked = self._length.blocked
+        if self.blocked is None and self._form is not None:
             self.blocked = self._form.judge_all(turns(tree))
         if self.blocked is not None:
             return b""
@@ -130,12 +149,23 @@ class StreamReply:
     """An event stream: every whole event is guarded as it comes; its form is judged where its turns end."""
 
     def __init__(
-        self, stream: StreamGuard, event_bytes: int, form: Form | None = None, reader: Turns | None = None
+        self,
+        stream: StreamGuard,
+        event_bytes: int,
+        form: Form | None = None,
+        reader: Turns | None = None,
+        length: Length | None = None,
     ) -> None:
         self._stream = stream
         self._framer = Framer(event_bytes)
         self._form, self._reader = form, reader
         self._misformed: str | None = None
+        self._length = length
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stream was cut where it is long enough."""
+        return self._length is not None and self._length.ended
 
     @property
     def blocked(self) -> str | None:
@@ -149,7 +179,10 @@ class StreamReply:
         if last and stream.blocked is None:
             out += stream.feed(self._framer.close())
             out += stream.finish()
-        if self._form is not None and self._reader is not None:
+        if self._length is not None:
+            out = self._length.feed(out)
+            self._misformed = self._length.blocked
+        if self._misformed is None and self._form is not None and self._reader is not None:
             out = self._formed(out, self._form, self._reader)
             if last and self.blocked is None:
                 self._misformed = self._form.judge_all(self._reader.rest())
@@ -182,6 +215,7 @@ def answer_blocked(rule: str) -> GatewayError:
     """What an answer becomes that a rule ended and that says nothing in its place."""
     misformed = rule == SCHEMA_ID or rule.startswith(f"{FAMILY}.")
     why = "does not have the form that was asked for" if misformed else "held data that policy does not let through"
+    why = "is longer than policy lets through" if rule == LENGTH_ID else why
     return GatewayError(
         Kind.ANSWER_BLOCKED,
         f"The answer {why} (rule {rule}).",

@@ -37,7 +37,7 @@ RULES: Final[tuple[Rule, ...]] = (
 RULE_IDS: Final = frozenset(rule.id for rule in RULES)
 #: With those whose findings come from advisers (gateway.policy.model.ADVISED): policies without one do not know them.
 ALL_RULES: Final[tuple[Rule, ...]] = (*RULES, *ENTITIES)
-#: Rules about the form of answers (core.form).
-OUTPUT_IDS: Final = frozenset({"output.schema"})
+#: Rules about the form of answers (core.form, core.length).
+OUTPUT_IDS: Final = frozenset({"output.length", "output.schema"})
 #: Every rule that a policy may name: those above, and those that judge whole texts.
 POLICY_IDS: Final = RULE_IDS | INJECTION_IDS | {"injection.model"} | CONTENT_IDS | OUTPUT_IDS

@@ -22,7 +22,7 @@ from extproc.guardrails.finding import Finding
 from extproc.guardrails.placeholder import Replace, replacing
 from extproc.guardrails.scanner import Scanner, ScannerPool
 from gateway.audit.record import Found
-from gateway.policy.guard import TENANTS_OWN
+from gateway.policy.guard import LENGTH_ID, TENANTS_OWN
 from gateway.policy.model import Action, Mode, RuleSetting, Urls
 
 if TYPE_CHECKING:
@@ -218,4 +218,5 @@ def _carried_out(setting: RuleSetting) -> Action:
     if setting.mode is not Mode.ENFORCE:
         return Action.ALLOW
     replaces = setting.action in {Action.MASK, Action.HASH, Action.TOKENISE, Action.REDACT}
-    return Action.FLAG if replaces and is_whole(setting.rule) else setting.action
+    spanless = is_whole(setting.rule) and setting.rule != LENGTH_ID
+    return Action.FLAG if replaces and spanless else setting.action

@@ -15,6 +15,7 @@ _NAME: Final = shape(r"[a-z0-9][a-z0-9_-]{0,39}", "a name of up to 40 of a-z, 0-
 _TERM: Final = shape(r"[^\x00-\x1f\x7f]{2,100}", "a word or phrase of 2 to 100 characters")
 _MOST_TOKENS: Final = 10_000_000  # beyond any model's
 _LEAST_LETTERS: Final = 2
+_MOST_CHARS: Final = 100_000_000  # beyond any answer
 _MOST_TERMS: Final = 2000  # each costs memory in every worker
 
 
@@ -42,10 +43,11 @@ def read_bounds(table: Table | None, problems: Problems) -> Bounds:
     return read
 
 
-def read_answers(table: Table | None, problems: Problems) -> dict[str, tuple[str, ...]]:
-    """The `answers` block: lists of words whose use in answers is the rule `banned.<name>`."""
+def read_answers(table: Table | None, problems: Problems) -> tuple[dict[str, tuple[str, ...]], int | None]:
+    """The `answers` block: lists of words, whose use is `banned.<name>`, and `max_chars` of `output.length`."""
     if table is None:
-        return {}
+        return {}, None
+    most = table.integer("max_chars", 1, _MOST_CHARS, default=0) or None
     listed = table.table("banned")
     banned = _banned(listed, problems)
     for name, terms in banned.items():
@@ -56,7 +58,7 @@ def read_answers(table: Table | None, problems: Problems) -> dict[str, tuple[str
                     listed.mark, path, "fewer than two letters or digits", "nothing else of a term is compared"
                 )
     table.close()
-    return banned
+    return banned, most
 
 
 def _set(table: Table, name: str) -> frozenset[str] | None:

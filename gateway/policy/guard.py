@@ -22,6 +22,8 @@ ACTIONS: Final = MappingProxyType({**{each.name.lower(): each for each in Action
 MODES: Final = MappingProxyType({mode.value: mode for mode in Mode})
 #: What happens to a rule that a policy written before the rule existed cannot name.
 UNNAMED: Final = Action.FLAG
+#: How long an answer may be, where its tenant says so. Who sets a bound means it: what is beyond is taken away.
+LENGTH_ID: Final = "output.length"
 #: Families that only their own names switch on: judgements of taste, which a tenant has to want, and pay for.
 OPT_IN: Final = frozenset({"content"})
 #: Families about what models write. A line of `*`, which was written for data, does not reach them; where none names
@@ -94,7 +96,7 @@ def _setting(rule: str, layers: tuple[Wishes, ...], direction: str) -> RuleSetti
     waits = direction == "response" and _family(rule) in OF_REQUESTS
     names = [name for name in names_of(rule) if not waits or name != "*"]
     matches = [wishes[name] for wishes in layers for name in names if name in wishes]
-    action = next((wish.action for wish in matches if wish.action is not None), UNNAMED)
+    action = next((wish.action for wish in matches if wish.action is not None), _unnamed(rule))
     if not matches:
         idle = waits or _family(rule) in OPT_IN or (direction == "request" and _family(rule) in OF_ANSWERS)
         mode = Mode.OFF if idle else Mode.ENFORCE
@@ -112,6 +114,10 @@ def names_of(rule: str) -> tuple[str, ...]:
     widest = 1 if _family(rule) in OPT_IN | OF_ANSWERS else 0
     wildcards = (".".join((*parts[:keep], "*")) for keep in range(len(parts) - 1, widest - 1, -1))
     return (rule, *wildcards)
+
+
+def _unnamed(rule: str) -> Action:
+    return Action.REDACT if rule == LENGTH_ID else UNNAMED
 
 
 def _family(name: str) -> str:

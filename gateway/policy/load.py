@@ -279,7 +279,7 @@ class _Loader:
         schemas = self.schemas.bind(table.table("schemas"))
         topics = self.topics.bind(table.table("topics"))
         rules = self.rules | {f"{SCHEMA_FAMILY}.{name}" for name in schemas} | rules_of(topics)
-        banned = read_answers(table.table("answers"), self.problems)
+        banned, max_chars = read_answers(table.table("answers"), self.problems)
         of_answers = {f"banned.{name}" for name in banned}
         wishes = guard.read_guards(
             table.table("guards"), rules, self.problems, of_requests=self.advised, of_answers=of_answers
@@ -293,6 +293,7 @@ class _Loader:
             response=guard.merge((wishes["response"], defaults["response"]), rules | of_answers, "response"),
             urls=read_urls(table.table("urls"), self.problems),
             banned=MappingProxyType(banned),
+            max_answer_chars=max_chars,
             schemas=MappingProxyType(schemas),
             topics=MappingProxyType(topics),
             bounds=read_bounds(table.table("requests"), self.problems),

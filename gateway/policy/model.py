@@ -157,6 +157,7 @@ class Tenant:
     strict_schema: bool = True  # refuse request fields that the endpoint's schema does not name
     urls: Urls = field(default_factory=Urls)
     banned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of answers: name -> words and phrases
+    max_answer_chars: int | None = None  # of one answer, as it is said to its reader
     schemas: Mapping[str, BoundSchema] = field(default_factory=dict)  # by name
     topics: Mapping[str, Topic] = field(default_factory=dict)  # by name
 

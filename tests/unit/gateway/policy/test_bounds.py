@@ -47,7 +47,7 @@ def test_mistakes_are_told(text):
 
 def answers(text):
     problems = Problems()
-    read = read_answers(Table(parse(text, "t.yaml", problems), ("answers",), problems), problems)
+    read, _ = read_answers(Table(parse(text, "t.yaml", problems), ("answers",), problems), problems)
     problems.stop_if_any()
     return read
 
@@ -61,3 +61,10 @@ def test_words_banned_from_answers_are_read():
 def test_a_term_without_letters_and_other_mistakes_are_told(text):
     with pytest.raises(PolicyError):
         answers(text)
+
+
+def test_answers_may_have_a_longest():
+    problems = Problems()
+    table = Table(parse("max_chars: 4000\n", "t.yaml", problems), ("answers",), problems)
+    assert read_answers(table, problems) == ({}, 4000)
+    assert read_answers(None, problems) == ({}, None)
