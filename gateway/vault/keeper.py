@@ -7,7 +7,7 @@ is slow or away costs a worker one open request.
 import asyncio
 import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -124,8 +124,9 @@ class Keeper:
             return self._pause(now)
         if not self._breaker.start(now):
             return self._again_s()
+        asked = [*self._held.values()]  # a reload may bring others meanwhile, which this round does not ask for
         try:
-            await self._round()
+            await self._round(asked)
         except asyncio.CancelledError:
             self._breaker.abandoned()
             raise
@@ -134,9 +135,10 @@ class Keeper:
         except Exception as bug:  # noqa: BLE001  # its text may hold a secret; the circuit must hear of it
             return self._failed(type(bug).__name__)
         finally:
-            for each in self._held.values():
+            for each in asked:
                 each.tried = True
-            self._tried.set()
+            if all(each.tried for each in self._held.values()):
+                self._tried.set()
         self._breaker.succeeded()
         if not self._well:
             self._well = True
@@ -158,9 +160,9 @@ class Keeper:
                 async with asyncio.timeout(pause_s):
                     await self._wake.wait()
 
-    async def _round(self) -> None:
+    async def _round(self, asked: Sequence[_Held]) -> None:
         await self._session.tend()
-        for each in [*self._held.values()]:
+        for each in asked:
             if self._session.epoch != self._epoch:
                 self._new_token()
             if self._clock.monotonic() >= each.due_s:

@@ -171,7 +171,11 @@ class Session:
                 wish = {"name": auth.role} if auth.role else {}
             case other:
                 raise VaultError(f"has no way to log in: {other}")
-        answer = await (await self._line()).ask("POST", f"auth/{auth.mount}/login", wish=wish)
+        way = await self._line()
+        try:
+            answer = await way.ask("POST", f"auth/{auth.mount}/login", wish=wish)
+        except VaultError as failure:
+            raise VaultError(f"for a login {failure}", failure.status) from None
         told = answer.get("auth")
         text = told.get("client_token") if isinstance(told, dict) else None
         if not isinstance(told, dict) or not isinstance(text, str) or not text:

@@ -63,7 +63,7 @@ async def test_what_is_wrapped_is_unwrapped_and_nothing_is_readable(transit):
 
 
 async def test_the_vault_refuses_a_wrapped_key_under_another_name(transit):
-    with pytest.raises(WrapError, match="decrypt answered 400"):
+    with pytest.raises(WrapError, match="decrypt was answered 400"):
         await transit.unwrap("kid-2", await transit.wrap("kid-1", PLAIN))
 
 
@@ -85,7 +85,7 @@ async def test_after_a_rotation_of_the_transit_key_old_texts_unwrap_and_new_ones
 async def test_a_token_that_was_taken_back_is_an_error_and_a_new_one_counts_at_once(bao, transit, tmp_path):
     wrapped = await transit.wrap("kid-1", PLAIN)
     bao.call("auth/token/revoke", {"token": (tmp_path / "token").read_text()})
-    with pytest.raises(WrapError, match="decrypt answered 403") as failed:
+    with pytest.raises(WrapError, match="decrypt was answered 403") as failed:
         await transit.unwrap("kid-1", wrapped)
     assert (tmp_path / "token").read_text() not in repr(failed.value)
     made = bao.call("auth/token/create", {"policies": ["ostiary-control"], "ttl": "10m"})

@@ -223,6 +223,31 @@ async def test_a_new_field_of_a_known_path_is_read_at_once(rig):
     assert (rig.value(), rig.value(other)) == ("sk-1", "x")
 
 
+async def test_a_secret_that_a_reload_brings_during_a_round_is_waited_for(rig):
+    second = VaultSecret(path="secret/data/llm/second", field="key")
+    rig.vault.put(second.path, 1, key="sk-second")
+
+    def reload(path):
+        if path == PLACE.path:
+            rig.vault.before = lambda _: None
+            rig.keeper.follow([PLACE, second])
+
+    rig.vault.before = reload
+    await rig.keeper.tend()
+    assert not await rig.keeper.settled(0.01)
+    await rig.keeper.tend()
+    assert await rig.keeper.settled(0.01)
+    assert (rig.value(), rig.value(second)) == ("sk-1", "sk-second")
+
+
+async def test_a_login_that_is_refused_is_told_as_one(rig):
+    rig.vault.faults["auth/approle/login"] = VaultError("was answered 400", 400)
+    with capture_logs() as logs:
+        await rig.after(20)
+    assert [line["cause"] for line in logs] == ["the request for a login was answered 400"]
+    assert rig.vault.paths().count("auth/approle/login") <= 8
+
+
 async def test_an_unknown_failure_tells_its_type_alone(rig):
     def crash(path):
         raise RuntimeError("sk-canary")
