@@ -114,7 +114,11 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
 def _attributes(message: pb.ProcessingRequest) -> dict[str, str]:
     if _ATTRIBUTES not in message.attributes:
         return {}
-    return {name: value.string_value for name, value in message.attributes[_ATTRIBUTES].fields.items()}
+    return {name: _attribute(value) for name, value in message.attributes[_ATTRIBUTES].fields.items()}
+
+
+def _attribute(value: Any) -> str:
+    return str(int(value.number_value)) if value.HasField("number_value") else str(value.string_value)
 
 
 def _request_body(message: pb.ProcessingRequest) -> Event:
@@ -128,7 +132,10 @@ def _request_trailers(message: pb.ProcessingRequest) -> Event:
 
 def _response_head(message: pb.ProcessingRequest) -> Event:
     head = message.response_headers
-    return ResponseHead(_headers(head.headers), head.end_of_stream, _attributes(message))
+    attributes = _attributes(message)
+    if contract.ATTR_HOST_METADATA in attributes:
+        attributes[contract.ATTR_HOST_METADATA] = _backend_of(attributes[contract.ATTR_HOST_METADATA])
+    return ResponseHead(_headers(head.headers), head.end_of_stream, attributes)
 
 
 def _response_body(message: pb.ProcessingRequest) -> Event:

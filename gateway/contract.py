@@ -59,6 +59,9 @@ REFUSED_BY_HEADER: Final = "x-ostiary-refused-by"
 #: Told to clients on every governed answer.
 REQUEST_ID_HEADER: Final = "x-request-id"
 ERROR_CODE_HEADER: Final = "x-ostiary-error-code"
+#: Told only where the model's pool says `tell: true`.
+BACKEND_HEADER: Final = "x-ostiary-backend"
+ATTEMPTS_HEADER: Final = "x-ostiary-attempts"
 SHOULD_RETRY_HEADER: Final = "x-should-retry"  # honoured by the official OpenAI and Anthropic SDKs
 
 #: Request headers that decide nothing at the door; Envoy leaves them out of what it asks authz.
@@ -122,6 +125,7 @@ NO_STORE: Final = ("cache-control", "no-store")  # unless an answer already says
 #: Envoy sends host metadata to `adapt` under this attribute, as a text-format protobuf string (design: Routing).
 ATTR_HOST_METADATA: Final = "xds.upstream_host_metadata"
 ATTR_CODE_DETAILS: Final = "response.code_details"
+ATTR_ATTEMPTS: Final = "upstream.request_attempt_count"
 #: Of a request that never reached `inspect`, for the record of its refusal.
 ATTR_REQUEST_ID: Final = "request.id"
 ATTR_METHOD: Final = "request.method"
@@ -160,6 +164,11 @@ HEALTH_SERVICE: Final = "ostiary.worker"
 def route_of(backend: str) -> str:
     """The composite cluster, and the route header's value, that reaches a backend through `adapt`."""
     return f"oc-{backend}"
+
+
+def pool_route_of(content: str) -> str:
+    """The same for several backends, asked one after the other; named by what it does (gateway.policy.walk)."""
+    return f"og-{content}"
 
 
 def direct_route_of(backend: str) -> str:

@@ -56,10 +56,11 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Struct
 
-from control.edge import filters, plane, routes, typed
+from control.edge import filters, plane, pools, routes, typed
 from control.edge.spec import EdgeSpec
 from gateway import contract
 from gateway.policy.model import Backend, Policy
+from gateway.policy.walk import walks
 
 _OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _KIB: Final = 1024
@@ -92,8 +93,10 @@ def every(spec: EdgeSpec, policy: Policy) -> Iterator[Cluster]:
     yield _sidecar(spec, contract.SIDECAR_CLUSTER, INSPECT_FLOW)
     yield _sidecar(spec, contract.ADAPT_CLUSTER, ADAPT_FLOW)
     for name in sorted(policy.backends):
-        yield _composite(spec, name)
+        yield _alone(spec, name)
         yield _backend(spec, policy.backends[name])
+    for walk in walks(policy):
+        yield _composite(spec, walk.route, walk.backends, pools.breaker(spec))
     yield from plane.clusters(spec)
 
 
@@ -204,10 +207,16 @@ def _worker_health() -> HealthCheck:
     )
 
 
-def _composite(spec: EdgeSpec, backend: str) -> Cluster:
-    """Attempt n goes to entry n. One backend for now, listed once per attempt: the retry finds a host."""
-    name = contract.route_of(backend)
-    entry = ClusterConfigClusterEntry(name=f"{routes.BACKEND_PREFIX}{backend}")
+def _alone(spec: EdgeSpec, backend: str) -> Cluster:
+    """One backend, listed once per attempt: the retry finds a host."""
+    return _composite(spec, contract.route_of(backend), (backend,) * (1 + routes.RETRIES))
+
+
+def _composite(
+    spec: EdgeSpec, name: str, backends: tuple[str, ...], breakers: CircuitBreakers | None = None
+) -> Cluster:
+    """Attempt n goes to entry n."""
+    entries = [ClusterConfigClusterEntry(name=f"{routes.BACKEND_PREFIX}{backend}") for backend in backends]
     return Cluster(
         name=name,
         connect_timeout=typed.seconds(spec.deadlines.connect_s),
@@ -215,8 +224,9 @@ def _composite(spec: EdgeSpec, backend: str) -> Cluster:
         per_connection_buffer_limit_bytes=BACKEND_BUFFER,
         cluster_type=ClusterCustomClusterType(
             name="envoy.clusters.composite",
-            typed_config=typed.packed(ClusterConfig(clusters=[entry] * (1 + routes.RETRIES))),
+            typed_config=typed.packed(ClusterConfig(clusters=entries)),
         ),
+        circuit_breakers=breakers,
         typed_extension_protocol_options={
             # Filters of the composite run, those of its entries do not (design, "Routing and attempts").
             _OPTIONS: typed.packed(

@@ -54,14 +54,17 @@ _SEND, _SKIP = ProcessingModeHeaderSendMode.SEND, ProcessingModeHeaderSendMode.S
 _BODY = ProcessingModeBodySendMode
 
 
-def chain(spec: EdgeSpec, body_bytes: int) -> list[HttpFilter]:
-    """The filters of the HTTP connection manager. On the way back they run in reverse."""
+def chain(spec: EdgeSpec, body_bytes: int, *, pools: bool = False) -> list[HttpFilter]:
+    """The filters of the HTTP connection manager. On the way back they run in reverse.
+
+    `pools`: more than one backend may have answered.
+    """
     return [
         _filter("envoy.filters.http.header_mutation", _response_headers()),
         _filter(DOOR_FILTER, door("ostiary_door", spec.door)),
         _filter(BUFFER_FILTER, Buffer(max_request_bytes=body_bytes)),
         _filter(contract.AUTHZ_NAMESPACE, _authz(spec)),
-        _filter(contract.INSPECT_FILTER, _inspect(spec)),
+        _filter(contract.INSPECT_FILTER, _inspect(spec, pools=pools)),
         # suppress_envoy_headers: x-envoy-* would tell clients about upstream timing and providers about
         # timeouts.
         _filter("envoy.filters.http.router", Router(suppress_envoy_headers=True)),
@@ -164,7 +167,7 @@ def _unread_by_authz() -> list[StringMatcher]:
     return [*exact, StringMatcher(prefix=contract.UNREAD_PREFIX)]
 
 
-def _inspect(spec: EdgeSpec) -> ExternalProcessor:
+def _inspect(spec: EdgeSpec, *, pools: bool) -> ExternalProcessor:
     """Judges the request whole and the answer as it flows (design, "Modes, in one place")."""
     return ExternalProcessor(
         stat_prefix="inspect",
@@ -195,6 +198,8 @@ def _inspect(spec: EdgeSpec) -> ExternalProcessor:
             contract.ATTR_REQUEST_ID,
             contract.ATTR_METHOD,
             contract.ATTR_PATH,
+            # Who bills the answer, for the record; left out where it can only be one.
+            *((contract.ATTR_HOST_METADATA, contract.ATTR_ATTEMPTS) if pools else ()),
         ],
         metadata_options=_metadata(forwarding=(contract.AUTHZ_NAMESPACE,), receiving=(contract.OSTIARY_NAMESPACE,)),
         # It removes headers of providers, x-envoy-* among them, and where no `adapt` follows it sets the

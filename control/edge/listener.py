@@ -35,6 +35,7 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
 from control.edge import accesslog, filters, replies, routes, typed
 from control.edge.spec import ClientCertificates, EdgeSpec
 from gateway.policy.model import Policy
+from gateway.policy.walk import walks
 
 _KIB: Final = 1024
 
@@ -115,7 +116,7 @@ def _manager(spec: EdgeSpec, policy: Policy, body_bytes: int) -> HttpConnectionM
     return HttpConnectionManager(
         stat_prefix="ostiary",
         route_config=routes.table(spec, policy, body_bytes),
-        http_filters=filters.chain(spec, body_bytes),
+        http_filters=filters.chain(spec, body_bytes, pools=bool(walks(policy))),
         access_log=[accesslog.log(spec)],
         local_reply_config=replies.config(),
         # --- whose address, whose headers ---

@@ -17,10 +17,11 @@ from envoy_data_plane.envoy.config.route.v3 import (
 from envoy_data_plane.envoy.extensions.filters.http.buffer.v3 import BufferPerRoute
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
-from control.edge import filters, plane, typed
+from control.edge import filters, plane, pools, typed
 from control.edge.spec import EdgeSpec
 from gateway import contract
 from gateway.policy.model import Backend, Limits, Policy
+from gateway.policy.walk import Walk, walks
 
 #: The clusters of the backends themselves: below the composites, and behind the routes whose only attempt
 #: `inspect` has prepared itself (ADR 0009).
@@ -57,6 +58,7 @@ def table(spec: EdgeSpec, policy: Policy, body_bytes: int) -> RouteConfiguration
                 routes=[
                     *(_backend(contract.route_of(b), contract.route_of(b), policy.limits) for b in names),
                     *(_direct(policy.backends[b], policy.limits) for b in names),
+                    *(_pool(walk, policy.limits) for walk in walks(policy)),
                     # Behind them: what `inspect` has sent to a provider may have any path by then.
                     *plane.routes(spec),
                     _tunnel(),
@@ -94,6 +96,15 @@ def _backend(name: str, cluster: str, limits: Limits) -> Route:
             ),
         ),
     )
+
+
+def _pool(walk: Walk, limits: Limits) -> Route:
+    """The route of several backends: each is asked once."""
+    route = _backend(walk.route, walk.route, limits)
+    if route.route is not None:
+        route.route.idle_timeout = typed.seconds(pools.idle_s(walk, SECOND_LOCK_S, limits.idle_s))
+        route.route.retry_policy = pools.retries(walk)
+    return route
 
 
 def _direct(backend: Backend, limits: Limits) -> Route:

@@ -4,14 +4,14 @@ Whatever goes wrong in here refuses the exchange: `receive` gives the refusal th
 before the first byte, an error event after it) and, once in the life of an exchange, the record that says so.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from secrets import token_bytes
 from typing import Any, Final, Protocol
 
 from extproc.adapt import Keys, prepare
-from extproc.core import admission, advising, heads, metering
+from extproc.core import admission, advising, heads, metering, route
 from extproc.core.aliases import Aliases
 from extproc.core.commands import (
     Answer,
@@ -61,11 +61,12 @@ from gateway.audit import record as audit
 from gateway.audit.record import Found
 from gateway.budgets import told
 from gateway.budgets.model import Amounts, Exceeded, Reserved, Usage
-from gateway.budgets.price import cost, price_of
+from gateway.budgets.price import cost, dearest_of, price_of
 from gateway.clock import Clock
 from gateway.errors import Dialect, GatewayError, Kind, Rendered, render, unexpected
 from gateway.policy.guard import LENGTH_ID
 from gateway.policy.model import Adviser, Backend, Policy, Tenant
+from gateway.policy.walk import Walk
 
 
 class World(Keys, Protocol):
@@ -107,7 +108,9 @@ class _Draft:
     raw: bytes  # as the client wrote it
     tree: dict[str, Any]
     judged: admission.Judged
-    backend: str
+    ready: tuple[str, ...]  # backends of its model that have their credential
+    walk: Walk | None = None  # None: the first of `allowed` alone
+    allowed: tuple[str, ...] = ()  # backends that may see it; the first of them is asked first
 
 
 #: Goes on with the replies to what was asked.
@@ -213,13 +216,10 @@ class Exchange:
         model = admission.choose(opened.model, policy, self._tenant, obligations)
         journal.model, journal.streamed = model.name, opened.stream
         admission.check_dialect(self._door, policy.backends[model.backend])
-        if not self._world.ready(policy, model.backend):
-            raise GatewayError(
-                Kind.BACKEND_UNAVAILABLE,
-                "The model is not available at the moment.",
-                cause=f"no credential for backend {model.backend}",
-            )
-        journal.backend = model.backend
+        ready = tuple([name for name in model.backends if self._world.ready(policy, name)])
+        if not ready:
+            raise route.unavailable(f"no credential for backend {', '.join(model.backends)}")
+        journal.backend = ready[0]
         self._guard_in = self._world.guard(policy, self._tenant, "request", obligations.guards)
         if self._guard_in.tokenises:
             self._aliases = Aliases(self._entropy, escapes=says_json(tree))
@@ -230,7 +230,7 @@ class Exchange:
         judged = admission.judge(
             tree, self._door, self._guard_in, assessor, self._tally_in, self._tenant, obligations, doubtful
         )
-        self._draft = _Draft(event.body, tree, judged, model.backend)
+        self._draft = _Draft(event.body, tree, judged, ready)
         asked = advising.questions(advisers, tree, self._door, doubtful or (), journal.caller) if advisers else ()
         if not asked:
             return self._reserve()
@@ -249,15 +249,20 @@ class Exchange:
         """Ask the ledger, where any limit applies: the last question, so that nothing is set aside for a refusal."""
         draft, journal, policy = self._draft, self._journal, self._policy
         at_s = self._clock.now()
-        journal.price = price_of(policy.prices, journal.model, draft.backend, at_s)
+        model = policy.models[journal.model]
+        draft.allowed, draft.walk = route.choose(model, draft.ready, self._tally_in.counts, journal.caller.request_id)
+        journal.backend = draft.allowed[0]
+        if model.pool is not None:
+            journal.first = journal.backend
+        journal.price = price_of(policy.prices, journal.model, journal.backend, at_s)
         journal.currency = policy.prices.currency
         budget = self._tenant.budgets
         if not budget.limits:
             return self._send_on()
-        model = policy.models[journal.model]
         subject = metering.subject_of(journal.caller, model.name, model.group)
         capped = None if draft.judged.capped is None else draft.judged.capped[1]
-        plan = metering.plan(budget, policy.prices, subject, self._door, draft.tree, draft.backend, at_s, capped, model)
+        billing = dearest_of(policy.prices, model.name, draft.allowed, at_s)
+        plan = metering.plan(budget, policy.prices, subject, self._door, draft.tree, billing, at_s, capped, model)
         if plan is None:
             return self._send_on()
         if plan.tokenizer is not None:
@@ -313,11 +318,14 @@ class Exchange:
         metadata = {
             contract.POLICY: journal.caller.policy,
             contract.MODEL: journal.model,
-            contract.BACKENDS: draft.backend,
+            contract.BACKENDS: ",".join(draft.allowed),
             contract.FRONT_PATH: journal.path,
             contract.DECISION: "redact" if draft.judged.changed else "allow",
         }
-        change = self._route(self._policy.backends[draft.backend], metadata)
+        if draft.walk is not None:
+            change = HeaderChange(put=((contract.ROUTE_HEADER, draft.walk.route),))
+        else:
+            change = self._route(self._policy.backends[draft.allowed[0]], metadata)
         return (PassRequestBody(change, raw, metadata),)
 
     def _route(self, backend: Backend, told: dict[str, str]) -> HeaderChange:
@@ -341,6 +349,8 @@ class Exchange:
         details = event.attributes.get(contract.ATTR_CODE_DETAILS, "")
         if self.state is not State.UPSTREAM:
             return self._local(event, headers, details)
+        if self._journal.first:
+            self._walked(event.attributes)
         if details != contract.VIA_UPSTREAM:
             raise heads.of_envoy(status, headers.get(contract.ERROR_CODE_HEADER, ""), details)
         if status == 401:
@@ -352,6 +362,9 @@ class Exchange:
                 self._meter.listen(seen)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         head = heads.passed(tuple(name for name, _ in event.headers), kind if kind in heads.TYPES else "")
+        if self._journal.first:
+            model = self._policy.models[self._journal.model]
+            head = route.tell(head, model, self._journal.backend, self._journal.attempts)
         if self._meter is not None:
             standing = told.headers(self._meter.reserved.verdict, self._dialect, self._clock.now())
             head = PassResponseHead(HeaderChange((*head.change.put, *standing), head.change.remove))
@@ -381,6 +394,15 @@ class Exchange:
             self.state = State.COLLECT
         self._head = head
         return ()
+
+    def _walked(self, attributes: Mapping[str, str]) -> None:
+        """Take from Envoy which backend was asked last, and after how many attempts; it is the one that bills."""
+        journal = self._journal
+        journal.attempts = attributes.get(contract.ATTR_ATTEMPTS, "")
+        answered = attributes.get(contract.ATTR_HOST_METADATA, "")
+        if answered and answered != journal.backend:
+            journal.backend = answered
+            journal.price = price_of(self._policy.prices, journal.model, answered, self._clock.now())
 
     def _local(self, event: ResponseHead, headers: dict[str, str], details: str) -> tuple[Command, ...]:
         """A reply of Envoy or authz to a request that went nowhere: no upstream text is in it."""

@@ -28,9 +28,9 @@ class Journal:
     """The growing record of one exchange."""
 
     __slots__ = (
-        "_began_s", "_clock", "_started_at", "answer_bytes", "backend", "caller", "code", "currency", "method", "model",
-        "path", "price", "prompt_chars", "prompt_tokens", "reason", "request_bytes", "seen", "status", "streamed",
-        "unadvised",
+        "_began_s", "_clock", "_started_at", "answer_bytes", "attempts", "backend", "caller", "code", "currency",
+        "first", "method", "model", "path", "price", "prompt_chars", "prompt_tokens", "reason", "request_bytes", "seen",
+        "status", "streamed", "unadvised",
     )  # fmt: skip
 
     def __init__(self, clock: Clock) -> None:
@@ -38,6 +38,7 @@ class Journal:
         self._started_at = clock.now()
         self._began_s = clock.monotonic()
         self.caller = NOBODY
+        self.first = self.attempts = ""  # of a pool: the backend that was asked first, and how many were asked
         self.method = self.path = self.model = self.backend = self.code = self.reason = self.unadvised = ""
         self.status = self.request_bytes = self.answer_bytes = self.prompt_chars = 0
         self.streamed = False
@@ -78,7 +79,7 @@ class Journal:
             answer_bytes=self.answer_bytes,
             found=found,
             usage=self._usage(whole=outcome not in (_STREAM_BROKEN_OFF if self.streamed else _BROKEN_OFF)),
-            details=_details(caller, self.unadvised),
+            details=self._details(),
         )
 
     def used(self, *, whole: bool) -> budget.Usage | None:
@@ -124,15 +125,21 @@ class Journal:
             currency="" if self.price is None else self.currency,
         )
 
-
-def _details(caller: Caller, unadvised: str) -> dict[str, str]:
-    """What OPA said, what had to be seen to because of it or of the caller's key, and which adviser did not answer."""
-    told = {"opa": caller.decision} if caller.decision else {}
-    if unadvised:
-        told["unadvised"] = unadvised
-    if caller.obligations is not NO_OBLIGATIONS:
-        told["obligations"] = obligation.write(caller.obligations)
-    return told
+    def _details(self) -> dict[str, str]:
+        """What OPA said, what had to be seen to because of it or of the caller's key, which adviser did not answer, and
+        where a pool's attempts began.
+        """
+        caller = self.caller
+        told = {"opa": caller.decision} if caller.decision else {}
+        if self.unadvised:
+            told["unadvised"] = self.unadvised
+        if caller.obligations is not NO_OBLIGATIONS:
+            told["obligations"] = obligation.write(caller.obligations)
+        if self.first:
+            told["first_backend"] = self.first
+        if self.attempts:
+            told["attempts"] = self.attempts
+        return told
 
 
 def _estimate(chars: int) -> int:

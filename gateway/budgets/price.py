@@ -5,6 +5,7 @@ Every rounding and every doubt goes up: what is billed here is at least what the
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 from gateway.budgets.model import Usage
@@ -120,6 +121,14 @@ def worst(price: Price, input_tokens: int, output_tokens: int, *, caches: bool =
         inputs.append(_or(price.audio_input, price.dearest))
         outputs.append(_or(price.audio_output, price.dearest))
     return _up(max(input_tokens, 0) * max(inputs) + max(output_tokens, 0) * max(outputs))
+
+
+def dearest_of(book: PriceBook, model: str, backends: tuple[str, ...], at_s: float) -> str:
+    """The backend to reserve for where any of several may answer: one that no line prices, else the dearest."""
+    if len(backends) == 1:
+        return backends[0]
+    prices = {backend: find(book, model, backend, at_s) for backend in backends}
+    return max(backends, key=lambda backend: inf if (price := prices[backend]) is None else price.dearest)
 
 
 def unpriced(book: PriceBook, models: Mapping[str, str], at_s: float) -> tuple[str, ...]:

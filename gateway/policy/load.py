@@ -22,6 +22,7 @@ from gateway.policy.key import KEY_ID, LAST_SECOND, read_key
 from gateway.policy.model import (
     TOKENIZERS,
     Adviser,
+    Backend,
     CertificateIdentity,
     Introspector,
     Issuer,
@@ -29,9 +30,11 @@ from gateway.policy.model import (
     Limits,
     Model,
     Policy,
+    Pool,
     Tenant,
 )
 from gateway.policy.opa import Compile, read_opa
+from gateway.policy.pool import read_pool, refuse_too_many
 from gateway.policy.prices import read_prices
 from gateway.policy.problem import Mark, Problems, nearest, shown
 from gateway.policy.rate import read_rate
@@ -152,7 +155,9 @@ class _Loader:
             key.text: read_backend(key, table, self.problems, vault=vault is not None)
             for key, table in self._tables("backends")
         }
-        models = {key.text: self._model(key, node) for key, node in self._entries("models", _MODEL)}
+        served = {key: self._model(key, node, backends, limits) for key, node in self._entries("models", _MODEL)}
+        refuse_too_many(served, self.problems)
+        models = {key.text: model for key, model in served.items()}
         tenants = {key.text: self._tenant(key, table, defaults, schema, over) for key, table in self._tables("tenants")}
         self.schemas.close()
         self.topics.close()
@@ -246,14 +251,18 @@ class _Loader:
         table = Table(Mapping(mark, section.entries) if section.whole else Broken(mark), (), self.problems)
         return read_prices(table, self._refer, self.problems)
 
-    def _model(self, key: Scalar, node: Node) -> Model:
-        """`name: backend`, or `name: {backend, created, owned_by}`."""
+    def _model(self, key: Scalar, node: Node, backends: dict[str, Backend], limits: Limits) -> Model:
+        """`name: backend`, `name: {backend, created, owned_by}`, or `backends` in place of the one."""
         if isinstance(node, Scalar) and not node.is_null:
             return Model(name=key.text, backend=self._refer(node, (key.text,), "backends"))
         table = Table(node, (key.text,), self.problems)
+        pool = self._pool(table, backends, limits)
         model = Model(
             name=key.text,
-            backend=self._refer(table.scalar("backend", BACKEND_NAME), (*table.path, "backend"), "backends"),
+            backend=self._refer(table.scalar("backend", BACKEND_NAME), (*table.path, "backend"), "backends")
+            if pool is None
+            else next(iter(pool.backends), ""),
+            pool=pool,
             created=table.integer("created", 0, LAST_SECOND, default=0),
             owned_by=table.text("owned_by", _OWNER, default="ostiary"),
             group=table.text("group", _GROUP, default=""),
@@ -262,6 +271,14 @@ class _Loader:
         )
         table.close()
         return model
+
+    def _pool(self, table: Table, backends: dict[str, Backend], limits: Limits) -> Pool | None:
+        if table.node("backends") is None:
+            return None
+        names = table.words("backends", BACKEND_NAME)
+        for at, name in enumerate(names):
+            self._refer(name, (*table.path, "backends", f"[{at}]"), "backends")
+        return read_pool(table, names, backends, self.rules | self.advised, limits, self.problems)
 
     def _tenant(
         self, key: Scalar, table: Table, defaults: dict[str, guard.Wishes], schema: str, over: budget.Block

@@ -397,17 +397,59 @@ class Backend:
         return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
 
 
+class Select(StrEnum):
+    """Which backend of a pool is asked first."""
+
+    ORDERED = "ordered"  # the first one listed
+    WEIGHTED = "weighted"  # drawn by weight, for each request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restriction:
+    """Where a request may go in which a rule fired."""
+
+    rule: str  # id, or a family such as `pii.*`
+    backends: frozenset[str]
+
+    def covers(self, rule: str) -> bool:
+        """Whether `rule` is meant. Wider than in guards: a family has no exceptions here."""
+        return rule == self.rule or (self.rule.endswith("*") and rule.startswith(self.rule[:-1]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Backends that stand in for each other: when one fails before its first byte, the next is asked."""
+
+    backends: tuple[str, ...]  # in the order in which they are asked
+    select: Select = Select.ORDERED
+    weights: Mapping[str, int] = field(default_factory=dict)  # of WEIGHTED, by backend
+    retry_on: frozenset[str] = frozenset()  # of `RETRY_ON`; a failure to connect always
+    first_byte_s: int = 120  # longest silence before an answer begins
+    restrictions: tuple[Restriction, ...] = ()
+    tell: bool = False  # whether clients are told which backend answered, and after how many attempts
+
+
+#: What makes the next backend of a pool be asked.
+RETRY_ON: Final = ("5xx", "429", "no_answer")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A public model name and the backend that serves it."""
 
     name: str
-    backend: str
+    backend: str  # of a pool the first one listed
     created: int = 0  # unix seconds, shown by /v1/models
     owned_by: str = "ostiary"
     group: str = ""  # limits may be for a group of models
     tokenizer: str = ""  # of `TOKENIZERS`; "": as the name tells
     max_output_tokens: int | None = None  # the most that it ever answers: what to reserve where nothing else says less
+    pool: Pool | None = None  # None: `backend` alone
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """Every backend that may serve it."""
+        return (self.backend,) if self.pool is None else self.pool.backends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
-from gateway.budgets.price import EVERY_MODEL, Line, Price, PriceBook, unpriced
+from gateway.budgets.price import EVERY_MODEL, Line, Price, PriceBook, dearest_of, unpriced
 from gateway.policy.endpoint import BACKEND_NAME
 from gateway.policy.field import Table, shape
 from gateway.policy.model import Policy
@@ -46,7 +46,11 @@ def without_price(policy: Policy, at_s: float) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for name, tenant in sorted(policy.tenants.items()):
         if tenant.budgets.counts_money:
-            models = {model: one.backend for model, one in policy.models.items() if tenant.may_use(model)}
+            models = {
+                name: dearest_of(policy.prices, name, one.backends, at_s)
+                for name, one in policy.models.items()
+                if tenant.may_use(name)
+            }
             missing = unpriced(policy.prices, models, at_s)
             if missing:
                 found[name] = missing

@@ -208,9 +208,10 @@ class Upstream:
         if self._thread.is_alive():
             raise AssertionError("the scripted upstream did not stop")
 
-    def script(self, script: Script | None = None) -> str:
-        """Register a script; returns the marker to write into the prompt."""
-        name = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(12))
+    def script(self, script: Script | None = None, marker: str = "") -> str:
+        """Register a script; returns the marker to write into the prompt. `marker`: the one of another upstream."""
+        name = marker.removeprefix("marker-")
+        name = name or "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(12))
         self._scripts[name] = script or self._default
         self._seen[name] = []
         return f"marker-{name}"

@@ -1,0 +1,145 @@
+"""The pool of a model: `backends` and how one stands in for another. Reads its fields, routes nothing."""
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from gateway.policy import walk
+from gateway.policy.endpoint import BACKEND_NAME
+from gateway.policy.field import Shape, Table, read_scalar, shape
+from gateway.policy.model import RETRY_ON, Backend, Limits, Model, Pool, Restriction, Select
+from gateway.policy.problem import Mark, Problems, nearest, shown
+from gateway.policy.tree import Mapping as Fields
+from gateway.policy.tree import Path, Scalar, Sequence
+
+_WEIGHT: Final = shape(r"[0-9]{1,4}", "a weight from 0 to 9999")
+_ANY: Final[Shape] = shape(r"[!-~]{1,64}", "a word")
+_FIRST_BYTE_S: Final = (1, 3600)
+#: What only a pool has a use for: behind one backend nothing stands in.
+FIELDS: Final = ("select", "weights", "retry_on", "first_byte_s", "when_found", "tell")
+
+
+def read_pool(
+    table: Table,
+    names: tuple[Scalar, ...],
+    known: Mapping[str, Backend],
+    rules: Collection[str],
+    limits: Limits,
+    problems: Problems,
+) -> Pool:
+    """The pool over `names`, which exist. Every backend must speak the dialect of the first: nothing translates."""
+    backends = tuple(name.text for name in names)
+    _check_names(names, known, table, problems)
+    select = Select(table.choice("select", tuple(Select), default=Select.ORDERED.value) or Select.ORDERED)
+    weights = _weights(table, backends, select, problems)
+    return Pool(
+        backends=backends,
+        select=select,
+        weights=MappingProxyType(weights),
+        retry_on=_retry_on(table, problems),
+        first_byte_s=table.integer("first_byte_s", *_FIRST_BYTE_S, default=limits.idle_s),
+        restrictions=_restrictions(table, backends, rules, problems),
+        tell=table.flag("tell"),
+    )
+
+
+def refuse_too_many(models: Mapping[Scalar, Model], problems: Problems) -> None:
+    """Envoy holds a cluster for each walk: report the pool that passes the bound."""
+    found: dict[walk.Walk, None] = {}
+    for key, model in models.items():
+        if model.pool is None or len(model.pool.backends) > walk.BACKENDS_MAX:
+            continue
+        found |= dict.fromkeys(walk.walks_of(model.pool))
+        if len(found) > walk.WALKS_MAX:
+            hint = "use smaller pools, select: ordered, or the same pool for several models"
+            problems.add(key.mark, (key.text,), f"more than {walk.WALKS_MAX} orders of backends in one policy", hint)
+            return
+
+
+def _check_names(names: tuple[Scalar, ...], known: Mapping[str, Backend], table: Table, problems: Problems) -> None:
+    path = (*table.path, "backends")
+    if not 2 <= len(names) <= walk.BACKENDS_MAX:
+        mark = names[0].mark if names else table.mark
+        problems.add(mark, path, f"expected 2 to {walk.BACKENDS_MAX} backends", "for one write `backend: name`")
+    seen: set[str] = set()
+    dialect = next((known[name.text].dialect for name in names if name.text in known), "")
+    for at, name in enumerate(names):
+        here = (*path, f"[{at}]")
+        if name.text in seen:
+            problems.add(name.mark, here, f"{shown(name.text)} is named twice")
+        seen.add(name.text)
+        other = known.get(name.text)
+        if other is not None and other.dialect != dialect:
+            why = f"speaks {other.dialect}, the first of the pool {dialect}"
+            problems.add(name.mark, here, f"{shown(name.text)} {why}", "a pool has one dialect: nothing translates")
+
+
+def _weights(table: Table, backends: tuple[str, ...], select: Select, problems: Problems) -> dict[str, int]:
+    block = table.table("weights")
+    path = (*table.path, "weights")
+    if block is None:
+        if select is Select.WEIGHTED:
+            problems.add(table.mark, path, "missing", "select: weighted needs a weight for each backend")
+        return {}
+    weights: dict[str, int] = {}
+    for key, node in block.entries():
+        if key.text not in backends:
+            problems.add(key.mark, (*path, key.text), "not a backend of this pool", nearest(key.text, backends))
+        value = read_scalar(node, (*path, key.text), _WEIGHT, problems)
+        weights[key.text] = int(value.text) if value else 0
+    missing = [name for name in backends if name not in weights]
+    if select is Select.ORDERED:
+        problems.add(block.mark, path, "only select: weighted has weights")
+    elif missing:
+        problems.add(block.mark, path, f"no weight for {shown(missing[0])}", "0 keeps a backend as a stand-in")
+    elif not any(weights.values()):
+        problems.add(block.mark, path, "all weights are 0")
+    return weights
+
+
+def _retry_on(table: Table, problems: Problems) -> frozenset[str]:
+    node = table.node("retry_on")
+    if node is None:
+        return frozenset(RETRY_ON)
+    if isinstance(node, Sequence) and not node.items:
+        return frozenset()
+    words = table.words("retry_on", _ANY)
+    for at, word in enumerate(words):
+        if word.text not in RETRY_ON:
+            path = (*table.path, "retry_on", f"[{at}]")
+            problems.add(word.mark, path, f"unknown value {shown(word.text)}", nearest(word.text, RETRY_ON))
+    return frozenset(word.text for word in words)
+
+
+def _restrictions(
+    table: Table, backends: tuple[str, ...], rules: Collection[str], problems: Problems
+) -> tuple[Restriction, ...]:
+    block = table.table("when_found")
+    if block is None:
+        return ()
+    found = []
+    for key, node in block.entries():
+        path: Path = (*block.path, key.text)
+        names = _names(key, node, path, backends, problems)
+        one = Restriction(rule=key.text, backends=names)
+        if key.text.count("*") > key.text.endswith(".*") or not any(map(one.covers, rules)):
+            families = {f"{rule.partition('.')[0]}.*" for rule in rules}
+            problems.add(key.mark, path, f"covers no rule of requests: {shown(key.text)}", nearest(key.text, families))
+        found.append(one)
+    return tuple(sorted(found, key=lambda each: each.rule))
+
+
+def _names(key: Scalar, node: object, path: Path, backends: tuple[str, ...], problems: Problems) -> frozenset[str]:
+    """The backends behind one rule. None at all would be a guard's `block`."""
+    mark: Mark = key.mark
+    items = node.items if isinstance(node, Sequence) else (node,) if isinstance(node, Scalar) else ()
+    if not items or isinstance(node, Fields):
+        problems.add(mark, path, "expected a list of backends of this pool")
+    words = [read_scalar(item, (*path, f"[{at}]"), BACKEND_NAME, problems) for at, item in enumerate(items)]
+    for at, word in enumerate(words):
+        if word is not None and word.text not in backends:
+            where = (*path, f"[{at}]")
+            problems.add(
+                word.mark, where, f"{shown(word.text)} is no backend of this pool", nearest(word.text, backends)
+            )
+    return frozenset(word.text for word in words if word is not None)

@@ -1,0 +1,98 @@
+"""In which order the backends of a pool are asked, and under which name Envoy knows that order. Pure.
+
+Envoy asks the n-th backend of a walk on the n-th attempt, so every walk that may be chosen must have been rendered:
+the renderer lists them here, and `inspect` chooses one of them here.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Final
+
+import orjson
+
+from gateway import contract
+from gateway.policy.model import Policy, Pool, Select
+
+#: Any backend may be left out (no credential, a restriction), so walks double with each: 26 of five when ordered, 75
+#: when weighted.
+BACKENDS_MAX: Final = 5
+#: Of one policy. Each is a cluster in Envoy with a filter chain of its own, and a line in the route table.
+WALKS_MAX: Final = 256
+_HEX_DIGITS: Final = 12  # 48 bits, as in a policy's version
+_FRACTIONS: Final = 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Two or more backends in the order of the attempts. One alone is no walk: it has a route of its own."""
+
+    backends: tuple[str, ...]
+    retry_on: frozenset[str]
+    first_byte_s: int
+
+    @property
+    def route(self) -> str:
+        """The route header's value, and the name of the composite cluster."""
+        content = orjson.dumps([self.backends, sorted(self.retry_on), self.first_byte_s])
+        return contract.pool_route_of(hashlib.sha256(content).hexdigest()[:_HEX_DIGITS])
+
+
+def walks(policy: Policy) -> list[Walk]:
+    """Every walk that a request may need, each once, in a fixed order."""
+    pools = [model.pool for _, model in sorted(policy.models.items()) if model.pool is not None]
+    found = dict.fromkeys(walk for pool in pools for walk in walks_of(pool))
+    return sorted(found, key=lambda walk: walk.route)
+
+
+def walks_of(pool: Pool) -> Iterator[Walk]:
+    """For every set of two or more of its backends, and each that may be the first of it."""
+    for size in range(2, len(pool.backends) + 1):
+        for allowed in combinations(pool.backends, size):
+            for first in _firsts(pool, allowed):
+                yield _walk(pool, allowed, first)
+
+
+def count(pool: Pool) -> int:
+    """How many walks a pool needs."""
+    return sum(1 for _ in walks_of(pool))
+
+
+def allowed(pool: Pool, ready: Collection[str], rules: Collection[str]) -> tuple[str, ...]:
+    """The backends that may see a request in which `rules` fired, in the order of the pool; may be empty."""
+    found = [name for name in pool.backends if name in ready]
+    for each in pool.restrictions:
+        if any(map(each.covers, rules)):
+            found = [name for name in found if name in each.backends]
+    return tuple(found)
+
+
+def choose(pool: Pool, allowed: tuple[str, ...], request_id: str) -> Walk:
+    """The walk of one request. `allowed` is not empty."""
+    return _walk(pool, allowed, _first(pool, allowed, request_id))
+
+
+def _walk(pool: Pool, allowed: tuple[str, ...], first: str) -> Walk:
+    rest = tuple([name for name in allowed if name != first])
+    return Walk((first, *rest), pool.retry_on, pool.first_byte_s)
+
+
+def _firsts(pool: Pool, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    if pool.select is Select.ORDERED:
+        return allowed[:1]
+    return tuple([name for name in allowed if pool.weights.get(name, 0) > 0]) or allowed[:1]
+
+
+def _first(pool: Pool, allowed: tuple[str, ...], request_id: str) -> str:
+    """Drawn by the request's id: the same on every replica, and not by anything that a client chooses."""
+    firsts = _firsts(pool, allowed)
+    if len(firsts) == 1:
+        return firsts[0]
+    drawn = int.from_bytes(hashlib.sha256(f"pool {request_id}".encode()).digest()[:8])
+    left = drawn * sum(pool.weights[name] for name in firsts) // _FRACTIONS
+    for name in firsts:
+        left -= pool.weights[name]
+        if left < 0:
+            return name
+    return firsts[-1]

@@ -1,0 +1,94 @@
+"""Walks: every one that can be chosen was rendered, first choices follow the weights, restrictions hold."""
+
+from collections import Counter
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.policy import walk
+from gateway.policy.model import RETRY_ON, Pool, Restriction, Select
+
+NAMES = ("a", "b", "c", "d", "e")
+
+
+def pool(*names, **fields):
+    return Pool(backends=names, retry_on=frozenset(RETRY_ON), **fields)
+
+
+def weighted(**weights):
+    return pool(*weights, select=Select.WEIGHTED, weights=weights)
+
+
+@st.composite
+def pools(draw):
+    names = draw(st.permutations(NAMES))[: draw(st.integers(2, len(NAMES)))]
+    weights = draw(st.fixed_dictionaries({name: st.integers(0, 3) for name in names}).filter(lambda w: any(w.values())))
+    select = draw(st.sampled_from(Select))
+    return pool(*names, select=select, weights=weights if select is Select.WEIGHTED else {})
+
+
+@given(pools(), st.data())
+def test_every_walk_that_may_be_chosen_was_rendered(made, data):
+    rendered = {each.route for each in walk.walks_of(made)}
+    ready = data.draw(st.sets(st.sampled_from(made.backends), min_size=2))
+    allowed = walk.allowed(made, ready, ())
+    chosen = walk.choose(made, allowed, data.draw(st.text(max_size=8)))
+    assert chosen.route in rendered
+    assert sorted(chosen.backends) == sorted(ready)
+
+
+def test_the_order_is_the_pools_whoever_is_left_out():
+    made = pool("b", "a", "c")
+    assert walk.choose(made, walk.allowed(made, {"a", "b", "c"}, ()), "x").backends == ("b", "a", "c")
+    assert walk.choose(made, walk.allowed(made, {"a", "c"}, ()), "x").backends == ("a", "c")
+
+
+@pytest.mark.parametrize("weights", [{"a": 1, "b": 1}, {"a": 90, "b": 10}, {"a": 7, "b": 2, "c": 1}])
+def test_first_choices_follow_the_weights_within_two_percent(weights):
+    made = weighted(**weights)
+    drawn = Counter(walk.choose(made, made.backends, f"request-{number}").backends[0] for number in range(20_000))
+    for name, weight in weights.items():
+        assert abs(drawn[name] / 20_000 - weight / sum(weights.values())) < 0.02
+
+
+def test_a_weight_of_nothing_makes_a_stand_in():
+    made = weighted(a=1, b=0)
+    assert {walk.choose(made, ("a", "b"), str(number)).backends for number in range(50)} == {("a", "b")}
+    assert walk.choose(weighted(a=1, b=0, c=0), ("b", "c"), "x").backends == ("b", "c")
+
+
+def test_the_same_request_is_drawn_alike_everywhere():
+    made = weighted(a=1, b=1)
+    assert len({walk.choose(made, ("a", "b"), "req-7").route for _ in range(5)}) == 1
+
+
+def test_what_was_found_shrinks_the_set():
+    made = pool(
+        "a", "b", "c",
+        restrictions=(
+            Restriction(rule="pii.*", backends=frozenset("bc")),
+            Restriction(rule="secret.key", backends=frozenset("c")),
+        ),
+    )  # fmt: skip
+    everybody = {"a", "b", "c"}
+    assert walk.allowed(made, everybody, {"injection.override"}) == ("a", "b", "c")
+    assert walk.allowed(made, everybody, {"pii.card"}) == ("b", "c")
+    assert walk.allowed(made, everybody, {"pii.card", "secret.key"}) == ("c",)
+    assert walk.allowed(made, {"a", "b"}, {"secret.key"}) == ()
+
+
+def test_a_name_tells_order_and_retries_and_nothing_else():
+    made = pool("a", "b")
+    same = pool("a", "b", tell=True)
+    others = [pool("b", "a"), pool("a", "c"), pool("a", "b", first_byte_s=5), Pool(backends=("a", "b"))]
+    routes = {next(walk.walks_of(each)).route for each in (made, same)}
+    assert len(routes) == 1
+    assert len(routes | {next(walk.walks_of(each)).route for each in others}) == 1 + len(others)
+
+
+def test_the_stated_numbers_of_walks():
+    assert walk.count(pool(*NAMES)) == 26
+    assert walk.count(weighted(**dict.fromkeys(NAMES, 1))) == 75
+    assert walk.count(pool("a", "b")) == sum(1 for size in (2,) for _ in combinations("ab", size))
