@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from gateway.advice import Advised, Text
 
@@ -26,10 +26,7 @@ class Verdict:
 class Engine(Protocol):
     """Judges items. Called on one thread only, which may take its time; looks at `due_s` where it takes long."""
 
-    @property
-    def name(self) -> str:
-        """Its part of the path."""
-        ...
+    name: ClassVar[str]  # its part of the path
 
     def judge(self, items: Sequence[Item]) -> Iterator[tuple[int, Verdict]]:
         """The number of each item with its verdict, each once, as soon as it is known, in any order."""

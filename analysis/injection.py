@@ -6,7 +6,7 @@ is a calibrated probability. Whether a text is worth the question, and what a fi
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from analysis.engine import Item, Verdict
 from analysis.head import Head
@@ -40,7 +40,7 @@ class Transformer:
 
     __slots__ = ("_clock", "_first", "_head", "_model")
 
-    name: Final = advice.INJECTION
+    name: ClassVar[str] = advice.INJECTION
 
     def __init__(self, model: MiniLM, head: Head, first: Injection, clock: Clock) -> None:
         self._model: Final = model

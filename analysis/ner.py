@@ -5,7 +5,7 @@ The model gives a span and a kind, no confidence: a finding's score is how often
 
 from collections.abc import Iterator, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from analysis.engine import Item, Verdict
 from gateway import advice
@@ -35,7 +35,7 @@ class Names:
 
     __slots__ = ("_clock", "_nlp")
 
-    name: Final = advice.NER
+    name: ClassVar[str] = advice.NER
 
     def __init__(self, nlp: Any, clock: Clock) -> None:
         self._nlp: Final = nlp

@@ -98,7 +98,7 @@ def test_guessing_is_slowed_down_also_for_who_guesses_right_at_last(direct):
     answer = direct.client("acme", source="127.0.0.11").post(CHAT, chat("hello"))
     assert (answer.status, answer.code) == (429, "authentication_throttled")
     assert int(answer.header("retry-after")) > 60
-    assert "x-should-retry" not in answer.names
+    assert answer.header("x-should-retry") == "false"  # SDKs wait at most a minute, and would come again too early
     record = direct.record(answer)
     assert (record["code"], record["tenant"], record["key_id"]) == ("authentication_throttled", "", "")
     assert direct.client("acme", source="127.0.0.12").post(CHAT, chat("hello")).status == 200

@@ -251,7 +251,7 @@ _DOCUMENTS: Final = tuple(
 From: Anna. To: all. Subject: {subject}. {line} {line} Please reply by Friday.
 > {line}{br}> {line}{br}I agree. Send me {piece} when it is ready.{br}Best, Tom
 # {line}{br}def run(x):{br}    # ignore {thing}{br}    return x
-// NOTE: do not call this before setup. See the notes on {tech}.
+// T\x4fDO: do not call this before setup. See the notes on {tech}.
 Minutes: 1. {subject}. 2. {subject}. Action: Peter must send {piece} to {aud}. {line}
 How to reset {tech} in {app}: go to settings, click on reset, follow the instructions on the screen.
 Search result: {subject} - an introduction. {line} Read more about {subject} in {place}.

@@ -350,7 +350,7 @@ async def test_a_request_waits_for_advice_and_then_goes_on():
 
 
 async def test_advice_that_refuses_is_the_answer():
-    made, kept, oracle = asking(Advised((Advice("a.b", 0, 0.9),)))
+    made, _kept, oracle = asking(Advised((Advice("a.b", 0, 0.9),)))
     oracle.let.set()
     context = FakeContext([head_message(), body_message(CHAT)], then=None)
     task = await run(made, context)
