@@ -64,6 +64,9 @@ def heal(running: Stack) -> None:
     for index in running.workers:
         running.wait_worker(index)
     running.wait_ready()
+    # One that was ejected stays out for seconds: a test that then kills its sibling would find nobody.
+    gauge = f"cluster.{contract.SIDECAR_CLUSTER}.membership_healthy"
+    until("every worker in Envoy's eyes", lambda: running.envoy_stats(gauge).get(gauge) == len(running.workers), 40)
 
 
 @pytest.fixture
