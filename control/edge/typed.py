@@ -29,7 +29,9 @@ SIDECAR_RETRIES = 4
 #: Envoy's default for gRPC services is one second (a route's is 25 ms), doubled each time: the second retry of a Check
 #: came after its deadline, and one dead socket cost requests. Nothing is gained by waiting for another worker.
 SIDECAR_BACK_OFF_MS = 10
-SIDECAR_BACK_OFF_MOST_MS = 100
+#: Envoy makes the longest back-off of a gRPC service its timeout for each try as well (seen: at 100 ms, Checks that
+#: waited for an OPA server were cut five times in half a second). This is what it takes when nothing is said.
+SIDECAR_BACK_OFF_MOST_MS = 10_000
 #: A dead worker has the fewest requests, so each choice of least-request takes it up to three times in four. All of
 #: 17 choices do in fewer than one retry of a hundred, and then there is the next retry.
 SIDECAR_HOST_CHOICES = 16

@@ -64,7 +64,11 @@ def heal(running: Stack) -> None:
     for index in running.workers:
         running.wait_worker(index)
     running.wait_ready()
-    # One that was ejected stays out for seconds: a test that then kills its sibling would find nobody.
+    believed(running)
+
+
+def believed(running: Stack) -> None:
+    """Wait until Envoy sends to every worker: one that was ejected, or not yet seen healthy, could stand in for nobody."""
     gauge = f"cluster.{contract.SIDECAR_CLUSTER}.membership_healthy"
     until("every worker in Envoy's eyes", lambda: running.envoy_stats(gauge).get(gauge) == len(running.workers), 40)
 
@@ -77,6 +81,7 @@ def alone(lonely):
 
 @pytest.fixture
 def two(pair):
+    believed(pair)
     yield pair
     heal(pair)
 

@@ -32,9 +32,12 @@ def test_sidecar_calls_are_retried_and_told_who_asks():
 
 
 def test_a_retry_goes_to_another_worker_long_before_the_deadline():
-    """Envoy's own back-off starts at one second, and a dead socket is chosen again as readily as before."""
+    """Envoy's own back-off starts at one second, and a dead socket is chosen again as readily as before.
+
+    Its longest back-off is the timeout of each try too, so that must be longer than any Check.
+    """
     retries = typed.plain(typed.sidecar())["retry_policy"]
-    assert retries["retry_back_off"] == {"base_interval": "0.010s", "max_interval": "0.100s"}
+    assert retries["retry_back_off"] == {"base_interval": "0.010s", "max_interval": "10s"}
     assert [each["name"] for each in retries["retry_host_predicate"]] == ["envoy.retry_host_predicates.previous_hosts"]
     assert int(retries["host_selection_retry_max_attempts"]) == typed.SIDECAR_HOST_CHOICES
 
