@@ -22,14 +22,13 @@ from gateway.advice import (
     read_question,
     write_advice,
 )
+from gateway.unix_http import UnixHttp
 
 _log: Final = structlog.get_logger(__name__)
 
 HEALTH_PATH: Final = "/healthz"
 #: Connections: each worker keeps a few open, and 256 workers is the most that settings allow.
 CONNECTIONS: Final = 1024
-_LINE_BYTES: Final = 4 * 1024  # paths of ours have some twenty bytes
-_KEEPALIVE_S: Final = 75.0  # longer than clients keep idle connections, so that none is reset under a question
 #: What a body may take to arrive. The asker is a process of this host and has it at hand.
 _BODY_S: Final = 5.0
 _RETRY_AFTER_S: Final = 1  # the least that the header can say; a full queue is empty after that
@@ -42,33 +41,19 @@ class Site:
     desks: Mapping[str, Desk]
     connections: int = CONNECTIONS
     body_s: float = _BODY_S
-    _http: web.Server | None = None
-    _server: asyncio.Server | None = None
+    _http: UnixHttp | None = None
 
     async def start(self, listening: socket.socket) -> None:
         """Serve on a socket that is bound already."""
-        http = web.Server(
-            self._serve,
-            handler_cancellation=True,  # whoever hangs up wants no verdict
-            keepalive_timeout=_KEEPALIVE_S,
-            access_log=None,
-            max_line_size=_LINE_BYTES,
-            max_field_size=_LINE_BYTES,
-            auto_decompress=False,
-        )
-        self._http = http
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(
-            lambda: http() if len(http.connections) < self.connections else _Full(), sock=listening
-        )
+        self._http = UnixHttp(
+            self._serve, self.connections, handler_cancellation=True
+        )  # whoever hangs up wants no verdict
+        await self._http.start(listening)
 
     async def close(self, within_s: float) -> None:
-        """Take no new connection, let open questions be answered, end."""
-        if self._server is not None:
-            self._server.close()
+        """Take no new connection, let open requests finish, end."""
         if self._http is not None:
-            self._http.pre_shutdown()
-            await self._http.shutdown(within_s)
+            await self._http.close(within_s)
 
     async def _serve(self, raw: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -134,13 +119,6 @@ class Site:
         dead = [name for name, desk in self.desks.items() if not desk.alive]
         body = orjson.dumps({"status": f"dead: {', '.join(dead)}" if dead else "ok", "engines": told})
         return web.Response(status=503 if dead else 200, body=body, content_type="application/json")
-
-
-class _Full(asyncio.Protocol):
-    """Closes a connection at once: whoever is beyond the bound costs nothing."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
 
 
 def _refusal(status: int, why: str) -> web.Response:

@@ -14,19 +14,17 @@ from aiohttp import web
 from control.request import BODY_BYTES, Answer, Handler, Request, error
 from gateway.clock import Clock
 from gateway.contract import CLIENT_ADDRESS_HEADER, CLIENT_CERTIFICATE_HEADER, REQUEST_ID_HEADER
+from gateway.unix_http import UnixHttp
 
 _log: Final = structlog.get_logger(__name__)
 
 #: A header line: a certificate of 5 KiB, URL-encoded as Envoy does it, is the longest; Envoy lets in 32 KiB in all.
 _FIELD_BYTES: Final = 16 * 1024
 _HEADERS: Final = 100  # as Envoy bounds them
-_LINE_BYTES: Final = 4 * 1024  # paths and queries of ours have some hundred bytes
 #: Less than the route's timeout in Envoy (10 s), so that our answer wins; the registry has a shorter one of its own.
 DEADLINE_S: Final = 8.0
 #: Envoy keeps at most half of these open; the operator's commands open one each.
 CONNECTIONS: Final = 64
-#: Envoy closes idle connections after 30 s: being later avoids the race that resets requests.
-_KEEPALIVE_S: Final = 75.0
 _ENDS: Final = ("authorization", "content-type", "content-length", "content-encoding", "host", REQUEST_ID_HEADER)
 _UCRED: Final = struct.Struct("3i")  # pid, uid, gid (unix(7), SO_PEERCRED)
 
@@ -53,33 +51,17 @@ class Site:
     deadline_s: float = DEADLINE_S
     connections: int = CONNECTIONS
     counted: Callable[[int], None] = field(default=lambda _: None)  # told the status of every answer
-    _http: web.Server | None = None
-    _server: asyncio.Server | None = None
+    _http: UnixHttp | None = None
 
     async def start(self, listening: socket.socket) -> None:
         """Serve on a socket that is bound already."""
-        http = web.Server(
-            self._serve,
-            keepalive_timeout=_KEEPALIVE_S,
-            access_log=None,
-            max_line_size=_LINE_BYTES,
-            max_field_size=_FIELD_BYTES,
-            max_headers=_HEADERS,
-            auto_decompress=False,
-        )
-        self._http = http
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(
-            lambda: http() if len(http.connections) < self.connections else _Full(), sock=listening
-        )
+        self._http = UnixHttp(self._serve, self.connections, max_field_size=_FIELD_BYTES, max_headers=_HEADERS)
+        await self._http.start(listening)
 
     async def close(self, within_s: float) -> None:
         """Take no new connection, let open requests finish, end."""
-        if self._server is not None:
-            self._server.close()
         if self._http is not None:
-            self._http.pre_shutdown()
-            await self._http.shutdown(within_s)
+            await self._http.close(within_s)
 
     async def _serve(self, raw: web.BaseRequest) -> web.StreamResponse:
         request_id = raw.headers.get(REQUEST_ID_HEADER, "")[:64] if not self.local else ""
@@ -140,13 +122,6 @@ class Site:
 _ALWAYS: Final = (("server", "ostiary"),)
 #: Keys, secrets and tokens are among the answers (RFC 6749 section 5.1): what may be kept has to say so itself.
 _NO_STORE: Final = (("cache-control", "no-store"), ("pragma", "no-cache"))
-
-
-class _Full(asyncio.Protocol):
-    """Closes a connection at once: whoever is beyond the bound learns nothing and costs nothing."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
 
 
 async def _body(raw: web.BaseRequest) -> bytes | None:

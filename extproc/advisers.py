@@ -85,7 +85,7 @@ class Advisers:
         """What the adviser says, within its deadline. Never raises, but for cancellation."""
         desk = self._desks.get(question.adviser)
         if desk is None:  # an exchange of a policy that was replaced meanwhile
-            desk = self._desks[question.adviser] = self._desk(question.adviser, "")
+            return Failed("no longer in the policy")
         if desk.under_way >= _UNDER_WAY:
             return Failed("too many questions at a time")
         if len(question.texts) > advice.TEXTS_MAX:

@@ -223,13 +223,19 @@ class _Errand:
 
     def run(self, ask: Ask) -> tuple[Any, ...]:
         """Ask everybody at once; what the exchange wants next, if no reply had to be waited for."""
-        told = [self._oracle.at_once(question) for question in ask.questions]
+        told = [self._at_once(question) for question in ask.questions]
         if None in told:
             self._task = spawn(self._run(ask, told), name="exchange_asks")
             return ()
         for each in told:
             self._note(each)
         return self._exchange.receive(Answered(tuple([each for each in told if each is not None])))
+
+    def _at_once(self, question: Question) -> Told | None:
+        try:
+            return self._oracle.at_once(question)
+        except Exception as bug:  # noqa: BLE001 - silence, which the exchange knows to judge
+            return _broken(bug)
 
     def stop(self) -> None:
         """Nobody waits for replies any more."""
@@ -256,8 +262,7 @@ class _Errand:
         try:
             told = await self._oracle.ask(question)
         except Exception as bug:  # noqa: BLE001 - an exchange without a reply would wait for Envoy's own timers
-            _log.error("oracle_failed", error=type(bug).__name__)
-            told = Failed(type(bug).__name__)
+            told = _broken(bug)
         self._note(told)
         return told
 
@@ -265,6 +270,12 @@ class _Errand:
         """What is set aside is held from here on, also if the exchange does not live to hear of it."""
         if isinstance(told, Reserved) and self._oracle.budgets is not None:
             self._purse = Purse(self._oracle.budgets, told.reservation, self._exchange.so_far, self._clock)
+
+
+def _broken(bug: Exception) -> Failed:
+    """An oracle that broke said nothing. Its words may hold a prompt."""
+    _log.error("oracle_failed", error=type(bug).__name__)
+    return Failed(type(bug).__name__)
 
 
 class _Watch:

@@ -1,6 +1,6 @@
 """Whether a request may go upstream, and in which form. Pure functions; every no is a GatewayError."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -27,7 +27,7 @@ MODELS_PATH: Final = "/v1/models"
 class Judged:
     """A request that the guards let pass, in the tree that they were laid over."""
 
-    texts: list[str]  # every text of the tree as it was judged
+    texts: list[str] = field(repr=False)  # every text of the tree as it was judged
     changed: bool  # whether the tree is no longer what the client wrote
     capped: tuple[str, int] | None  # field and value that bound the output, where the request does not
 
@@ -172,12 +172,12 @@ def refused_span(rule: str) -> GatewayError:
 def write(raw: bytes, tree: dict[str, Any], opened: Opened, door: Door, judged: Judged) -> bytes | None:
     """The bytes that go upstream; None means: byte for byte as the client wrote them."""
     edited, spliced = judged.changed, raw
-    for field, value in (*opened.puts, *(() if judged.capped is None else (judged.capped,))):
-        if field in tree:  # as null: a second one of its name would be anybody's guess
+    for name, value in (*opened.puts, *(() if judged.capped is None else (judged.capped,))):
+        if name in tree:  # as null: a second one of its name would be anybody's guess
             edited = True
         else:
-            spliced = splice(spliced, field, value)
-        tree[field] = value
+            spliced = splice(spliced, name, value)
+        tree[name] = value
     if opened.stream:
         asking = None if edited else door.splice_usage(spliced, tree)
         if asking is None:

@@ -5,7 +5,7 @@ before the first byte, an error event after it) and, once in the life of an exch
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from secrets import token_bytes
 from typing import Any, Final, Protocol
@@ -105,8 +105,8 @@ class World(Keys, Protocol):
 class _Draft:
     """A judged request that has not been sent on yet."""
 
-    raw: bytes  # as the client wrote it
-    tree: dict[str, Any]
+    raw: bytes = field(repr=False)  # as the client wrote it
+    tree: dict[str, Any] = field(repr=False)
     judged: admission.Judged
     ready: tuple[str, ...]  # backends of its model that have their credential
     walk: Walk | None = None  # None: the first of `allowed` alone
@@ -298,6 +298,8 @@ class Exchange:
 
     def _answered(self, event: Answered) -> tuple[Command, ...]:
         then, self._then = self._then, None
+        if self.state is State.LOCAL:
+            return ()
         if then is None:
             raise _illegal((self.state, Answered))
         return then(event.replies)

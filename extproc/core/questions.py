@@ -4,7 +4,7 @@ A question has a deadline; whoever carries it to others keeps it, and brings `Fa
 failure means, pass or refuse, is decided in the exchange.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.budgets.model import Ask, Exceeded, Reserved
 from gateway.policy.model import Adviser
@@ -17,7 +17,7 @@ class Advise:
     adviser: Adviser
     request_id: str
     tenant: str
-    texts: tuple[tuple[str, str], ...]  # provenance and text, both as the adviser is told
+    texts: tuple[tuple[str, str], ...] = field(repr=False)  # provenance and text, both as the adviser is told
 
 
 @dataclass(frozen=True, slots=True)

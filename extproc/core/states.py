@@ -59,6 +59,7 @@ NEXT: Final[Mapping[tuple[State, type[Event]], frozenset[State]]] = MappingProxy
         (State.COLLECT, ResponseTrailers): _ENDS,
         (State.STREAM, ResponseChunk): _to(State.STREAM),
         (State.STREAM, ResponseTrailers): _ENDS,
+        (State.LOCAL, Answered): frozenset({State.LOCAL}),  # too late: Envoy has answered meanwhile
         (State.LOCAL, ResponseChunk): _to(State.LOCAL),
         (State.LOCAL, ResponseTrailers): _ENDS,
         (State.IDLE, Gone): _ENDS,

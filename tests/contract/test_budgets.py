@@ -1,13 +1,10 @@
 """One suite for every store of budgets: a real Valkey answers as the oracle does, whatever the order of events."""
 
 import asyncio
-from collections.abc import Iterator
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import valkey_server
 from gateway.budgets.oracle import Oracle, Part, Slice, Want
 from gateway.budgets.store import ValkeyStore
 from gateway.budgets.window import Meter
@@ -25,20 +22,6 @@ METERS = {
     P + "streams": Meter("R", 0, 3, soft=False, once=False),
     P + "soft": Meter("S", 60_000, 20, soft=True, once=False),
 }
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[valkey_server.Valkey]:
-    with valkey_server.running(tmp_path_factory.mktemp("v")) as started:
-        yield started
-
-
-@pytest.fixture
-async def client(server):
-    client = server.client()
-    await client.flushall()
-    yield client
-    await client.aclose()
 
 
 class Patient(Oracle):

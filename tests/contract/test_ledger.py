@@ -1,7 +1,7 @@
 """One suite for every ledger: memory and a real Valkey behave alike, and both as the pure functions say."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
@@ -33,20 +33,6 @@ class Rig:
 
     async def one(self, bucket: Bucket, most: int = 1) -> Grant:
         return (await self.ledger.lease([Want(bucket, most)]))[0]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[valkey_server.Valkey]:
-    with valkey_server.running(tmp_path_factory.mktemp("v")) as started:
-        yield started
-
-
-@pytest.fixture
-async def client(server):
-    client = server.client()
-    await client.flushall()
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture(params=["memory", "valkey"])

@@ -418,6 +418,8 @@ def test_the_scripted_sidecar_itself_passes_everything(faked, upstream):
 @pytest.mark.parametrize("how", [How.GARBAGE, How.WRONG, How.ABORT, How.HANG])
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_sidecar_that_answers_nonsense_is_a_refusal(faked, upstream, phase, how):
+    if phase == "response_headers" and how is How.WRONG:
+        pytest.skip("Envoy lets the rest pass: test_why_our_pump_answers_what_it_was_asked")
     if phase.startswith("response") and how is How.HANG:
         pytest.skip("FULL_DUPLEX has no message timeout: the worker's own deadline and the idle timeout cover it")
     marker = upstream.script(_canary)
@@ -479,6 +481,33 @@ def test_why_our_pump_has_one_exit(faked, upstream, phase):
         until("the fault", lambda: any(message.WhichOneof("request") == phase for message in fake.noted.inspected))
         answer = conn.head()
         ended.open()
+        answer = conn.rest(answer)
+    assert AFTER_FAULT.encode() in answer.raw
+
+
+def test_why_our_pump_answers_what_it_was_asked(faked, upstream):
+    """The rule behind the order of commands: trailers in answer to a response's head let all that follows pass.
+
+    Ours keeps that order, whatever happens (tests/unit/extproc/test_exchange.py). Should this test fail after an upgrade,
+    Envoy has become safer.
+    """
+
+    async def head_first(call: Call) -> None:
+        await call.head(200, JSON)
+        await asked.passed()
+        await call.chunk(f'{{"x": "{AFTER_FAULT}"}}'.encode())
+        await call.end()
+
+    running, fake = faked
+    asked = Gate()
+    marker = upstream.script(head_first)
+    fake.plan = Plan(route=contract.route_of("main"), phase="response_headers", how=How.WRONG)
+    fake.noted = Noted()
+    client = running.client()
+    with client.open() as conn:
+        conn.send(request_bytes("POST", CHAT, [*client.headers, *JSON], orjson.dumps(chat(marker))))
+        answer = conn.head()  # it came out, so the wrong answer was taken for one
+        asked.open()
         answer = conn.rest(answer)
     assert AFTER_FAULT.encode() in answer.raw
 

@@ -135,6 +135,13 @@ async def test_who_is_no_longer_in_the_policy_is_hung_up_on():
     assert line.closed
 
 
+async def test_an_adviser_that_the_policy_no_longer_has_is_not_asked():
+    line = FakeLine(reply())
+    advisers = desk(line)
+    assert await advisers.ask(question(Adviser(name="former", engine="ner"))) == Failed("no longer in the policy")
+    assert line.asked == []
+
+
 async def test_an_engine_is_asked_over_its_socket(tmp_path):
     """A real server on a Unix socket, by hand: the pipe speaks HTTP/1.1 to it."""
     asked = []

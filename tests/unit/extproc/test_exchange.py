@@ -7,19 +7,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.core.commands import Answer, HeaderChange, PassRequestBody, PassRequestHead, SendBody
+from extproc.core.commands import (
+    Answer,
+    HeaderChange,
+    PassRequestBody,
+    PassRequestHead,
+    PassResponseHead,
+    PassResponseTrailers,
+    SendBody,
+)
 from extproc.core.events import (
+    Answered,
     Expired,
     Gone,
     RequestBody,
+    RequestHead,
     RequestTrailers,
     ResponseChunk,
     ResponseHead,
     ResponseTrailers,
     Revoked,
 )
+from extproc.core.questions import Advised, Failed
 from gateway import contract
-from gateway.policy.model import Action, Limits
+from gateway.policy.model import Action, Adviser, Limits, RuleSetting
 from playbook import CHAT, MAIL, REVOKED, Play, answer_head, chat, completion, delta, head
 from worlds import CALLER, policy, settings
 
@@ -241,3 +252,47 @@ def test_in_any_order_of_events_nothing_raises_and_exactly_one_record_is_made(ev
     assert len(play.records) == 1
     ends = [c for c in play.commands if isinstance(c, Answer) or (isinstance(c, SendBody) and c.end_of_stream)]
     assert len(ends) <= 1
+
+
+#: What Envoy asked, and what of ours answers that. It lets the rest pass, unguarded, of an exchange in which a processor
+#: answers something else (test_fail_closed.py), so this order is part of the guard.
+ANSWERS = {
+    PassRequestHead: {RequestHead},
+    PassRequestBody: {RequestBody, Answered},
+    PassResponseHead: {ResponseHead, ResponseChunk, ResponseTrailers},
+    SendBody: {
+        ResponseChunk,
+        ResponseTrailers,
+        RequestBody,
+        Expired,
+        Revoked,
+        ResponseHead,
+        RequestHead,
+        RequestTrailers,
+    },
+    PassResponseTrailers: {ResponseTrailers},
+}
+REPLIES = [Answered(()), Answered((Failed("deadline"),)), Answered((Advised(()),))]
+
+
+def asking_world():
+    rule = RuleSetting(rule="advice.outside", action=Action.BLOCK)
+    adviser = Adviser(name="outside", url="https://guard.example/")
+    return replace(policy(request={**settings(), rule.rule: rule}), advisers={"outside": adviser})
+
+
+@given(st.lists(st.sampled_from([*EVENTS, *REPLIES]), max_size=8), st.booleans())
+def test_nothing_is_answered_that_was_not_asked_and_no_body_goes_before_its_head(events, asks):
+    play = Play(asking_world() if asks else None)
+    heads = bodies = 0
+    streaming = False
+    for event in events:
+        for command in play.give(event):
+            if type(command) in ANSWERS:
+                assert type(event) in ANSWERS[type(command)], (event, command)
+            heads += isinstance(command, PassResponseHead)
+            bodies += isinstance(command, PassRequestBody)
+            streaming |= isinstance(command, PassResponseHead)
+            assert not isinstance(command, SendBody | PassResponseTrailers) or streaming
+    assert heads <= 1
+    assert bodies <= 1

@@ -376,6 +376,19 @@ async def test_an_oracle_that_breaks_is_silence_and_silence_refuses():
         await task
 
 
+async def test_an_oracle_that_breaks_at_once_is_silence_too():
+    made, kept, oracle = asking(Advised(()))
+    made._oracle.at_once = lambda question: 1 / 0
+    context = FakeContext([head_message(), body_message(CHAT)], then=None)
+    task = await run(made, context)
+    assert context.written[-1].immediate_response.status.code == 503
+    assert kept[0].reason == "outside: ZeroDivisionError"
+    assert oracle.asked == []
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_questions_end_with_their_stream():
     made, kept, oracle = asking(Advised(()))
     context = FakeContext([head_message(), body_message(CHAT)])

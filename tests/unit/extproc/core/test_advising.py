@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from extproc.core.commands import Answer, Ask, PassRequestBody
-from extproc.core.events import Answered, Expired, Gone, Revoked
+from extproc.core.events import Answered, Expired, Gone, ResponseChunk, Revoked
 from extproc.core.questions import Advice, Advised, Failed
 from extproc.core.states import State
 from gateway.policy.model import Action, Adviser, Mode, RuleSetting
@@ -167,9 +167,30 @@ def test_whoever_is_revoked_or_too_late_while_others_are_asked_is_refused():
         assert len(game.records) == 1
 
 
+LATE = {"response.code_details": "request_overall_timeout"}
+
+
 def test_envoy_may_lose_patience_meanwhile():
     game = play(NER, r=rule("pii.person"))
     asked(game)
-    game.give(answer_head(status="504", details={"response.code_details": "request_overall_timeout"}, end=True))
+    game.give(answer_head(status="504", details=LATE, end=True))
     assert game.record.status == 504
     assert told(game, Advised(())) == []
+
+
+@pytest.mark.parametrize("reply", [Advised(()), Failed("no answer"), Advised((Advice("pii.person", 0, 0.9, 0, 4),))])
+def test_advice_that_comes_while_envoys_own_reply_passes_changes_nothing_of_it(reply):
+    game = play(NER, r=rule("pii.person"))
+    asked(game)
+    game.give(answer_head(status="504", details=LATE))
+    assert told(game, reply) == []
+    (rest,) = game.give(ResponseChunk(b'{"error": {}}', end_of_stream=True))
+    assert (rest.body, rest.end_of_stream) == (b'{"error": {}}', True)
+    assert (game.record.status, game.record.outcome) == (504, "refused")
+
+
+def test_no_text_of_a_request_is_in_the_repr_of_what_waits():
+    game = play(SERVICE, r=rule("advice.outside"))
+    (question,) = asked(game, "a very private word")
+    assert "private" not in repr(question)
+    assert "private" not in repr(game.exchange._draft)
