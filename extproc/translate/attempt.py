@@ -1,0 +1,163 @@
+"""One attempt at one backend of another dialect, bytes to bytes: what `adapt` calls. Pure; knows no dialect by name.
+
+attempt = Attempt(front, back, target, on_loss)
+sent = attempt.request(body)             # path, headers and body for the backend; `sent.told` for a header
+answer = attempt.answer(status, body, origin)     # a whole answer, or an error of any status
+stream = attempt.stream(origin, max_event_bytes)  # stream.feed(bytes) -> bytes, stream.close() -> bytes
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Final
+
+import orjson
+
+from extproc.translate.canon import Ended, Event, Failure, Fault, Lost
+from extproc.translate.dialect import Dialect, Origin, StreamReader, StreamWriter, Target
+from gateway.errors import GatewayError, Kind
+
+#: Header values: enough names to see what went wrong, short enough for any proxy's limit of a header line.
+_TOLD_FIELDS: Final = 16
+_FOREIGN: Final = re.compile(r"[^A-Za-z0-9_.\[\]-]")
+_FIELD_CHARS: Final = 64
+
+
+class OnLoss(StrEnum):
+    """What becomes of a request that cannot be carried over whole."""
+
+    DROP = "drop"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request, ready for the backend."""
+
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    lost: tuple[Lost, ...]
+    stream: bool
+
+    @property
+    def told(self) -> str:
+        """What was lost, as a header's value; "" where nothing was."""
+        return told(self.lost)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An answer, ready for the client."""
+
+    status: int
+    body: bytes
+    lost: tuple[Lost, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A client's dialect in front of a backend's. Immutable: attempts of the same pair may share it."""
+
+    front: Dialect
+    back: Dialect
+    target: Target
+    on_loss: OnLoss = OnLoss.DROP
+
+    def request(self, body: bytes) -> Sent:
+        """Translate a request. Raises REQUEST_INVALID: what policy does not let be lost, or cannot be read."""
+        tree = _object(body)
+        if tree is None:
+            raise GatewayError(Kind.JSON_INVALID, "The body is not a JSON object.")
+        read = self.front.read_request(tree)
+        written = self.back.write_request(read.request, self.target)
+        lost = _distinct(read.lost + written.lost)
+        for each in lost:
+            if each.essential or self.on_loss is OnLoss.REFUSE:
+                raise _refused(each)
+        headers = (("content-type", "application/json"), *written.headers)
+        return Sent(written.path, headers, orjson.dumps(written.body), lost, read.request.stream)
+
+    def answer(self, status: int, body: bytes, origin: Origin) -> Received:
+        """Translate a whole answer or an error. Raises BACKEND_ANSWER_INVALID for a 200 that cannot be read."""
+        if status != 200:
+            failure = self.back.read_error(status, body)
+            return Received(failure.status, orjson.dumps(self.front.write_error(failure)))
+        tree = _object(body)
+        if tree is None:
+            raise GatewayError(
+                Kind.BACKEND_ANSWER_INVALID,
+                "The model's answer could not be understood and was withheld.",
+                cause="the answer is not a JSON object",
+            )
+        answer = self.back.read_answer(tree)
+        return Received(200, orjson.dumps(self.front.write_answer(answer, origin)), answer.lost)
+
+    def stream(self, origin: Origin, max_event_bytes: int) -> "Stream":
+        """A translator for one stream with status 200."""
+        return Stream(self.back.reader(max_event_bytes), self.front.writer(origin))
+
+
+class Stream:
+    """One stream on its way. Memory: an unfinished event, and what the client's dialect cannot say yet."""
+
+    __slots__ = ("_done", "_reader", "_writer")
+
+    def __init__(self, reader: StreamReader, writer: StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._done = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Bytes of the provider, cut anywhere, to whole events of the client. Raises BACKEND_ANSWER_INVALID."""
+        return self._write(self._reader.feed(data))
+
+    def close(self) -> bytes:
+        """The provider's bytes ended. One that broke off is told to the client as a failure, never as an end."""
+        out = self._write(self._reader.close())
+        if not self._done:
+            out += self._write([_BROKE_OFF])
+        return out
+
+    def _write(self, events: list[Event]) -> bytes:
+        if self._done or not events:
+            return b""
+        self._done = isinstance(events[-1], Ended | Failure)
+        return self._writer.write(events)
+
+
+_BROKE_OFF: Final = Failure(Fault.BROKEN, 502, "The model's answer broke off.", "stream_broken")
+
+
+def told(lost: Iterable[Lost]) -> str:
+    """Names of what was lost, for a header: bounded, and of harmless characters, since clients may name fields."""
+    names = list(dict.fromkeys(_FOREIGN.sub("?", each.field)[:_FIELD_CHARS] for each in lost))
+    more = [f"+{len(names) - _TOLD_FIELDS}"] if len(names) > _TOLD_FIELDS else []
+    return ", ".join(names[:_TOLD_FIELDS] + more)
+
+
+def _distinct(lost: Iterable[Lost]) -> tuple[Lost, ...]:
+    seen: dict[str, Lost] = {}
+    for each in lost:
+        known = seen.get(each.field)
+        if known is None:
+            seen[each.field] = each
+        elif each.essential and not known.essential:
+            seen[each.field] = replace(known, why=each.why, essential=True)
+    return tuple(seen.values())
+
+
+def _refused(lost: Lost) -> GatewayError:
+    name = _FOREIGN.sub("?", lost.field)[:_FIELD_CHARS]
+    return GatewayError(
+        Kind.REQUEST_INVALID, f"'{name}' cannot be carried to the model that serves this name: {lost.why}.", param=name
+    )
+
+
+def _object(raw: bytes) -> dict[str, Any] | None:
+    try:
+        tree = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    return tree if type(tree) is dict else None
