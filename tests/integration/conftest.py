@@ -26,6 +26,7 @@ SLOWER = {
         "test_advisers",
         "test_answer_rules",
         "test_budgets",
+        "test_budgets_under_load",
     ),
     "test_tokenise",
 }
