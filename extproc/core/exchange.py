@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from secrets import token_bytes
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from extproc.adapt import Keys, prepare
+from extproc.adapt import prepare
 from extproc.core import admission, advising, heads, metering, route
 from extproc.core.aliases import Aliases
 from extproc.core.commands import (
@@ -44,6 +44,7 @@ from extproc.core.form import RULE_ID as FORM_ID
 from extproc.core.form import UNCHECKED, Form, form_of
 from extproc.core.journal import Journal
 from extproc.core.length import Length
+from extproc.core.lookups import World
 from extproc.core.questions import Advise, Failed, Question, Reserve, Told
 from extproc.core.reply import JsonReply, Reply, StreamReply, answer_blocked
 from extproc.core.restore import Restoring
@@ -53,7 +54,7 @@ from extproc.guardrails.contracts import Contracts
 from extproc.guardrails.guard import Guard, Tally
 from extproc.guardrails.promised import Promised, promised
 from extproc.providers.door import Door, Opened, Seen
-from extproc.providers.schema import UNKNOWN_FIELD
+from extproc.providers.schema import UNKNOWN_FIELD, Schema
 from extproc.providers.spoken import says_json
 from extproc.providers.turns import READERS
 from gateway import contract
@@ -65,40 +66,8 @@ from gateway.budgets.price import cost, dearest_of, price_of
 from gateway.clock import Clock
 from gateway.errors import Dialect, GatewayError, Kind, Rendered, render, unexpected
 from gateway.policy.guard import LENGTH_ID
-from gateway.policy.model import Adviser, Backend, Policy, Tenant
+from gateway.policy.model import Backend, Policy, Tenant
 from gateway.policy.walk import Walk
-
-
-class World(Keys, Protocol):
-    """What an exchange may look up. Everything in it is in memory."""
-
-    def policy(self, version: str) -> Policy | None:
-        """The pinned policy version, or None when this worker does not hold it."""
-        ...
-
-    def tenant(self, policy: Policy, tenant_id: str, request_id: str) -> Tenant | None:
-        """The tenant as this exchange meets it, or None when the policy does not know it."""
-        ...
-
-    def guard(self, policy: Policy, tenant: Tenant, direction: str, obligatory: frozenset[str] = ...) -> Guard:
-        """The compiled guard of a tenant for "request" or "response", in which `obligatory` rules block."""
-        ...
-
-    def assessor(self, policy: Policy, tenant: Tenant, obligatory: frozenset[str] = ...) -> Assessor:
-        """The tenant's judge of prompt injection, in which `obligatory` rules block."""
-        ...
-
-    def advisers(self, policy: Policy, guard: Guard) -> tuple[Adviser, ...]:
-        """Whom the policy has asked about what that guard passes."""
-        ...
-
-    def ready(self, policy: Policy, backend: str) -> bool:
-        """Whether the backend's credential is at hand."""
-        ...
-
-    def refused(self, policy: Policy, backend: str) -> None:
-        """The backend's provider did not take its credential."""
-        ...
 
 
 @dataclass(slots=True)
@@ -143,6 +112,7 @@ class Exchange:
         self._policy: Policy
         self._tenant: Tenant
         self._door: Door
+        self._schema: Schema
         self._names: Headers
         self._opened: Opened
         self._draft: _Draft
@@ -199,7 +169,7 @@ class Exchange:
                 admission.models_page(journal.path, policy, tenant, caller.obligations), "models", "completed"
             )
         self._door = admission.door_of(journal.path)
-        admission.check_head(headers, empty=event.end_of_stream)
+        self._schema = admission.check_head(headers, self._door, tenant, empty=event.end_of_stream)
         self.state = State.BODY
         return (PassRequestHead(),)
 
@@ -211,7 +181,7 @@ class Exchange:
         journal.request_bytes = len(event.body)
         tree = admission.parse(event.body, policy)
         opened = self._opened = self._door.open(tree)
-        self._unknown_fields = not admission.conforms(tree, self._door, policy, self._tenant)
+        self._unknown_fields = not admission.conforms(tree, self._door, self._schema, policy, self._tenant)
         obligations = journal.caller.obligations
         model = admission.choose(opened.model, policy, self._tenant, obligations)
         journal.model, journal.streamed = model.name, opened.stream
