@@ -45,8 +45,8 @@ def door_of(path: str) -> Door:
     return door
 
 
-def check_head(headers: dict[str, str], *, empty: bool) -> None:
-    """Refuse bodies that could not be read: wrong type, compressed, missing."""
+def check_head(headers: dict[str, str], door: Door, tenant: Tenant, *, empty: bool) -> schema.Schema:
+    """The schema for the body that follows. Refuses what could not be read: wrong type or version, compressed, none."""
     if empty:
         raise GatewayError(Kind.BODY_EMPTY, "The request has no body; send a JSON object.")
     kind, _, parameters = headers.get("content-type", "").partition(";")
@@ -58,6 +58,7 @@ def check_head(headers: dict[str, str], *, empty: bool) -> None:
             Kind.CONTENT_ENCODING_UNSUPPORTED,
             "Compressed request bodies cannot be inspected; send the body without content-encoding.",
         )
+    return door.versions.choose(headers, tenant.api_versions.get(door.path, ()))
 
 
 def parse(raw: bytes, policy: Policy) -> dict[str, Any]:
@@ -68,9 +69,9 @@ def parse(raw: bytes, policy: Policy) -> dict[str, Any]:
     return request_body.parse(raw, policy.limits)
 
 
-def conforms(tree: dict[str, Any], door: Door, policy: Policy, tenant: Tenant) -> bool:
-    """Whether the schema names every field of the body; where policy is strict, one that it does not is refused."""
-    known = door.schema.check(tree, strict=tenant.strict_schema)
+def conforms(tree: dict[str, Any], door: Door, form: schema.Schema, policy: Policy, tenant: Tenant) -> bool:
+    """Whether `form` names every field of the body; where policy is strict, one that it does not is refused."""
+    known = form.check(tree, strict=tenant.strict_schema)
     asked = door.as_chat(tree)
     schema.count(asked, policy.limits)
     bounds.check(asked, tenant.bounds)

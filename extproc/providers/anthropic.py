@@ -6,7 +6,7 @@ from typing import Any, Final
 from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.anthropic_blocks import ASKED, SEALED, TOLD, blocks
-from extproc.providers.anthropic_schema import CLOSED, OPEN
+from extproc.providers.anthropic_schema import HEADER, MESSAGES
 from extproc.providers.anthropic_stream import MessageStream, Meter, malformed, output_of, seam
 from extproc.providers.door import (
     Door,
@@ -18,7 +18,7 @@ from extproc.providers.door import (
     require_bool,
     require_str,
 )
-from extproc.providers.schema import Schema
+from extproc.providers.schema import Versions
 from gateway.errors import Dialect
 
 #: Longer than any model name in use, short enough for a metadata value and a log line.
@@ -33,7 +33,7 @@ class Messages:
 
     path = "/v1/messages"
     dialect = Dialect.ANTHROPIC
-    schema = Schema(CLOSED, OPEN)
+    versions = Versions(MESSAGES, HEADER)
     cap_field = "max_tokens"
     cap_spellings: frozenset[str] = frozenset()
 

@@ -1,16 +1,20 @@
-"""The request body of Anthropic's messages endpoint as strict types (API version 2023-06-01). Judges form only.
+"""The request body of Anthropic's messages endpoint as strict types, for each API version. Judges form only.
 
-Each type exists twice, as in openai_schema: one that knows every field, and one that lets unknown fields pass. Kinds
-of blocks, sources and tools that are not named here are refused by both: nobody here could say what is in them.
+There is one, which Anthropic adds fields to; these are of its reference of November 2026. Each type exists twice,
+as in openai_schema: one that knows every field, and one that lets unknown fields pass. Kinds of blocks, sources and
+tools that are not named here are refused by both: nobody here could say what is in them.
 """
 
 import functools
 import operator
 import types
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
+
+from extproc.providers.schema import Schema
 
 _Text = Annotated[str, Meta(min_length=1)]
 _Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[a-zA-Z0-9_.:-]+$")]
@@ -132,5 +136,8 @@ def _messages(*, closed: bool) -> type:
     return body
 
 
-CLOSED: Final = _messages(closed=True)
-OPEN: Final = _messages(closed=False)
+#: Clients say here which version they speak.
+HEADER: Final = "anthropic-version"
+#: What it may say. The version before it, 2023-01-01, streams in a form that no guard here reads.
+NEWEST: Final = "2023-06-01"
+MESSAGES: Final = MappingProxyType({NEWEST: Schema(_messages(closed=True), _messages(closed=False))})

@@ -11,7 +11,8 @@ from extproc.guardrails.guard import Guard, Tally
 from gateway.errors import Dialect, GatewayError, Kind
 
 if TYPE_CHECKING:
-    from extproc.providers.schema import Schema
+    from extproc.core.unknown import Unknown
+    from extproc.providers.schema import Versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ class Door(Protocol):
 
     path: str
     dialect: Dialect
-    schema: "Schema"
+    versions: "Versions"
     #: The field that says how many output tokens a request may have; "" where there is no output to bound.
     cap_field: str
     #: Others that mean the same to every server of this route.

@@ -15,10 +15,10 @@ from extproc.providers.door import (
     require_bool,
     require_str,
 )
-from extproc.providers.openai_schema import CLOSED, OPEN
+from extproc.providers.openai_schema import CHAT, COMPLETIONS, EMBEDDINGS
 from extproc.providers.openai_stream import ChoiceStream
 from extproc.providers.responses import Responses
-from extproc.providers.schema import Schema
+from extproc.providers.schema import Versions
 from gateway.errors import Dialect
 
 #: Longer than any model name in use, short enough for a metadata value and a log line.
@@ -148,7 +148,7 @@ class Chat(_Streaming):
     """POST /v1/chat/completions."""
 
     path = "/v1/chat/completions"
-    schema = Schema(CLOSED.chat, OPEN.chat)
+    versions = Versions(CHAT)
     cap_field = "max_completion_tokens"
     cap_spellings = frozenset({"max_tokens"})  # deprecated, and the only one that older servers know
 
@@ -205,7 +205,7 @@ class Completions(_Streaming):
 
     path = "/v1/completions"
     chats = False
-    schema = Schema(CLOSED.completions, OPEN.completions)
+    versions = Versions(COMPLETIONS)
     cap_field = "max_tokens"
     cap_spellings: frozenset[str] = frozenset()
 
@@ -233,7 +233,7 @@ class Embeddings(_OpenAI):
     """POST /v1/embeddings."""
 
     path = "/v1/embeddings"
-    schema = Schema(CLOSED.embeddings, OPEN.embeddings)
+    versions = Versions(EMBEDDINGS)
     cap_field = ""
     cap_spellings: frozenset[str] = frozenset()
 

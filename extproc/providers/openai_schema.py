@@ -1,20 +1,26 @@
-"""The request bodies of OpenAI's endpoints as strict types (OpenAI API reference, November 2026). Judges form only.
+"""The request bodies of OpenAI's endpoints as strict types, one set for each version. Judges form only.
 
-Each type exists twice: one that knows every field there is, and one that lets unknown fields pass. A tenant whose
-policy says `schema: warn` is judged by the second where the first only misses a field.
+A version is a month of the OpenAI API reference, and is never changed again: tenants may stay with one. Each type
+exists twice: one that knows every field there is, and one that lets unknown fields pass. A tenant whose policy says
+`schema: warn` is judged by the second where the first only misses a field.
 """
 
 import functools
 import operator
 import types
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-#: Version of these types. A change that refuses what was let through gets a new one (docs/schemas.md).
-VERSION: Final = "2026-11"
+from extproc.providers.schema import Schema
+
+#: Until the month of GPT-5.1: custom tools, `verbosity`, `prompt_cache_key` and `prompt_cache_retention` are in.
+_AUTUMN_2025: Final = "2025-11"
+#: Provider-side `moderation` and explicit breakpoints of the prompt cache came (June and July 2026).
+NEWEST: Final = "2026-11"
 
 _Text = Annotated[str, Meta(min_length=1)]
 _Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.:-]+$")]
@@ -43,8 +49,9 @@ def _list(*kinds: Any) -> Any:
     return types.GenericAlias(list, (_either(*kinds),))
 
 
-def _types(*, closed: bool) -> Types:
+def _types(version: str, *, closed: bool) -> Types:
     """Build every type. `closed`: a field that is not named here is refused."""
+    newest = version == NEWEST
 
     def struct(name: str, fields: list[Any], *, tag: str | None = None, tag_field: str | None = None) -> Any:
         suffix = "" if closed else "Open"
@@ -63,13 +70,15 @@ def _types(*, closed: bool) -> Types:
         return (name, kind | None | UnsetType, UNSET)
 
     cache = maybe("cache_control", _Json)  # Anthropic models behind compatible servers
-    text = struct("TextPart", [("text", str), cache], tag="text", tag_field="type")
+    kept = [maybe("mode", str), maybe("ttl", str)]
+    cached = [cache, *([maybe("prompt_cache_breakpoint", struct("Breakpoint", kept))] if newest else [])]
+    text = struct("TextPart", [("text", str), *cached], tag="text", tag_field="type")
     image = struct("Image", [("url", _Text), maybe("detail", str)])
     audio = struct("Audio", [("data", _Text), ("format", str)])
     file = struct("File", [maybe("file_data", str), maybe("file_id", str), maybe("filename", str)])
-    image_part = struct("ImagePart", [("image_url", image), cache], tag="image_url", tag_field="type")
-    audio_part = struct("AudioPart", [("input_audio", audio), cache], tag="input_audio", tag_field="type")
-    file_part = struct("FilePart", [("file", file), cache], tag="file", tag_field="type")
+    image_part = struct("ImagePart", [("image_url", image), *cached], tag="image_url", tag_field="type")
+    audio_part = struct("AudioPart", [("input_audio", audio), *cached], tag="input_audio", tag_field="type")
+    file_part = struct("FilePart", [("file", file), *cached], tag="file", tag_field="type")
     refusal_part = struct("RefusalPart", [("refusal", str)], tag="refusal", tag_field="type")
 
     words = _either(str, _list(text))
@@ -110,6 +119,10 @@ def _types(*, closed: bool) -> Types:
     custom_tool = struct("CustomTool", [("custom", custom_described)], tag="custom", tag_field="type")
     options = struct("StreamOptions", [maybe("include_usage", bool), maybe("include_obfuscation", bool)])
 
+    came_2026 = [
+        maybe("moderation", struct("Moderation", [("model", str), maybe("policy", _Json)])),
+        maybe("prompt_cache_options", struct("CacheOptions", kept)),
+    ]
     sampling = [
         maybe("frequency_penalty", _Penalty),
         maybe("presence_penalty", _Penalty),
@@ -151,6 +164,7 @@ def _types(*, closed: bool) -> Types:
             maybe("top_logprobs", Annotated[int, Meta(ge=0, le=20)]),
             maybe("verbosity", str),
             maybe("web_search_options", _Json),
+            *(came_2026 if newest else ()),
         ],
     )
     completions = struct(
@@ -178,5 +192,11 @@ def _types(*, closed: bool) -> Types:
     return Types(chat, completions, embeddings)
 
 
-CLOSED: Final = _types(closed=True)
-OPEN: Final = _types(closed=False)
+_SETS: Final = {
+    version: (_types(version, closed=True), _types(version, closed=False)) for version in (_AUTUMN_2025, NEWEST)
+}
+#: By version, oldest first. The two others have not changed since there are versions.
+CHAT: Final = MappingProxyType({name: Schema(closed.chat, opened.chat) for name, (closed, opened) in _SETS.items()})
+_CLOSED, _OPEN = _SETS[NEWEST]
+COMPLETIONS: Final = MappingProxyType({NEWEST: Schema(_CLOSED.completions, _OPEN.completions)})
+EMBEDDINGS: Final = MappingProxyType({NEWEST: Schema(_CLOSED.embeddings, _OPEN.embeddings)})

@@ -11,9 +11,9 @@ from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Opened, Seen, StreamGuard, check_spelling, invalid, require_bool, require_str
 from extproc.providers.openai_stream import malformed
-from extproc.providers.responses_schema import CLOSED, OPEN, ResponsesSchema
+from extproc.providers.responses_schema import RESPONSES
 from extproc.providers.responses_stream import ITEMS, ResponseStream, seam
-from extproc.providers.schema import Schema
+from extproc.providers.schema import Versions
 from gateway.errors import Dialect
 
 _MODEL_CHARS: Final = 256  # as for chat completions
@@ -44,7 +44,7 @@ class Responses:
 
     path = "/v1/responses"
     dialect = Dialect.OPENAI
-    schema: Schema = ResponsesSchema(CLOSED, OPEN)
+    versions = Versions(RESPONSES)
     cap_field = "max_output_tokens"
     cap_spellings: frozenset[str] = frozenset()
 

@@ -6,8 +6,9 @@ do something that never passes the gateway is refused by the front door itself, 
 
 import functools
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import GenericAlias
+from types import GenericAlias, MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -163,5 +164,7 @@ def _type(*, closed: bool) -> type:
     return body
 
 
-CLOSED: Final = _type(closed=True)
-OPEN: Final = _type(closed=False)
+#: As in `openai_schema`, a month of the reference; there is one so far.
+RESPONSES: Final[Mapping[str, Schema]] = MappingProxyType(
+    {"2026-11": ResponsesSchema(_type(closed=True), _type(closed=False))}
+)

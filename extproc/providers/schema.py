@@ -1,6 +1,7 @@
 """Whether a request body has the form that its endpoint knows, and counts within policy. Names fields, no values."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -57,6 +58,29 @@ class Schema:
                     value = item.get(inner)
                     for part in _dicts([value] if type(value) is dict else value):
                         check_spelling(part, _NESTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """The schemas of one endpoint by version, oldest first, and how its clients say which one they speak."""
+
+    known: Mapping[str, Schema]
+    header: str = ""  # "": clients cannot say
+
+    def choose(self, headers: Mapping[str, str], taken: tuple[str, ...]) -> Schema:
+        """The schema that a request is judged by. `taken`: what the tenant takes, oldest first; empty: every version.
+
+        Raises REQUEST_INVALID for a version that is not among them. The newest counts where nothing is said.
+        """
+        names = taken or tuple(self.known)
+        asked = headers.get(self.header, "") if self.header else ""
+        if asked and asked not in names:
+            raise GatewayError(
+                Kind.REQUEST_INVALID,
+                f"This version of the API is not taken here. Send the header {self.header}: {' or '.join(names)}.",
+                param=self.header,
+            )
+        return self.known[asked or names[-1]]
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:

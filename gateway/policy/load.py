@@ -13,6 +13,7 @@ from typing import Final
 from gateway.budgets.price import PriceBook
 from gateway.policy import adviser, budget, certificate, guard, introspector, issuer
 from gateway.policy.alert_hook import read_alert_hook
+from gateway.policy.api_versions import ApiVersions, read_versions
 from gateway.policy.bounds import read_answers, read_bounds
 from gateway.policy.damping import read_damping
 from gateway.policy.endpoint import BACKEND_NAME, read_backend
@@ -147,6 +148,7 @@ class _Loader:
         defaults = guard.read_guards(root.table("guards"), self.rules, self.problems, of_requests=self.advised)
         schema = root.choice("schema", SCHEMAS, default="strict")
         over = budget.read_budgets(root.table("budgets"), self.problems)
+        versions = read_versions(root.table("api_versions"), self.problems)
         opa = read_opa(root.table("opa"), directory, self.compiled, self.problems)
         token_service = read_token_service(root.table("token_service"), self.problems)
         vault = read_vault(root.table("vault"), self.problems)
@@ -158,7 +160,10 @@ class _Loader:
         served = {key: self._model(key, node, backends, limits) for key, node in self._entries("models", _MODEL)}
         refuse_too_many(served, self.problems)
         models = {key.text: model for key, model in served.items()}
-        tenants = {key.text: self._tenant(key, table, defaults, schema, over) for key, table in self._tables("tenants")}
+        tenants = {
+            key.text: self._tenant(key, table, defaults, schema, versions, over)
+            for key, table in self._tables("tenants")
+        }
         self.schemas.close()
         self.topics.close()
         keys = {key.text: self._key(key, table) for key, table in self._tables("keys")}
@@ -281,7 +286,13 @@ class _Loader:
         return read_pool(table, names, backends, self.rules | self.advised, limits, self.problems)
 
     def _tenant(
-        self, key: Scalar, table: Table, defaults: dict[str, guard.Wishes], schema: str, over: budget.Block
+        self,
+        key: Scalar,
+        table: Table,
+        defaults: dict[str, guard.Wishes],
+        schema: str,
+        versions: ApiVersions,
+        over: budget.Block,
     ) -> Tenant:
         models = table.words("models", _WANTED)
         for at, word in enumerate(models):
@@ -319,6 +330,7 @@ class _Loader:
             strict_schema=table.choice("schema", SCHEMAS, default=schema) == "strict",
             rate=read_rate(table.table("rate")),
             principal_rate=read_rate(table.table("principal_rate")),
+            api_versions=read_versions(table.table("api_versions"), self.problems, versions),
             address_rate=read_rate(table.table("address_rate")),
         )
         table.close()

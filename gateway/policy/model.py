@@ -179,6 +179,7 @@ class Key:
     principal: str
     scopes: tuple[str, ...]
     digest: str
+    api_versions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # path -> those taken, oldest first
     pepper: str  # version of the pepper that made `digest`
     expires_at: int | None = None  # unix seconds
     disabled: bool = False

@@ -17,7 +17,7 @@ _FORM: Final = "ostiary.policy/0"
 #: The name itself, and the directory: the same policy in another place is the same policy.
 _OUTSIDE: Final = frozenset({"version", "credential_dir"})
 #: Came when policies had names already. Left out where it says nothing, so that those names stay.
-_LATER: Final = frozenset({"max_answer_chars", "pool", "vault"})
+_LATER: Final = frozenset({"api_versions", "cache", "max_answer_chars", "pool", "vault"})
 
 
 def canonical(policy: Policy) -> bytes:
@@ -42,7 +42,7 @@ def _plain(value: Any) -> Any:
         return value.name
     if is_dataclass(value) and not isinstance(value, type):
         told = {one.name: getattr(value, one.name) for one in fields(value)}
-        return {name: _plain(each) for name, each in told.items() if name not in _LATER or each is not None}
+        return {name: _plain(each) for name, each in told.items() if name not in _LATER or each not in (None, {})}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, frozenset):

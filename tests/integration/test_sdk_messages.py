@@ -93,13 +93,17 @@ def test_no_beta_and_no_billing_header_gets_through(sdk, upstream):
     extra = {
         "anthropic-beta": "mcp-client-2025-04-04",
         "anthropic-workspace-id": "wrkspc_1",
-        "anthropic-version": "2023-01-01",
     }
     sdk().beta.messages.create(messages=_user(marker), extra_headers=extra, **ASK)
     seen = upstream.one(marker)
     assert (seen.header("anthropic-beta"), seen.header("anthropic-workspace-id")) == (None, None)
     assert seen.header("anthropic-version") == "2023-06-01"
     assert "beta" not in seen.target
+
+
+def test_a_version_that_nobody_here_speaks_is_the_clients_mistake(sdk):
+    with pytest.raises(anthropic.BadRequestError, match="anthropic-version: 2023-06-01"):
+        sdk().messages.create(messages=_user("hello"), extra_headers={"anthropic-version": "2023-01-01"}, **ASK)
 
 
 PARTS = (

@@ -56,10 +56,10 @@ PLACES = {
 )
 def test_two_pictures_are_two_and_have_their_weight(place, limits, told):
     path, body = PLACES[place]
-    held = policy(limits=limits)
+    held, form = policy(limits=limits), DOORS[path].versions.choose({}, ())
     DOORS[path].open(body)
     if not told:
-        assert conforms(body, DOORS[path], held, held.tenants["acme"])
+        assert conforms(body, DOORS[path], form, held, held.tenants["acme"])
         return
     with pytest.raises(GatewayError, match=told):
-        conforms(body, DOORS[path], held, held.tenants["acme"])
+        conforms(body, DOORS[path], form, held, held.tenants["acme"])

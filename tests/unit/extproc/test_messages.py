@@ -70,7 +70,7 @@ def test_a_clean_request_travels_byte_for_byte_also_when_it_streams():
 def test_the_attempt_carries_the_backends_key_and_the_pinned_version_and_no_beta():
     play = Play(held(), secret="provider-secret")
     told = play.give(
-        head("/v1/messages", anthropic_version="2099-01-01", anthropic_beta="mcp-client", anthropic_workspace_id="w"),
+        head("/v1/messages", anthropic_version="2023-06-01", anthropic_beta="mcp-client", anthropic_workspace_id="w"),
         RequestBody(json.dumps(messages()).encode(), end_of_stream=True),
     )
     (passed,) = [command for command in told if isinstance(command, PassRequestBody)]
@@ -81,6 +81,16 @@ def test_the_attempt_carries_the_backends_key_and_the_pinned_version_and_no_beta
         "2023-06-01",
     )
     assert {"anthropic-beta", "anthropic-workspace-id"} <= set(passed.change.remove)
+
+
+@pytest.mark.parametrize("said", ["2023-01-01", "2099-01-01", "2023-06-01, 2023-06-01", "x"])
+def test_a_version_that_the_guards_do_not_know_is_refused_before_the_body_is_read(said):
+    play = Play(held())
+    (answer,) = play.give(head("/v1/messages", anthropic_version=said))
+    error = json.loads(answer.rendered.body)
+    assert (answer.rendered.status, error["type"], error["error"]["type"]) == (400, "error", "invalid_request_error")
+    assert "Send the header anthropic-version: 2023-06-01." in error["error"]["message"]
+    assert said not in error["error"]["message"]
 
 
 SPOTS = [
