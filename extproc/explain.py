@@ -116,11 +116,20 @@ def _granted(ask: budgets.Ask) -> Reserved:
 
 
 def judge(
-    raw: bytes, path: str, book: Book, caller: Caller, clock: Clock, entropy: Callable[[int], bytes] = token_bytes
+    raw: bytes,
+    path: str,
+    book: Book,
+    caller: Caller,
+    clock: Clock,
+    entropy: Callable[[int], bytes] = token_bytes,
+    *,
+    version: str = "",
 ) -> Verdict:
-    """Run the request as `caller` through the exchange that workers run."""
+    """Run the request as `caller` through the exchange that workers run. `version`: what it says its API's is."""
     exchange = _Told(book, clock, entropy)
-    head = ((":method", "POST"), (":path", path), ("content-type", "application/json"))
+    door = admission.DOORS.get(path)
+    said = ((door.versions.header, version),) if version and door is not None and door.versions.header else ()
+    head = ((":method", "POST"), (":path", path), ("content-type", "application/json"), *said)
     commands = [
         *exchange.receive(RequestHead(head, caller, end_of_stream=False)),
         *exchange.receive(RequestBody(raw, end_of_stream=True)),

@@ -6,7 +6,7 @@ Runs the exchange that workers run. Sends nothing, and shows no text of a reques
 import base64
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from gateway.errors import Kind
 from gateway.identity import Caller
 from gateway.policy.model import Policy
 from gateway.policy.store import PolicyStore
+from gateway.policy.version import named
 from ostiary.problem import Problem
 
 #: Longest line of a record: the largest body that any policy lets through, in base64, and its envelope.
@@ -39,6 +40,7 @@ class Recorded:
     path: str
     tenant: str
     body: bytes = field(repr=False)
+    version: str = ""  # of the API, where its client said one (`anthropic-version`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,17 @@ class Trial:
             policy=self._policy.version,
             request_id=asked.id,
         )
-        told = judge(asked.body, asked.path, self._book, caller, self._clock)
+        told = judge(asked.body, asked.path, self._book, caller, self._clock, version=asked.version)
         return Outcome(told.decision, told.code, _INDEX.sub("[]", told.param)[:_PARAM_CHARS], told.rule)
+
+
+def staying_with(policy: Policy, path: str, version: str) -> Policy:
+    """`policy` as it would be if each of its tenants took that version of one endpoint alone."""
+    tenants = {
+        name: replace(tenant, api_versions={**tenant.api_versions, path: (version,)})
+        for name, tenant in policy.tenants.items()
+    }
+    return named(replace(policy, tenants=tenants))
 
 
 def compare(recorded: Iterator[Recorded], new: Policy, old: Policy | None) -> Report:
@@ -166,14 +177,15 @@ def _recorded(line: bytes, where: str, name: str, tenant: str, path: str) -> Rec
         told = None  # raised below: the parser's error holds the line
     if type(told) is not dict:
         raise Problem(f"{where}: not a JSON object", hint=_FORM)
-    words = {key: told.get(key, "") for key in ("tenant", "path", "request_id")}
+    words = {key: told.get(key, "") for key in ("tenant", "path", "request_id", "api_version")}
     if not all(type(word) is str for word in words.values()):
-        raise Problem(f"{where}: tenant, path and request_id are texts", hint=_FORM)
+        raise Problem(f"{where}: tenant, path, request_id and api_version are texts", hint=_FORM)
     return Recorded(
         _id(words["request_id"] or name),
         (words["path"] or path).partition("?")[0],
         _needed(words["tenant"] or tenant, where),
         _body(told, where),
+        words["api_version"],
     )
 
 

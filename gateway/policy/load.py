@@ -147,8 +147,8 @@ class _Loader:
         max_age_s = root.integer("revocation_max_age_s", *_REVOCATION_AGE_S, default=60)
         defaults = guard.read_guards(root.table("guards"), self.rules, self.problems, of_requests=self.advised)
         schema = root.choice("schema", SCHEMAS, default="strict")
-        over = budget.read_budgets(root.table("budgets"), self.problems)
         versions = read_versions(root.table("api_versions"), self.problems)
+        over = budget.read_budgets(root.table("budgets"), self.problems)
         opa = read_opa(root.table("opa"), directory, self.compiled, self.problems)
         token_service = read_token_service(root.table("token_service"), self.problems)
         vault = read_vault(root.table("vault"), self.problems)
@@ -328,9 +328,9 @@ class _Loader:
             budgets=budget.merge(own, over, table, self.problems),
             restore=read_restore(table, self.problems),
             strict_schema=table.choice("schema", SCHEMAS, default=schema) == "strict",
+            api_versions=read_versions(table.table("api_versions"), self.problems, versions),
             rate=read_rate(table.table("rate")),
             principal_rate=read_rate(table.table("principal_rate")),
-            api_versions=read_versions(table.table("api_versions"), self.problems, versions),
             address_rate=read_rate(table.table("address_rate")),
         )
         table.close()

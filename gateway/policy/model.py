@@ -155,6 +155,7 @@ class Tenant:
     restore: Restore = field(default_factory=Restore)
     band: int = 0  # which side of its rules' percentages this variant is for (gateway.policy.canary)
     strict_schema: bool = True  # refuse request fields that the endpoint's schema does not name
+    api_versions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # path -> those taken, oldest first
     urls: Urls = field(default_factory=Urls)
     banned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of answers: name -> words and phrases
     max_answer_chars: int | None = None  # of one answer, as it is said to its reader
@@ -179,7 +180,6 @@ class Key:
     principal: str
     scopes: tuple[str, ...]
     digest: str
-    api_versions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # path -> those taken, oldest first
     pepper: str  # version of the pepper that made `digest`
     expires_at: int | None = None  # unix seconds
     disabled: bool = False

@@ -26,6 +26,7 @@ The gateway's own audit keeps no bodies: docs/schemas.md says how to record some
 examples:
   ostiary policy check policies/prod
   ostiary policy check policies/next --traffic recorded.jsonl --against policies/prod
+  ostiary policy check policies/prod --traffic recorded.jsonl --api-version /v1/chat/completions=2025-11
 
 exit code: 0 the policy is sound and nothing newly fails, 1 otherwise.
 """
@@ -37,6 +38,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, metavar="DIR")
     parser.add_argument("--traffic", type=Path, metavar="FILE|DIR", help="recorded requests: *.jsonl, *.json")
     parser.add_argument("--against", type=Path, metavar="OLD", help="the policy that is in force")
+    parser.add_argument(
+        "--api-version",
+        metavar="PATH=VERSION",
+        help="as if every tenant took this version of the endpoint alone; without --against, compared with DIR itself",
+    )
     parser.add_argument("--tenant", default="", help="of recorded requests that name none")
     parser.add_argument("--path", default="/v1/chat/completions", help="of those that name none (%(default)s)")
     parser.add_argument("--json", action="store_true", help="the comparison as JSON")
@@ -46,17 +52,29 @@ def run(asked: argparse.Namespace) -> int:
     """Check, compare where there is something to compare, print."""
     policy = _load(asked.directory)
     if asked.traffic is None:
-        for name in ("against", "json"):
+        for name in ("against", "api_version", "json"):
             if getattr(asked, name):
-                raise Problem(f"--{name} means nothing without --traffic")
+                raise Problem(f"--{name.replace('_', '-')} means nothing without --traffic")
         print("\n".join([_summary(policy), *_notes(policy)]))
         return 0
     from ostiary import traffic
 
     old = None if asked.against is None else _load(asked.against)
+    if asked.api_version is not None:
+        old, policy = old or policy, traffic.staying_with(policy, *_version(asked.api_version))
     report = traffic.compare(traffic.read(asked.traffic, tenant=asked.tenant, path=asked.path), policy, old)
     print(_as_json(report, policy, old) if asked.json else _as_text(report, policy, old))
     return 1 if report.failing else 0
+
+
+def _version(told: str) -> tuple[str, str]:
+    from gateway.policy.api_versions import VERSIONS
+
+    path, _, version = told.partition("=")
+    if version not in VERSIONS.get(path, ()):
+        known = ", ".join(f"{path}={each}" for path, versions in VERSIONS.items() for each in versions)
+        raise Problem("--api-version names no version of an endpoint", hint=f"There are: {known}.")
+    return path, version
 
 
 def _load(directory: Path) -> "Policy":

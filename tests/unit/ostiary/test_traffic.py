@@ -123,6 +123,44 @@ def test_the_field_is_told_in_anthropics_dialect_too(tmp_path, new):
     assert (group.code, group.param) == ("schema_mismatch", "messages[].content[].input.amount")
 
 
+PINS = f"acme:\n  api_versions: {{{CHAT}: 2025-11}}\n"
+
+
+def test_a_step_back_to_an_older_version_newly_fails_what_only_the_newer_one_knows(tmp_path, old, capsys):
+    new_field = {"request_id": "r8", "tenant": "acme", "path": CHAT, "body": body(moderation={"model": "m"})}
+    file = record(tmp_path / "seen.jsonl", *RECORDED, new_field)
+    asked = (old, "--traffic", file, "--api-version", f"{CHAT}=2025-11", "--json")
+    assert check(*asked) == 1
+    (group,) = json.loads(capsys.readouterr().out)["newly_failing"]
+    assert (group["code"], group["param"], group["request_ids"]) == ("request_invalid", "moderation", ["r8"])
+
+
+def test_a_step_to_the_next_version_of_a_policy_that_stayed_behind(tmp_path, old, capsys):
+    pinned = (DEMO / "tenants.yaml").read_text().replace("acme:\n", PINS, 1)
+    (old / "tenants.yaml").unlink()
+    (old / "tenants.yaml").write_text(pinned)
+    new_field = {"request_id": "r8", "tenant": "acme", "path": CHAT, "body": body(moderation={"model": "m"})}
+    file = record(tmp_path / "seen.jsonl", RECORDED[0], new_field)
+    assert check(old, "--traffic", file, "--api-version", f"{CHAT}=2026-11", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["no_longer"], told["failing"], told["policy"] == told["against"]) == (1, 0, False)
+
+
+def test_a_version_of_anthropics_api_is_the_one_that_was_recorded(tmp_path, old):
+    asked = {"model": "claude-demo", "max_tokens": 9, "messages": [{"role": "user", "content": "a"}]}
+    line = {"tenant": "acme", "path": "/v1/messages", "body": asked}
+    lines = [line, {**line, "api_version": "2023-06-01"}, {**line, "api_version": "2023-01-01", "request_id": "late"}]
+    seen = traffic.read(record(tmp_path / "a.jsonl", *lines), tenant="", path="")
+    (group,) = traffic.compare(seen, bundle.load(old), None).newly_failing
+    assert (group.code, group.param, group.request_ids) == ("request_invalid", "anthropic-version", ["late"])
+
+
+@pytest.mark.parametrize("told", [CHAT, f"{CHAT}=", f"{CHAT}=2024-01", "chat=2026-11"])
+def test_a_version_that_is_none_is_told(tmp_path, old, capsys, told):
+    assert check(old, "--traffic", record(tmp_path / "seen.jsonl", RECORDED[0]), "--api-version", told) == 1
+    assert "/v1/chat/completions=2025-11" in capsys.readouterr().err
+
+
 def test_a_directory_holds_lines_and_bodies_as_inspect_reads_them(tmp_path):
     seen = tmp_path / "seen"
     seen.mkdir()
