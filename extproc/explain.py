@@ -11,7 +11,7 @@ from extproc.core.aliases import KEY_BYTES, Aliases
 from extproc.core.commands import Answer, Ask, Command, PassRequestBody, Put
 from extproc.core.events import Answered, Gone, RequestBody, RequestHead
 from extproc.core.exchange import Exchange
-from extproc.core.questions import Reserve
+from extproc.core.questions import Failed, Question, Reserve, Told
 from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
 from extproc.world import Book
@@ -115,6 +115,11 @@ def _granted(ask: budgets.Ask) -> Reserved:
     return Reserved(Reservation("", ask.subject.tenant, holds, 0.0), budgets.Verdict(allowed=True))
 
 
+def _said(question: Question) -> Told:
+    """Nobody else is asked: no adviser advises, and nothing is in the cache."""
+    return _granted(question.ask) if isinstance(question, Reserve) else Failed("not asked")
+
+
 def judge(
     raw: bytes,
     path: str,
@@ -136,8 +141,8 @@ def judge(
     ]
     questions = [question for each in commands if isinstance(each, Ask) for question in each.questions]
     asks = [question.ask for question in questions if isinstance(question, Reserve)]
-    if asks:
-        commands += exchange.receive(Answered(tuple(_granted(ask) for ask in asks)))
+    if questions:
+        commands += exchange.receive(Answered(tuple(map(_said, questions))))
     ended = [*commands, *exchange.receive(Gone())]
     record = next(command.record for command in ended if isinstance(command, Put))
     answer = next((command for command in commands if isinstance(command, Answer)), None)

@@ -15,12 +15,14 @@ import structlog
 
 from extproc import wire
 from extproc.adapt import prepare
-from extproc.core.commands import Ask, Put, Settle
-from extproc.core.events import Answered, Event, Expired, Gone, RequestHead, Revoked
+from extproc.core.commands import Ask, Keep, Put, Settle
+from extproc.core.events import Answered, Event, Expired, Gone, RequestBody, RequestHead, ResponseChunk, Revoked
 from extproc.core.exchange import Exchange
+from extproc.core.heard import Heard
 from extproc.core.journal import NOBODY
-from extproc.core.questions import Failed, Question, Told
+from extproc.core.questions import Failed, Hit, Missed, Question, Ticket, Told
 from extproc.oracle import Oracle
+from extproc.pace import Pace
 from extproc.purse import Purse
 from extproc.roster import Roster
 from extproc.world import Book
@@ -75,6 +77,7 @@ class Processor:
         self._limits = limits
         self._roster = roster  # None: no registry, so nothing is revoked while it runs
         self._oracle = oracle or Oracle()
+        self._pace = Pace()
         self.open_streams = 0
 
     async def process(self, _requests: object, context: Any) -> None:
@@ -106,6 +109,10 @@ class Processor:
                 del raw  # a body of many megabytes should not be held twice while it is judged
                 if self._roster is not None and type(event) is RequestHead:
                     watch.enter(self._roster, event)
+                if isinstance(event, (ResponseChunk, RequestBody)):
+                    turn = self._pace.take(len(event.body))
+                    if turn is not None:
+                        await turn
                 commands = exchange.receive(event)
                 del event
                 await outbox.send(commands)
@@ -192,6 +199,8 @@ class _Outbox:
                 self._put(command.record)
             elif isinstance(command, Settle):
                 self._errand.settle(command.used)
+            elif isinstance(command, Keep):
+                self._errand.put_by(command.answer)
             elif isinstance(command, Ask):
                 written += self.keep(self._errand.run(command))
             else:
@@ -208,9 +217,9 @@ class _Outbox:
 
 
 class _Errand:
-    """What one exchange wants of others: its questions to the oracle and back, and its budget. Ends with the stream."""
+    """What one exchange wants of others: replies, its budget, a place in the cache. Ends with the stream."""
 
-    __slots__ = ("_clock", "_exchange", "_oracle", "_purse", "_task", "outbox", "watch")
+    __slots__ = ("_clock", "_exchange", "_oracle", "_purse", "_task", "_ticket", "outbox", "watch")
 
     def __init__(self, exchange: Exchange, oracle: Oracle, clock: Clock) -> None:
         self._exchange = exchange
@@ -218,6 +227,7 @@ class _Errand:
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
         self._purse: Purse | None = None
+        self._ticket: Ticket | None = None
         self.outbox: _Outbox
         self.watch: _Watch
 
@@ -245,11 +255,22 @@ class _Errand:
     def close(self) -> None:
         """The exchange is over. One that never heard of its reservation has used nothing of it."""
         self.settle(None)
+        self.put_by(None)
 
     def settle(self, used: Amounts | None) -> None:
         """Charge what was set aside. The first call counts."""
         if self._purse is not None:
             self._purse.settle(used)
+
+    def put_by(self, answer: Heard | None) -> None:
+        """Keep the answer where the exchange had a place for one, or give the place back. The first call counts."""
+        ticket, self._ticket = self._ticket, None
+        if ticket is None or self._oracle.shelf is None:
+            return
+        if answer is None:
+            self._oracle.shelf.drop(ticket)
+        else:
+            self._oracle.shelf.keep(ticket, answer)
 
     async def _run(self, ask: Ask, told: list[Told | None]) -> None:
         replies = await asyncio.gather(*[self._one(*pair) for pair in zip(ask.questions, told, strict=True)])
@@ -270,6 +291,8 @@ class _Errand:
         """What is set aside is held from here on, also if the exchange does not live to hear of it."""
         if isinstance(told, Reserved) and self._oracle.budgets is not None:
             self._purse = Purse(self._oracle.budgets, told.reservation, self._exchange.so_far, self._clock)
+        elif isinstance(told, Hit | Missed):
+            self._ticket = told.ticket
 
 
 def _broken(bug: Exception) -> Failed:

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from extproc.counting.tokenizer import tokenizer
-from extproc.detectors.catalogue import ALL_RULES
+from extproc.detectors.catalogue import ALL_RULES, SENSITIVE
 from extproc.detectors.injection.assess import Injection
 from extproc.guardrails.assessor import Assessor, Memory
 from extproc.guardrails.classifier import Classifier
@@ -16,7 +16,7 @@ from extproc.guardrails.contracts import Contracts
 from extproc.guardrails.guard import Guard
 from extproc.guardrails.lookout import Lookout
 from extproc.guardrails.obliged import obliged
-from extproc.guardrails.scanner import ScannerPool
+from extproc.guardrails.scanner import Scanner, ScannerPool
 from extproc.guardrails.topics import Topics
 from gateway.credentials import Credentials
 from gateway.policy.canary import Bands
@@ -100,6 +100,12 @@ class Book:
     def advisers(self, policy: Policy, guard: Guard) -> tuple[Adviser, ...]:
         """The policy's advisers of whose rules the guard runs any."""
         return tuple([each for each in policy.advisers.values() if any(map(guard.runs, each.rules))])
+
+    def sieve(self, request: Guard, response: Guard) -> Scanner | None:
+        """Every rule on personal data and secrets; None where both guards run all of them."""
+        if all(request.runs(rule) and response.runs(rule) for rule in SENSITIVE):
+            return None
+        return self._scanners.scanner(SENSITIVE)
 
     def ready(self, policy: Policy, backend: str) -> bool:
         """Whether the backend can be reached with what is at hand."""

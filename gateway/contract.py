@@ -62,6 +62,8 @@ ERROR_CODE_HEADER: Final = "x-ostiary-error-code"
 #: Told only where the model's pool says `tell: true`.
 BACKEND_HEADER: Final = "x-ostiary-backend"
 ATTEMPTS_HEADER: Final = "x-ostiary-attempts"
+#: Told where the tenant's cache was asked: "hit" or "miss". With a hit comes `age` (RFC 9111 section 5.1).
+CACHE_HEADER: Final = "x-ostiary-cache"
 SHOULD_RETRY_HEADER: Final = "x-should-retry"  # honoured by the official OpenAI and Anthropic SDKs
 
 #: Request headers that decide nothing at the door; Envoy leaves them out of what it asks authz.

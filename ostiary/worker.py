@@ -35,11 +35,14 @@ from extproc.advisers import Advisers, Line
 from extproc.oracle import Oracle
 from extproc.roster import Roster
 from extproc.service import Processor
+from extproc.shelf import Shelf
 from extproc.world import Book
 from gateway import advice, contract, fetch
 from gateway.aio import cancel_and_wait, spawn
 from gateway.audit.record import Record
 from gateway.audit.trail import Trail
+from gateway.cache.seal import CacheSeals
+from gateway.cache.store import Store
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Kind
 from gateway.limits.door import LeasedLimiter
@@ -53,6 +56,7 @@ from gateway.registry.model import Replica, Sort
 from gateway.registry.replica import ValkeyReplica
 from gateway.registry.seal import Seals
 from gateway.revocation.book import RevocationBook
+from gateway.script import Pipe
 from gateway.secrets import reference
 from gateway.secrets.reference import SecretError
 from gateway.settings import Settings
@@ -140,6 +144,7 @@ class Worker:
     advisers: Advisers
     ledger: Ledger
     credentials: VaultCredentials
+    shelf: Shelf | None
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -189,6 +194,7 @@ def compose(settings: Settings) -> Worker:
     )
     ledger = budgeting.ledger(settings, clock, partial(_alerts, store), meters.budget)
     advisers = Advisers(partial(_dial, settings, clock), clock)
+    shelf = _shelf(settings, peppers, clock)
     processor = Processor(
         book=book,
         offer=door.offer,
@@ -196,7 +202,7 @@ def compose(settings: Settings) -> Worker:
         meters=meters,
         limits=policy.limits,
         roster=roster,
-        oracle=Oracle(advisers, ledger.budgets),
+        oracle=Oracle(advisers, ledger.budgets, shelf),
     )
     health = Health()
     server = _server(
@@ -225,7 +231,15 @@ def compose(settings: Settings) -> Worker:
         advisers,
         ledger,
         credentials,
+        shelf,
     )
+
+
+def _shelf(settings: Settings, peppers: Peppers, clock: Clock) -> Shelf | None:
+    """The cache of answers, where there is a Valkey. Its secrets come of the pepper, which no Valkey has."""
+    valkey = _valkey(settings, connections=1)  # one pipe; scripts of many exchanges go in one write
+    seals = CacheSeals(peppers.secrets[peppers.current])
+    return None if valkey is None else Shelf(Store(Pipe(valkey)), seals, clock)
 
 
 def _alerts(store: PolicyStore, tenant: str) -> tuple[int, ...]:
@@ -365,6 +379,8 @@ async def _run(settings: Settings) -> int:
     if worker.last_use is not None:
         await worker.last_use.flush()
     unsettled = await worker.ledger.close()
+    if worker.shelf is not None:
+        await worker.shelf.close()
     lost = await worker.trail.close()
     _log.info("worker_stopped", records_lost=lost, unsettled=unsettled)
     return 1 if crashed or lost else 0

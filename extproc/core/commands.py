@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from extproc.core.heard import Heard
 from extproc.core.questions import Question
 from gateway.audit.record import Record
 from gateway.budgets.model import Amounts
@@ -82,6 +83,22 @@ class Settle:
     used: Amounts | None
 
 
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Keep an answer that ended, if it may be kept: whoever does it judges that, when the caller has the answer."""
+
+    answer: Heard
+
+
 Command = (
-    PassRequestHead | PassRequestBody | PassResponseHead | SendBody | PassResponseTrailers | Answer | Ask | Put | Settle
+    PassRequestHead
+    | PassRequestBody
+    | PassResponseHead
+    | SendBody
+    | PassResponseTrailers
+    | Answer
+    | Ask
+    | Put
+    | Settle
+    | Keep
 )

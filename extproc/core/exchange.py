@@ -7,17 +7,20 @@ before the first byte, an error event after it) and, once in the life of an exch
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from http import HTTPStatus
 from secrets import token_bytes
 from typing import Any, Final
 
 from extproc.adapt import prepare
 from extproc.core import admission, advising, heads, metering, route
 from extproc.core.aliases import Aliases
+from extproc.core.caching import Asked, Caching, caching
 from extproc.core.commands import (
     Answer,
     Ask,
     Command,
     HeaderChange,
+    Keep,
     PassRequestBody,
     PassRequestHead,
     PassResponseHead,
@@ -40,28 +43,24 @@ from extproc.core.events import (
     ResponseTrailers,
     Revoked,
 )
-from extproc.core.form import RULE_ID as FORM_ID
-from extproc.core.form import UNCHECKED, Form, form_of
+from extproc.core.form import UNCHECKED, Form
 from extproc.core.journal import Journal
-from extproc.core.length import Length
+from extproc.core.listening import Terms, terms
 from extproc.core.lookups import World
-from extproc.core.questions import Advise, Failed, Question, Reserve, Told
-from extproc.core.reply import JsonReply, Reply, StreamReply, answer_blocked
+from extproc.core.questions import Advise, Entry, Question, Reserve, Told
+from extproc.core.reply import Reply, answer_blocked
 from extproc.core.restore import Restoring
 from extproc.core.states import NEXT, IllegalTransitionError, State
 from extproc.guardrails.assessor import Assessor, Position
-from extproc.guardrails.contracts import Contracts
 from extproc.guardrails.guard import Guard, Tally
-from extproc.guardrails.promised import Promised, promised
 from extproc.providers.door import Door, Opened, Seen
 from extproc.providers.schema import UNKNOWN_FIELD, Schema
 from extproc.providers.spoken import says_json
-from extproc.providers.turns import READERS
 from gateway import contract
 from gateway.audit import record as audit
 from gateway.audit.record import Found
 from gateway.budgets import told
-from gateway.budgets.model import Amounts, Exceeded, Reserved, Usage
+from gateway.budgets.model import Amounts, Usage
 from gateway.budgets.price import cost, dearest_of, price_of
 from gateway.clock import Clock
 from gateway.errors import Dialect, GatewayError, Kind, Rendered, render, unexpected
@@ -108,6 +107,7 @@ class Exchange:
         self._revoked: GatewayError | None = None  # why the next event is refused
         self._then: _Then | None = None  # what goes on when the replies are there
         self._form: Form | None = None  # what the answer is compared with
+        self._caching: Caching | None = None  # set where the answer may come from the cache, or be kept in it
         # Set on the way through the states; a state is entered only after what it needs.
         self._policy: Policy
         self._tenant: Tenant
@@ -116,9 +116,7 @@ class Exchange:
         self._names: Headers
         self._opened: Opened
         self._draft: _Draft
-        self._watching: Guard  # for the answer, knowing the request's system prompts
-        self._promised: Promised
-        self._wanted: int  # answers that the request asks for
+        self._terms: Terms  # of the answer
         self._reply: Reply
 
     @property
@@ -228,28 +226,55 @@ class Exchange:
         journal.currency = policy.prices.currency
         budget = self._tenant.budgets
         if not budget.limits:
-            return self._send_on()
+            return self._ask_for(None)
         subject = metering.subject_of(journal.caller, model.name, model.group)
         capped = None if draft.judged.capped is None else draft.judged.capped[1]
         billing = dearest_of(policy.prices, model.name, draft.allowed, at_s)
         plan = metering.plan(budget, policy.prices, subject, self._door, draft.tree, billing, at_s, capped, model)
-        if plan is None:
-            return self._send_on()
-        if plan.tokenizer is not None:
+        if plan is not None and plan.tokenizer is not None:
             journal.prompt_tokens = plan.tokens_in
-        return self._ask((Reserve(plan.ask),), partial(self._take_reservation, plan))
+        return self._ask_for(plan)
 
-    def _take_reservation(self, plan: metering.Plan, replies: tuple[Told, ...]) -> tuple[Command, ...]:
-        (reply,) = replies
-        if isinstance(reply, Exceeded):
-            raise told.refusal(reply.verdict, self._dialect, self._policy.prices.currency, self._clock.now())
-        if not isinstance(reply, Reserved):
-            reason = reply.reason if isinstance(reply, Failed) else "no answer of a ledger"
-            raise metering.unavailable(reason)
-        meter = self._meter = metering.Meter(plan, reply)
-        if meter.each is not None:
-            self._draft.judged.capped = (self._door.cap_field, meter.each)
-        return self._send_on()
+    def _ask_for(self, plan: metering.Plan | None) -> tuple[Command, ...]:
+        """Ask ledger and cache at once, where there are any: a spent budget refuses what is in the cache too."""
+        caching = self._caching = self._cacheable()
+        questions: tuple[Question, ...] = () if plan is None else (Reserve(plan.ask),)
+        if caching is not None:
+            questions += (caching.look,)
+        return self._ask(questions, partial(self._take_replies, plan)) if questions else self._send_on()
+
+    def _cacheable(self) -> Caching | None:
+        """The exchange's part in its tenant's cache: none where any rule found anything, or did not get to look."""
+        journal, draft, tenant = self._journal, self._draft, self._tenant
+        found = self._tally_in.counts or self._unknown_fields or journal.unadvised or self._aliases
+        if tenant.cache is None or found or draft.judged.changed or self._guard_in is None:
+            return None
+        guard = self._world.guard(self._policy, tenant, "response", journal.caller.obligations.guards)
+        asked = Asked(journal.caller, self._names, self._door, draft.tree, journal.model, streamed=self._opened.stream)
+        return caching(tenant, tenant.cache, asked, draft.judged.texts, self._world.sieve(self._guard_in, guard))
+
+    def _take_replies(self, plan: metering.Plan | None, replies: tuple[Told, ...]) -> tuple[Command, ...]:
+        if plan is not None:
+            currency = self._policy.prices.currency
+            meter = self._meter = metering.granted(plan, replies[0], self._dialect, currency, self._clock.now())
+            if meter.each is not None:
+                self._draft.judged.capped = (self._door.cap_field, meter.each)
+        caching = self._caching
+        entry = None if caching is None else caching.take(replies[-1])
+        return (() if caching is None or entry is None else self._again(caching, entry)) or self._send_on()
+
+    def _again(self, caching: Caching, entry: Entry) -> tuple[Command, ...]:
+        """Give an answer again; nothing, where the rules of now do not let it pass as it is."""
+        tally, journal = Tally(), self._journal
+        self._expect()
+        reply, _ = self._terms.listener(self._terms.watching, tally, Seen(), streams=self._opened.stream)
+        answer = caching.again(entry, reply, tally, self._clock.now(), self._standing())
+        if answer is None:
+            return ()
+        del self._draft
+        journal.backend = journal.first = ""
+        journal.cached, journal.seen = "hit", caching.billed(entry)
+        return self._answer(answer, "cache_hit", "completed")
 
     def so_far(self) -> Amounts:
         """What the exchange has used until now, for whoever keeps its reservation alive."""
@@ -277,14 +302,9 @@ class Exchange:
     def _send_on(self) -> tuple[Command, ...]:
         """Let the request go upstream."""
         draft, journal = self._draft, self._journal
-        del self._draft  # a body of many megabytes must not be held while the model thinks
         raw = admission.write(draft.raw, draft.tree, self._opened, self._door, draft.judged)
-        journal.prompt_chars = draft.judged.prompt_chars
-        guard = self._world.guard(self._policy, self._tenant, "response", journal.caller.obligations.guards)
-        self._watching = guard.watching(admission.system_prompts(draft.tree, self._door)) if guard.watches else guard
-        n = draft.tree.get("n")
-        self._wanted = self._door.prompts(draft.tree) * (n if type(n) is int else 1)
-        self._promised = promised(draft.tree) if self._watching.runs(FORM_ID) else Promised()
+        self._expect()
+        del self._draft  # a body of many megabytes must not be held while the model thinks
         self.state = State.UPSTREAM
         self._sent = True
         metadata = {
@@ -299,6 +319,19 @@ class Exchange:
         else:
             change = self._route(self._policy.backends[draft.allowed[0]], metadata)
         return (PassRequestBody(change, raw, metadata),)
+
+    def _expect(self) -> None:
+        """Take from the request what its answer is judged by."""
+        draft, caller = self._draft, self._journal.caller
+        self._journal.prompt_chars = draft.judged.prompt_chars
+        guard = self._world.guard(self._policy, self._tenant, "response", caller.obligations.guards)
+        self._terms = terms(draft.tree, self._door, self._opened, self._tenant, self._policy.limits, guard)
+
+    def _standing(self) -> tuple[tuple[str, str], ...]:
+        """Headers that tell how the caller's limits stand."""
+        if self._meter is None:
+            return ()
+        return tuple(told.headers(self._meter.reserved.verdict, self._dialect, self._clock.now()))
 
     def _route(self, backend: Backend, told: dict[str, str]) -> HeaderChange:
         """Choose the route; where nothing else will, prepare the attempt itself (ADR 0009)."""
@@ -337,33 +370,19 @@ class Exchange:
         if self._journal.first:
             model = self._policy.models[self._journal.model]
             head = route.tell(head, model, self._journal.backend, self._journal.attempts)
-        if self._meter is not None:
-            standing = told.headers(self._meter.reserved.verdict, self._dialect, self._clock.now())
-            head = PassResponseHead(HeaderChange((*head.change.put, *standing), head.change.remove))
+        more = (() if self._caching is None else ((contract.CACHE_HEADER, "miss"),)) + self._standing()
+        if more:
+            head = PassResponseHead(HeaderChange((*head.change.put, *more), head.change.remove))
         if event.end_of_stream and status != 401:
             return (head, *self._finish(self._outcome()))
         streams = kind == heads.SSE and self._opened.stream and status < 300
         heads.check_answer(status, kind, headers.get("content-encoding", ""), streams=streams)
-        limits = self._policy.limits
-        guard = self._watching
+        guard = self._terms.watching
         if self._aliases and self._tenant.restore.on:
             guard = guard.giving_back(Restoring(self._aliases, self._tenant.restore.tools))
         self._guard_out = guard
-        reader = READERS.get(self._door.path)
-        most, length = self._tenant.max_answer_chars, None
-        if most is not None and guard.runs(LENGTH_ID):
-            length = Length(most, self._wanted, self._door.path, guard, self._tally_out)
-        if reader is not None:
-            contracts = Contracts.of(self._tenant.schemas)
-            self._form = form_of(self._promised, contracts, guard, self._tally_out)
-        if streams:
-            stream = self._door.stream(guard, self._tally_out, seen, show_usage=self._opened.wants_usage)
-            turns = None if reader is None else reader()
-            self._reply = StreamReply(stream, limits.event_bytes, self._form, turns, length)
-            self.state = State.STREAM
-        else:
-            self._reply = JsonReply(self._door, guard, self._tally_out, seen, limits.answer_bytes, self._form, length)
-            self.state = State.COLLECT
+        self._reply, self._form = self._terms.listener(guard, self._tally_out, seen, streams=streams)
+        self.state = State.STREAM if streams else State.COLLECT
         self._head = head
         return ()
 
@@ -408,9 +427,14 @@ class Exchange:
             return self._cut(told.cut(meter.binding, self._policy.prices.currency, self._clock.now()), out)
         if not out and not event.end_of_stream:
             return ()  # FULL_DUPLEX asks for no answer to each message; a message saved is 80 microseconds
-        self._journal.answer_bytes += len(out)
+        self._said(out)
         commands = (*self._release_head(), SendBody(out, event.end_of_stream))
         return (*commands, *self._finish(self._outcome())) if event.end_of_stream else commands
+
+    def _said(self, out: bytes) -> None:
+        self._journal.answer_bytes += len(out)
+        if self._caching is not None:
+            self._caching.hear(out)
 
     def _response_trailers(self, event: ResponseTrailers) -> tuple[Command, ...]:
         trailers = PassResponseTrailers(event.names)
@@ -419,7 +443,7 @@ class Exchange:
         out = self._reply.feed(b"", last=True)
         if self._reply.blocked is not None:
             return self._stopped(self._reply.blocked, out)
-        self._journal.answer_bytes += len(out)
+        self._said(out)
         body = (SendBody(out, end_of_stream=False),) if out else ()
         return (*self._release_head(), *body, trailers, *self._finish(self._outcome()))
 
@@ -468,10 +492,10 @@ class Exchange:
 
     def _stopped(self, rule: str, released: bytes) -> tuple[Command, ...]:
         """A rule ended the answer: say what its tenant would have said, else refuse or cut."""
-        text = self._watching.said(rule)
+        text = self._terms.watching.said(rule)
         said = None if text is None else self._reply.instead(text)
         if said is None:
-            return self._cut(answer_blocked(rule), released)
+            return self._cut(answer_blocked(rule, self._tally_out), released)
         self._journal.code, self._journal.reason = Kind.ANSWER_BLOCKED.value, rule
         tail = released + said
         self._journal.answer_bytes += len(tail)
@@ -518,8 +542,21 @@ class Exchange:
             found += (_UNKNOWN_FIELDS,)
         if self._form is not None and self._form.unchecked:
             found += (UNCHECKED,)
+        kept = self._kept(outcome) if self._caching is not None else ()
         record = self._journal.close(outcome, found)
-        return (Put(record), *self._settlement(record.usage))
+        return (*kept, Put(record), *self._settlement(record.usage))
+
+    def _kept(self, outcome: str) -> tuple[Command, ...]:
+        """Hand an answer over that ended well and in which no rule found anything."""
+        journal, caching = self._journal, self._caching
+        if caching is None or caching.hit:
+            return ()
+        journal.cached = "miss"
+        unchecked = self._form is not None and self._form.unchecked
+        if outcome != "completed" or journal.status != HTTPStatus.OK or self._tally_out.counts or unchecked:
+            return ()
+        heard = caching.heard(journal.used(whole=True))
+        return () if heard is None else (Keep(heard),)
 
     def _settlement(self, usage: audit.Usage | None) -> tuple[Command, ...]:
         """What is charged is what stands in the record: the ledger is the sum of the records."""

@@ -28,9 +28,9 @@ class Journal:
     """The growing record of one exchange."""
 
     __slots__ = (
-        "_began_s", "_clock", "_started_at", "answer_bytes", "attempts", "backend", "caller", "code", "currency",
-        "first", "method", "model", "path", "price", "prompt_chars", "prompt_tokens", "reason", "request_bytes", "seen",
-        "status", "streamed", "unadvised",
+        "_began_s", "_clock", "_started_at", "answer_bytes", "attempts", "backend", "cached", "caller", "code",
+        "currency", "first", "method", "model", "path", "price", "prompt_chars", "prompt_tokens", "reason",
+        "request_bytes", "seen", "status", "streamed", "unadvised",
     )  # fmt: skip
 
     def __init__(self, clock: Clock) -> None:
@@ -40,6 +40,7 @@ class Journal:
         self.caller = NOBODY
         self.first = self.attempts = ""  # of a pool: the backend that was asked first, and how many were asked
         self.method = self.path = self.model = self.backend = self.code = self.reason = self.unadvised = ""
+        self.cached = ""  # "hit" or "miss", where the tenant's cache was asked
         self.status = self.request_bytes = self.answer_bytes = self.prompt_chars = 0
         self.streamed = False
         self.prompt_tokens: int | None = None  # the tokenizer's estimate, where one was made
@@ -135,6 +136,8 @@ class Journal:
             told["unadvised"] = self.unadvised
         if caller.obligations is not NO_OBLIGATIONS:
             told["obligations"] = obligation.write(caller.obligations)
+        if self.cached:
+            told["cache"] = self.cached
         if self.first:
             told["first_backend"] = self.first
         if self.attempts:

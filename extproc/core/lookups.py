@@ -5,6 +5,7 @@ from typing import Protocol
 from extproc.adapt import Keys
 from extproc.guardrails.assessor import Assessor
 from extproc.guardrails.guard import Guard
+from extproc.guardrails.scanner import Scanner
 from gateway.policy.model import Adviser, Policy, Tenant
 
 
@@ -29,6 +30,10 @@ class World(Keys, Protocol):
 
     def advisers(self, policy: Policy, guard: Guard) -> tuple[Adviser, ...]:
         """Whom the policy has asked about what that guard passes."""
+        ...
+
+    def sieve(self, request: Guard, response: Guard) -> Scanner | None:
+        """Every rule on personal data and secrets; None where both guards run all of them."""
         ...
 
     def ready(self, policy: Policy, backend: str) -> bool:

@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from extproc.core.cap import wishes
+from extproc.core.questions import Failed, Told
 from extproc.counting.prompt import has_audio, prompt_tokens, writes_cache
 from extproc.counting.running import Running
 from extproc.counting.tokenizer import Tokenizer, tokenizer
 from extproc.providers.door import Door, Seen
-from gateway.budgets.model import MOST, Amounts, Ask, Limit, Reserved, Resource, Standing, Subject, applies
+from gateway.budgets import told
+from gateway.budgets.model import MOST, Amounts, Ask, Exceeded, Limit, Reserved, Resource, Standing, Subject, applies
 from gateway.budgets.price import Price, PriceBook, price_of, worst
-from gateway.errors import GatewayError, Kind
+from gateway.errors import Dialect, GatewayError, Kind
 from gateway.identity import Caller
 from gateway.policy.model import Budget, Model
 
@@ -167,6 +169,15 @@ def _affordable(plan: Plan, price: Price, money: int) -> int:
 def subject_of(caller: Caller, model: str, group: str = "") -> Subject:
     """Whose budget it is."""
     return Subject(caller.tenant, caller.key_id, caller.principal, model, group)
+
+
+def granted(plan: Plan, reply: Told, dialect: Dialect, currency: str, now_s: float) -> Meter:
+    """What a ledger's reply gives the exchange. Raises GatewayError for a no, and where nobody says yes."""
+    if isinstance(reply, Exceeded):
+        raise told.refusal(reply.verdict, dialect, currency, now_s)
+    if not isinstance(reply, Reserved):
+        raise unavailable(reply.reason if isinstance(reply, Failed) else "no answer of a ledger")
+    return Meter(plan, reply)
 
 
 def unavailable(reason: str) -> GatewayError:

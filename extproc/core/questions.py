@@ -7,7 +7,7 @@ failure means, pass or refuse, is decided in the exchange.
 from dataclasses import dataclass, field
 
 from gateway.budgets.model import Ask, Exceeded, Reserved
-from gateway.policy.model import Adviser
+from gateway.policy.model import Adviser, Cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,5 +53,52 @@ class Reserve:
     ask: Ask
 
 
-Question = Advise | Reserve
-Told = Advised | Reserved | Exceeded | Failed
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Was this very request answered before? Whoever looks waits for the answer to one that is under way, if any."""
+
+    cache: Cache
+    tenant: str
+    parts: tuple[bytes, ...] = field(repr=False)  # all that an answer depends on; holds the prompt
+    tags: tuple[str, ...]
+    max_age_s: int  # older answers are not wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An answer that was given, as its caller got it."""
+
+    body: bytes = field(repr=False)
+    at_s: float  # unix seconds
+    tokens_in: int
+    tokens_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The right to put an answer to a request where it is found. Gives back what others wait for, kept or not."""
+
+    cache: Cache
+    tenant: str
+    name: str  # an HMAC: tells nothing of the request
+    asked_ms: int  # by the store's clock: what is thrown away later includes the answer
+    token: str = ""  # of whom others wait for
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """It was."""
+
+    entry: Entry
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """It was not, or others took too long with it. Without a ticket nothing is kept."""
+
+    ticket: Ticket | None = None
+
+
+Question = Advise | Reserve | Look
+Told = Advised | Reserved | Exceeded | Hit | Missed | Failed

@@ -35,9 +35,11 @@ RULES: Final[tuple[Rule, ...]] = (
     *CODE,
 )
 RULE_IDS: Final = frozenset(rule.id for rule in RULES)
+#: Rules on personal data and secrets: what they find is kept nowhere (core.caching).
+SENSITIVE: Final = frozenset(rule for rule in RULE_IDS if rule.startswith(("pii.", "secrets.")))
 #: With those whose findings come from advisers (gateway.policy.model.ADVISED): policies without one do not know them.
 ALL_RULES: Final[tuple[Rule, ...]] = (*RULES, *ENTITIES)
-#: Rules about the form of answers (core.form, core.length).
-OUTPUT_IDS: Final = frozenset({"output.length", "output.schema"})
+#: Rules about the form of answers (core.form, core.length, core.unknown).
+OUTPUT_IDS: Final = frozenset({"output.length", "output.schema", "output.unknown"})
 #: Every rule that a policy may name: those above, and those that judge whole texts.
 POLICY_IDS: Final = RULE_IDS | INJECTION_IDS | {"injection.model"} | CONTENT_IDS | OUTPUT_IDS

@@ -15,6 +15,7 @@ from gateway.policy import adviser, budget, certificate, guard, introspector, is
 from gateway.policy.alert_hook import read_alert_hook
 from gateway.policy.api_versions import ApiVersions, read_versions
 from gateway.policy.bounds import read_answers, read_bounds
+from gateway.policy.cache import read_cache
 from gateway.policy.damping import read_damping
 from gateway.policy.endpoint import BACKEND_NAME, read_backend
 from gateway.policy.field import Shape, Table, read_scalar, shape
@@ -327,6 +328,7 @@ class _Loader:
             bounds=read_bounds(table.table("requests"), self.problems),
             budgets=budget.merge(own, over, table, self.problems),
             restore=read_restore(table, self.problems),
+            cache=read_cache(table.table("cache"), self.problems),
             strict_schema=table.choice("schema", SCHEMAS, default=schema) == "strict",
             api_versions=read_versions(table.table("api_versions"), self.problems, versions),
             rate=read_rate(table.table("rate")),

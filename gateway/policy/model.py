@@ -113,6 +113,30 @@ class Topic:
     examples: tuple[str, ...] = ()  # texts about it
 
 
+class Scope(StrEnum):
+    """Whose answers a request may be given out of the cache."""
+
+    PRINCIPAL = "principal"  # those that the same principal of the tenant was given
+    TENANT = "tenant"  # those that any principal of the tenant was given
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """Which answers of a tenant are kept, how long, and for whom."""
+
+    scope: Scope = Scope.PRINCIPAL
+    ttl_s: int = 300
+    models: frozenset[str] = frozenset()  # public model names; empty: all
+    tags: frozenset[str] = frozenset()  # under which entries can be thrown away
+    tools: bool = False  # also requests that bring tools
+    personal: bool = False  # also requests that name an end user
+    max_temperature: float = 1.0  # the highest that a request may ask for
+    entry_bytes: int = 65_536  # longest answer that is kept
+    entries: int = 10_000  # kept at a time
+    wait_ms: int = 2000  # longest wait for the answer to the same request that is under way; 0: nobody waits
+    charge: bool = False  # whether a hit costs what its answer cost
+
+
 #: Percentages of a limit at which somebody is told.
 ALERTS: Final = (50, 80, 100)
 #: How a model's tokens are counted, where its name does not tell (extproc.counting.tokenizer).
@@ -161,6 +185,7 @@ class Tenant:
     max_answer_chars: int | None = None  # of one answer, as it is said to its reader
     schemas: Mapping[str, BoundSchema] = field(default_factory=dict)  # by name
     topics: Mapping[str, Topic] = field(default_factory=dict)  # by name
+    cache: Cache | None = None  # None: every request is sent on
 
     def may_call(self, path: str) -> bool:
         """Whether the tenant's route allow-list names `path`."""

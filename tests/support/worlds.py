@@ -1,13 +1,13 @@
 """Small real policies and worlds for unit tests: built by hand, no files, the real detectors."""
 
-from extproc.detectors.catalogue import ALL_RULES, RULE_IDS
+from extproc.detectors.catalogue import ALL_RULES, RULE_IDS, SENSITIVE
 from extproc.detectors.injection.assess import Injection
 from extproc.guardrails.assessor import Assessor, Memory
 from extproc.guardrails.classifier import Classifier
 from extproc.guardrails.guard import Guard
 from extproc.guardrails.lookout import Lookout
 from extproc.guardrails.obliged import obliged
-from extproc.guardrails.scanner import ScannerPool
+from extproc.guardrails.scanner import Scanner, ScannerPool
 from gateway.identity import Caller
 from gateway.policy.canary import Bands
 from gateway.policy.model import Action, Adviser, Backend, Credential, Limits, Mode, Model, Policy, RuleSetting, Tenant
@@ -97,6 +97,10 @@ class FakeWorld:
 
     def advisers(self, policy: Policy, guard: Guard) -> tuple[Adviser, ...]:
         return tuple(each for each in policy.advisers.values() if any(map(guard.runs, each.rules)))
+
+    def sieve(self, request: Guard, response: Guard) -> Scanner | None:
+        whole = all(request.runs(rule) and response.runs(rule) for rule in SENSITIVE)
+        return None if whole else _POOL.scanner(SENSITIVE)
 
     def ready(self, policy: Policy, backend: str) -> bool:
         return self.value(policy, backend) is not None

@@ -1,0 +1,227 @@
+"""What an exchange has to do with its tenant's cache: whether a request may be answered from it, under which key, how
+an answer is given again, what is handed over to be kept. Pure; holds no entry, no key and no connection.
+
+A request is looked up by all that its answer depends on. What is not known to be harmless is part of it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from extproc.core import heads
+from extproc.core.events import Headers
+from extproc.core.heard import Heard
+from extproc.core.questions import Entry, Hit, Look, Missed, Told
+from extproc.core.reply import Reply
+from extproc.guardrails.guard import Tally
+from extproc.guardrails.scanner import Scanner
+from extproc.providers.door import Door, Seen
+from gateway import contract, obligation
+from gateway.budgets.model import Usage
+from gateway.errors import GatewayError, Rendered
+from gateway.identity import Caller
+from gateway.policy.model import Cache, Scope, Tenant
+
+Fields = tuple[tuple[str, str], ...]
+
+#: Part of every key, so that a change of what is in it never gives an old answer to a new question.
+_FORM: Final = b"ostiary.cache/1"
+#: Parts of messages that are words. Pictures and files may be behind an address whose content changes.
+_WORDS: Final = frozenset({"text", "input_text", "output_text", "refusal"})
+_TOOLS: Final = ("tools", "functions")
+_OF_TOOLS: Final = frozenset({"tool", "function"})
+#: Fields by which a provider looks at something beside the request.
+_BEYOND: Final = ("web_search_options", "mcp_servers", "container", "context_management", "conversation")
+_BEFORE: Final = "previous_response_id"
+#: Fields that name an end user.
+_PERSONAL: Final = ("user", "safety_identifier", "metadata")
+_COUNTS: Final = ("n", "best_of")
+_MOST_AGE_S: Final = 10**9
+#: Headers that decide nothing of an answer, beside those that no provider gets. All others are part of the key.
+_UNHEARD: Final = frozenset(
+    {
+        *(":authority", ":method", ":path", ":scheme", "host", "accept", "accept-encoding", "accept-language"),
+        *("baggage", "cache-control", "connection", "content-length", "content-type", "date", "forwarded"),
+        *("idempotency-key", "origin", "pragma", "priority", "referer", "sentry-trace", "te", "traceparent"),
+        *("tracestate", "user-agent", "via", "x-request-id", "x-real-ip"),
+    }
+)
+_UNHEARD_PREFIXES: Final = (
+    *contract.OWNED_PREFIXES,
+    contract.UNREAD_PREFIX,
+    *("x-forwarded-", "x-b3-", "sec-"),
+    "anthropic-",  # `extproc.adapt` sets its own
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a request says of caches (RFC 9111 section 5.2.1). What it does not name here is not minded."""
+
+    keep: bool = True
+    max_age_s: int = _MOST_AGE_S  # 0: a fresh answer is wanted
+
+
+def wishes(fields: Iterable[tuple[str, str]]) -> Wishes:
+    """The request's `cache-control`, and `pragma` where that is absent (RFC 9111 section 5.4)."""
+    said = ",".join(value for name, value in fields if name == "cache-control")
+    if not said:
+        old = ",".join(value for name, value in fields if name == "pragma").lower()
+        return Wishes(max_age_s=0) if "no-cache" in old else Wishes()
+    keep, age_s = True, _MOST_AGE_S
+    for directive in said.lower().split(","):
+        name, _, value = directive.strip().partition("=")
+        value = value.strip().strip('"')
+        if name == "no-store":
+            keep, age_s = False, 0
+        elif name == "no-cache":
+            age_s = 0
+        elif name == "max-age":  # one that cannot be read is stale (RFC 9111 section 4.2.1)
+            age_s = min(age_s, int(value)) if value.isascii() and value.isdigit() and len(value) < 10 else 0
+    return Wishes(keep, age_s)
+
+
+class Caching:
+    """The part of one exchange that its tenant's cache has."""
+
+    __slots__ = ("_heard", "_path", "_room", "_sieve", "_streamed", "cache", "hit", "look")
+
+    def __init__(self, look: Look, path: str, sieve: Scanner | None, *, streamed: bool) -> None:
+        self.look = look
+        self.cache = look.cache
+        self.hit = False
+        self._path, self._streamed, self._sieve = path, streamed, sieve
+        self._heard: list[bytes] | None = None  # None: nothing is kept
+        self._room = look.cache.entry_bytes
+
+    def take(self, told: Told) -> Entry | None:
+        """The answer that was found. From here on the other answer is listened to, if it may be kept."""
+        ticket = told.ticket if isinstance(told, Hit | Missed) else None
+        self._heard = None if ticket is None else []
+        return told.entry if isinstance(told, Hit) else None
+
+    def again(self, entry: Entry, reply: Reply, tally: Tally, now_s: float, more: Fields) -> Rendered | None:
+        """The answer once more; None where one of the rules of now finds anything in it. `more`: headers."""
+        try:
+            out = reply.feed(entry.body, last=True)
+        except GatewayError:
+            return None
+        if reply.blocked is not None or reply.ended or tally.counts:
+            return None
+        self.hit = True
+        kind = heads.TYPES[heads.SSE if self._streamed else heads.JSON]
+        age_s = max(int(now_s - entry.at_s), 0)
+        return Rendered(200, (("content-type", kind), (contract.CACHE_HEADER, "hit"), ("age", str(age_s)), *more), out)
+
+    def billed(self, entry: Entry) -> Seen | None:
+        """What a hit is charged as; None: it costs nothing."""
+        if not self.cache.charge:
+            return None
+        return Seen(input_tokens=entry.tokens_in, output_tokens=entry.tokens_out)
+
+    def hear(self, out: bytes) -> None:
+        """Bytes left for the caller."""
+        if self._heard is None or not out:
+            return
+        self._room -= len(out)
+        if self._room < 0:
+            self._heard = None
+        else:
+            self._heard.append(out)
+
+    def heard(self, used: Usage | None) -> Heard | None:
+        """What may be kept of an answer that came to its end with nothing found in it."""
+        if not self._heard or used is None:
+            return None
+        return Heard(
+            path=self._path,
+            streamed=self._streamed,
+            parts=tuple(self._heard),
+            tokens_in=used.tokens_in,
+            tokens_out=used.tokens_out,
+            tools=self.cache.tools,
+            sieve=self._sieve,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked, and by whom."""
+
+    caller: Caller
+    names: Headers
+    door: Door
+    tree: dict[str, Any] = field(repr=False)
+    model: str  # its public name
+    streamed: bool
+
+
+def caching(tenant: Tenant, cache: Cache, asked: Asked, texts: Iterable[str], sieve: Scanner | None) -> Caching | None:
+    """The exchange's part in its tenant's cache; None where the request is not of the kind that is kept, or says no.
+
+    No rule found anything in the request, and policy did not change it. `texts` are all of it.
+    """
+    if cache.models and asked.model not in cache.models:
+        return None
+    wanted = wishes(asked.names)
+    if not wanted.keep or not _lasts(cache, asked.door.as_chat(asked.tree), asked.tree):
+        return None
+    if sieve is not None and any(sieve.scan(text) for text in texts):
+        return None
+    look = Look(
+        cache=cache,
+        tenant=tenant.id,
+        parts=tuple(_parts(tenant, cache, asked)),
+        tags=(f"model:{asked.model}", *sorted(cache.tags)),
+        max_age_s=min(wanted.max_age_s, cache.ttl_s),
+    )
+    return Caching(look, asked.door.path, sieve, streamed=asked.streamed)
+
+
+def _lasts(cache: Cache, chat: dict[str, Any], tree: dict[str, Any]) -> bool:
+    """Whether the same answer would do another time."""
+    if any(tree.get(name) for name in _BEYOND) or tree.get(_BEFORE):
+        return False
+    if type(tree.get("prompt")) is dict:  # a template at the provider, which may change there
+        return False
+    if any((tree.get(name) or 1) != 1 for name in _COUNTS):  # several answers are wanted because they differ
+        return False
+    if not cache.personal and any(tree.get(name) for name in _PERSONAL):
+        return False
+    temperature = tree.get("temperature")
+    if temperature is not None and not (type(temperature) in {int, float} and temperature <= cache.max_temperature):
+        return False
+    if not cache.tools and any(tree.get(name) or chat.get(name) for name in _TOOLS):
+        return False
+    messages = chat.get("messages")
+    return all(_lasting(message, cache) for message in messages) if type(messages) is list else True
+
+
+def _lasting(message: dict[str, Any], cache: Cache) -> bool:
+    if not cache.tools and (message.get("role") in _OF_TOOLS or message.get("tool_calls")):
+        return False
+    content = message.get("content")
+    return type(content) is not list or all(type(part) is dict and part.get("type") in _WORDS for part in content)
+
+
+def _parts(tenant: Tenant, cache: Cache, asked: Asked) -> Iterator[bytes]:
+    """All that an answer depends on, and for whom it is."""
+    caller = asked.caller
+    yield _FORM
+    yield tenant.id.encode()
+    # With its kind before it, no principal's name makes a key of the other scope.
+    yield f"principal={caller.principal}".encode() if cache.scope is Scope.PRINCIPAL else b"tenant"
+    yield caller.policy.encode()
+    yield str(tenant.band).encode()
+    yield obligation.write(caller.obligations).encode()
+    yield asked.door.path.encode()
+    yield asked.model.encode()
+    yield b"\n".join(sorted(f"{name}:{value}".encode() for name, value in asked.names if _decides(name)))
+    # In the order of the request: some providers follow that of a schema's properties.
+    yield orjson.dumps(asked.tree)
+
+
+def _decides(name: str) -> bool:
+    return name not in _UNHEARD and name not in contract.CREDENTIAL_HEADERS and not name.startswith(_UNHEARD_PREFIXES)
