@@ -3,6 +3,7 @@
 A part that the canonical chat has no word for is told as `Lost`, never left out in silence.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -158,7 +159,8 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Something that does not arrive as it was sent. `field` is of the sender's dialect, without indices.
+    """Something that does not arrive as it was sent. `field` is without indices: in the client's words where its
+    dialect could not be read whole, in those of this module where a backend's has no word.
 
     `essential`: without it the model would answer another question; never dropped, whatever policy says.
     """
@@ -332,3 +334,16 @@ class Failure:
 
 
 Event = Began | PartBegan | Delta | Signed | PartEnded | Finished | Counted | Ended | Alive | Failure
+
+
+def joined(turns: Iterable[Turn]) -> tuple[Turn, ...]:
+    """The same conversation without neighbours of one role, which most dialects refuse, and without empty turns."""
+    out: list[Turn] = []
+    for turn in turns:
+        if not turn.parts:
+            continue
+        if out and out[-1].role is turn.role:
+            out[-1] = Turn(turn.role, out[-1].parts + turn.parts)
+        else:
+            out.append(turn)
+    return tuple(out)

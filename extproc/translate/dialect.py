@@ -83,7 +83,10 @@ class StreamWriter(Protocol):
 class Dialect(Protocol):
     """One provider's API. Stateless."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What policy calls it."""
+        ...
 
     def read_request(self, body: dict[str, Any]) -> Read:
         """A client's body. Raises REQUEST_INVALID."""
