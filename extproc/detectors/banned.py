@@ -1,14 +1,14 @@
 """Words and phrases that a tenant bans from answers: where they stand, in any case, between words. Judges nothing else.
 
-They are compared word by word, as system prompts are (`extproc.detectors.leak`): look-alike letters, accents and
+They are compared word by word, as system prompts are (`extproc.detectors.words`): look-alike letters, accents and
 invisible characters do not hide them, and whatever stands between the words of a phrase does not either. Lists of
 requests, which only ask whether, are `extproc.detectors.terms`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from extproc.detectors.leak import OPEN_END, WINDOW_CHARS, Words
+from extproc.detectors.words import WINDOW_CHARS, Tail, Words
 from extproc.guardrails.finding import Finding
 from extproc.guardrails.rule import Rule, Shape
 
@@ -35,32 +35,24 @@ class Banned:
     def scan(self, text: str, most: int) -> list[Finding]:
         """Every term in `text`, in order of their starts; no more than those of one word beyond `most`."""
         words = Words(text)
-        found: list[Finding] = []
-        for at, word in enumerate(words.folded):
-            if len(found) > most:
-                break
-            for term, rule in self._by_first.get(word, ()):
-                stop = at + len(term)
-                if tuple(words.folded[at:stop]) == term:
-                    start, end = words.spans[at][0], words.spans[stop - 1][1]
-                    if end - start <= WINDOW_CHARS:
-                        found.append(Finding(rule, start, end))
-        return found
+        starts = [at for at, word in enumerate(words.folded) if word in self._by_first]
+        return words.runs(starts, lambda at: self._terms_at(words, at), most)
 
     def undecided_from(self, text: str) -> int:
         """First index from which a term may still grow if more text follows; len(text) where none can."""
-        base = max(0, len(text) - WINDOW_CHARS)
-        words = Words(text[base:])
-        whole = len(words.folded)  # of these words it is known where they end
-        first = len(text)
-        if whole and words.spans[-1][1] == len(text) - base and OPEN_END.search(text):
-            whole -= 1
-            if words.letters[whole]:
-                first = base + words.spans[whole][0]
+        tail = Tail(text)
+        words, whole = tail.words, tail.whole
+        first = tail.start(whole) if whole < len(words.folded) and words.letters[whole] else len(text)
         for at in range(whole - 1, -1, -1):
             if words.folded[at] in self._by_first and tuple(words.folded[at:whole]) in self._beginnings:
-                first = base + words.spans[at][0]
+                first = tail.start(at)
         return first
+
+    def _terms_at(self, words: Words, at: int) -> Iterator[tuple[str, int]]:
+        for term, rule in self._by_first[words.folded[at]]:
+            stop = at + len(term)
+            if tuple(words.folded[at:stop]) == term:
+                yield rule, stop
 
 
 def _rule(name: str) -> Rule:

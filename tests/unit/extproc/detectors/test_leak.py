@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 import guarded
 from extproc.core.escape import EscapedHoldBack
 from extproc.core.holdback import HoldBack
-from extproc.detectors.leak import RULE_ID, WINDOW_CHARS, Canary
+from extproc.detectors.leak import RULE_ID, Canary
+from extproc.detectors.words import WINDOW_CHARS
 from extproc.guardrails.guard import Guard, Tally
 from gateway.policy.model import Action, RuleSetting
 
