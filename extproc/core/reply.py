@@ -12,13 +12,14 @@ from extproc.core.length import Length
 from extproc.core.returned import give_back
 from extproc.core.sse import Framer
 from extproc.core.texts import broken, lay
+from extproc.core.unknown import Unknown
 from extproc.core.windows import judge
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Door, Seen, StreamGuard
 from extproc.providers.spoken import spoken
 from extproc.providers.turns import Turn, Turns, turns
 from gateway.errors import GatewayError, Kind
-from gateway.policy.guard import LENGTH_ID
+from gateway.policy.guard import LENGTH_ID, UNKNOWN_ID
 from gateway.policy.schemas import FAMILY
 
 #: Fields of an answer that name it, whatever it says.
@@ -27,6 +28,10 @@ _PLAIN: Final = frozenset({str, int})
 #: How guarded events are written (core.sse): on one line each, without line breaks in it.
 _DATA: Final = b"data: "
 _END: Final = b"\n\n"
+_WHY: Final = {
+    LENGTH_ID: "is longer than policy lets through",
+    UNKNOWN_ID: "holds something of a kind that the gateway does not know",
+}
 
 
 class Reply(Protocol):
@@ -116,8 +121,9 @@ class JsonReply:
                 cause="answer does not parse",
             )
         self._shell = {name: tree[name] for name in SHELL if type(tree.get(name)) in _PLAIN}
-        altered = self._door.answer(tree, self._seen)
-        self.blocked = broken(self._door.sealed(tree), self._guard, self._tally)
+        unknown = Unknown(self._guard, self._tally)
+        altered = self._door.answer(tree, self._seen, unknown)
+        self.blocked = unknown.blocked or broken(self._door.sealed(tree), self._guard, self._tally)
         if self.blocked is None and self._guard.lookout is not None:
             self.blocked = self._overlooked(tree)
         if self.blocked is not None:
@@ -211,13 +217,14 @@ def _ended(data: bytes, reader: Turns) -> Iterable[Turn]:
     return reader.rest() if data == b"[DONE]" else reader.take(orjson.loads(data))
 
 
-def answer_blocked(rule: str) -> GatewayError:
+def answer_blocked(rule: str, tally: Tally) -> GatewayError:
     """What an answer becomes that a rule ended and that says nothing in its place."""
+    note = tally.notes.get(rule)
     misformed = rule == SCHEMA_ID or rule.startswith(f"{FAMILY}.")
     why = "does not have the form that was asked for" if misformed else "held data that policy does not let through"
-    why = "is longer than policy lets through" if rule == LENGTH_ID else why
+    why = _WHY.get(rule, why)
     return GatewayError(
         Kind.ANSWER_BLOCKED,
         f"The answer {why} (rule {rule}).",
-        cause=rule,
+        cause=rule if note is None else f"{rule}: {note}",
     )

@@ -22,7 +22,7 @@ from extproc.guardrails.finding import Finding
 from extproc.guardrails.placeholder import Replace, replacing
 from extproc.guardrails.scanner import Scanner, ScannerPool
 from gateway.audit.record import Found
-from gateway.policy.guard import LENGTH_ID, TENANTS_OWN
+from gateway.policy.guard import LENGTH_ID, TENANTS_OWN, UNKNOWN_ID
 from gateway.policy.model import Action, Mode, RuleSetting, Urls
 
 if TYPE_CHECKING:
@@ -49,14 +49,17 @@ class Tally:
     What is counted are places, not spans: overlapping findings of one rule are one.
     """
 
-    __slots__ = ("counts",)
+    __slots__ = ("counts", "notes")
 
     def __init__(self) -> None:
         self.counts: Final[dict[str, int]] = {}
+        self.notes: Final[dict[str, str]] = {}  # what a record's reason says beside the rule; never text of anybody's
 
-    def add(self, rule: str) -> None:
+    def add(self, rule: str, note: str = "") -> None:
         """Count one more place where `rule` fired."""
         self.counts[rule] = self.counts.get(rule, 0) + 1
+        if note:
+            self.notes[rule] = note
 
     def found(self, guard: "Guard", direction: str) -> tuple[Found, ...]:
         """The audit's view: what was done, and what policy asks for where a rule only shadows."""
@@ -218,5 +221,7 @@ def _carried_out(setting: RuleSetting) -> Action:
     if setting.mode is not Mode.ENFORCE:
         return Action.ALLOW
     replaces = setting.action in {Action.MASK, Action.HASH, Action.TOKENISE, Action.REDACT}
+    if replaces and setting.rule == UNKNOWN_ID:
+        return Action.BLOCK  # nobody knows what of it to replace, and who wrote that did not mean to let it pass
     spanless = is_whole(setting.rule) and setting.rule != LENGTH_ID
     return Action.FLAG if replaces and spanless else setting.action

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+from extproc.core.unknown import Unknown
 from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.anthropic_blocks import ASKED, SEALED, TOLD, blocks
@@ -111,8 +112,8 @@ class Messages:
         del show_usage  # there is no asking for it in this dialect, and no hiding
         return MessageStream(guard, tally, seen)
 
-    def answer(self, tree: dict[str, Any], seen: Seen) -> bool:
-        """Usage and text length. A kind of block that nobody here knows is refused."""
+    def answer(self, tree: dict[str, Any], seen: Seen, unknown: Unknown) -> bool:
+        """Usage and text length."""
         usage = tree.get("usage")
         Meter(seen).read(usage)
         seen.read(output_of(usage))
@@ -125,7 +126,9 @@ class Messages:
         for block in content:
             kind = block.get("type") if type(block) is dict else None
             if type(kind) is not str or kind not in TOLD:
-                raise malformed("a block of unknown type")
+                if unknown.meet("a block", kind):
+                    unknown.look(block)
+                continue
             text = block.get("thinking" if kind == "thinking" else "text")
             if type(text) is not str:
                 continue

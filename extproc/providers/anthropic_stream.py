@@ -16,6 +16,7 @@ import orjson
 
 from extproc.core import sse
 from extproc.core.texts import broken, lay
+from extproc.core.unknown import Unknown
 from extproc.core.windows import Channel, of_source, of_text
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.anthropic_blocks import TOLD
@@ -58,6 +59,7 @@ _PIECES: Final = {
     "thinking": ("thinking_delta", "thinking"),
     "tool_use": ("input_json_delta", "partial_json"),
 }
+_UNKNOWN: Final = ""  # in place of a block's kind
 #: All three are input: those that came from a cache, or went to it, are told apart (API reference, "usage").
 _INPUTS: Final = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
@@ -130,6 +132,7 @@ class MessageStream:
         self._tally = tally
         self._seen = seen
         self._meter = Meter(seen)
+        self._unknown = Unknown(guard, tally)
         self._open: dict[int, _Block] = {}
         self._next = 0  # index of the next block; clients take it for the place in `content`
         self._latest = ""  # last character of the texts so far
@@ -151,6 +154,8 @@ class MessageStream:
 
     def finish(self) -> bytes:
         """Release what is held. Idempotent."""
+        self._unknown.finish()
+        self.blocked = self.blocked or self._unknown.blocked
         if self._done or self.blocked is not None:
             return b""
         return b"".join([self._flush(index) for index in sorted(self._open)]) if self._started else b""
@@ -190,11 +195,18 @@ class MessageStream:
         if kind == "error":
             return self._error(tree)
         if type(kind) is not str or kind not in _EVENT_KEYS:
-            raise malformed("an event of unknown type")
+            return self._pieces("an event", kind, tree)
         if self._started == (kind == "message_start"):
             raise malformed("a message starts twice" if self._started else "an event before the message starts")
         tree = {key: tree[key] for key in tree if key in _EVENT_KEYS[kind]}
         return _HANDLERS[kind](self, tree)
+
+    def _pieces(self, what: str, kind: Any, tree: Any, place: tuple[Any, ...] = ()) -> bytes:
+        """An event that may hold pieces of texts, nobody here knows where. `kind`: of what is unknown of it."""
+        if self._unknown.meet(what, kind, place):
+            self._unknown.event(kind, tree)
+        self.blocked = self.blocked or self._unknown.blocked
+        return b"" if self.blocked is not None else _told(tree)
 
     def _error(self, tree: dict[str, Any]) -> bytes:
         """The provider's own error ends the message. What is held is dropped with it."""
@@ -223,10 +235,10 @@ class MessageStream:
         if type(block) is not dict:
             raise malformed("a block is not an object")
         kind = block.get("type")
-        if type(kind) is not str or kind not in TOLD:
-            raise malformed("a block of unknown type")
         if self._next >= _MAX_BLOCKS:
             raise malformed("too many blocks")
+        if type(kind) is not str or kind not in TOLD:
+            return self._unknown_block(index, kind, tree)
         self._next += 1
         block = {key: block[key] for key in block if key in _BLOCK_KEYS[kind]}
         self._open[index] = opened = _Block(kind, self._channel(kind, block.get("name")))
@@ -244,6 +256,14 @@ class MessageStream:
         if kind in {"text", "thinking"} and block.get(kind) is not None:
             block[kind] = self._push(opened, block[kind])
         return _told({**tree, "content_block": block})
+
+    def _unknown_block(self, index: int, kind: Any, tree: dict[str, Any]) -> bytes:
+        if self._unknown.meet("a block", kind):
+            self._unknown.whole(tree["content_block"])
+        self.blocked = self.blocked or self._unknown.blocked
+        self._next += 1
+        self._open[index] = _Block(_UNKNOWN, of_text(self._guard, self._tally))
+        return _told(tree)
 
     def _channel(self, kind: str, tool: Any) -> Channel:
         if kind == "thinking":
@@ -265,8 +285,8 @@ class MessageStream:
         if type(delta) is not dict:
             raise malformed("a delta is not an object")
         kind = delta.get("type")
-        if type(kind) is not str or kind not in _DELTAS:
-            raise malformed("a delta of unknown type")
+        if type(kind) is not str or kind not in _DELTAS or opened.kind == _UNKNOWN:
+            return self._pieces("a delta", kind, tree, (index, kind))
         block, field = _DELTAS[kind]
         value = delta.get(field)
         if opened.kind != block:

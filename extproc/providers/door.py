@@ -162,8 +162,11 @@ class Door(Protocol):
         """A whole answer that says `text`, named by `shell`; None where answers say nothing."""
         ...
 
-    def answer(self, tree: dict[str, Any], seen: Seen) -> bool:
-        """Read usage and text length of a JSON answer; drop what would bypass the guard, and say whether one did."""
+    def answer(self, tree: dict[str, Any], seen: Seen, unknown: "Unknown") -> bool:
+        """Read usage and text length of a JSON answer; drop what would bypass the guard, and say whether one did.
+
+        What is of no kind that the door knows is for `unknown` to let pass.
+        """
         ...
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+from extproc.core.unknown import Unknown
 from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import (
@@ -78,8 +79,9 @@ class _Streaming(_OpenAI):
             "usage": {"prompt_tokens": spent, "completion_tokens": made, "total_tokens": spent + made},
         }
 
-    def answer(self, tree: dict[str, Any], seen: Seen) -> bool:
+    def answer(self, tree: dict[str, Any], seen: Seen, unknown: Unknown) -> bool:
         """Usage, text length, and no log probabilities."""
+        del unknown  # its answers have no parts that say of what kind they are
         return _read_choices(tree, seen)
 
 
@@ -277,8 +279,9 @@ class Embeddings(_OpenAI):
         del text, shell, seen
         return None
 
-    def answer(self, tree: dict[str, Any], seen: Seen) -> bool:
+    def answer(self, tree: dict[str, Any], seen: Seen, unknown: Unknown) -> bool:
         """Usage only."""
+        del unknown
         seen.read(tree.get("usage"))
         return False
 

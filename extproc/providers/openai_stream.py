@@ -11,6 +11,7 @@ import orjson
 
 from extproc.core import sse
 from extproc.core.texts import lay
+from extproc.core.unknown import Unknown
 from extproc.core.windows import Channel, of_source, of_text
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Seen
@@ -68,6 +69,7 @@ class ChoiceStream:
         self._clean: set[str] = set()
         self._shell: dict[str, Any] = {}  # identity fields of the last event, for events of our own
         self._done = False
+        self._unknown = Unknown(guard, tally)
 
     def feed(self, frames: list[sse.Frame]) -> bytes:
         """Guard whole events; see `StreamGuard.feed`."""
@@ -80,6 +82,8 @@ class ChoiceStream:
 
     def finish(self) -> bytes:
         """Release what is held. Idempotent."""
+        self._unknown.finish()
+        self.blocked = self.blocked or self._unknown.blocked
         if self.blocked is not None:
             return b""
         choices: list[dict[str, Any]] = []
@@ -126,8 +130,8 @@ class ChoiceStream:
             raise malformed("event is not JSON") from None
         if type(tree) is not dict:
             raise malformed("event is not an object")
-        if "error" in tree and "choices" not in tree:
-            return self._error_event(tree)
+        if "choices" not in tree:
+            return self._error_event(tree) if "error" in tree else self._unknown_event(tree)
         changed = self._identity(tree)
         usage = tree.get("usage")
         if usage is not None:
@@ -201,6 +205,15 @@ class ChoiceStream:
             self.blocked = laid.blocked
             return b""
         return sse.encode(orjson.dumps(tree))
+
+    def _unknown_event(self, tree: dict[str, Any]) -> bytes:
+        """An event that is no chunk of choices."""
+        self._seen.read(tree.get("usage"))
+        kind = tree.get("type", tree.get("object"))
+        if self._unknown.meet("an event", kind):
+            self._unknown.event(str(kind), tree)
+        self.blocked = self._unknown.blocked
+        return b"" if self.blocked is not None else sse.encode(orjson.dumps(tree))
 
     def _choice(self, choice: dict[str, Any]) -> bool:
         index = choice.get("index", 0)

@@ -7,12 +7,15 @@ at what the provider keeps, nor have the provider run a tool, whatever the schem
 from collections.abc import Iterator
 from typing import Any, Final
 
+from extproc.core.unknown import Unknown
 from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Opened, Seen, StreamGuard, check_spelling, invalid, require_bool, require_str
 from extproc.providers.openai_stream import malformed
+from extproc.providers.responses_ending import incomplete
+from extproc.providers.responses_items import ITEMS
 from extproc.providers.responses_schema import RESPONSES
-from extproc.providers.responses_stream import ITEMS, ResponseStream, seam
+from extproc.providers.responses_stream import ResponseStream, seam
 from extproc.providers.schema import Versions
 from gateway.errors import Dialect
 
@@ -129,32 +132,10 @@ class Responses:
 
     def instead(self, text: str, shell: dict[str, Any], seen: Seen) -> dict[str, Any] | None:
         """A response that a content filter left incomplete."""
-        del seen  # a response without usage is complete to the SDKs
-        part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-        message = {
-            "id": "msg_replaced",
-            "type": "message",
-            "role": "assistant",
-            "status": "completed",
-            "content": [part],
-        }
-        return {
-            "id": shell.get("id", "replaced"),
-            "object": "response",
-            "created_at": shell.get("created_at", 0),
-            "status": "incomplete",
-            "error": None,
-            "incomplete_details": {"reason": "content_filter"},
-            "instructions": None,
-            "model": shell.get("model", ""),
-            "output": [message],
-            "parallel_tool_calls": True,
-            "tool_choice": "auto",
-            "tools": [],
-            "metadata": {},
-        }
+        del seen
+        return incomplete(text, shell)
 
-    def answer(self, tree: dict[str, Any], seen: Seen) -> bool:
+    def answer(self, tree: dict[str, Any], seen: Seen, unknown: Unknown) -> bool:
         """Usage, text length, no log probabilities; no item that a stream could not have either."""
         seen.read(tree.get("usage"))
         output = tree.get("output")
@@ -167,12 +148,14 @@ class Responses:
         for item in output:
             kind = item.get("type") if type(item) is dict else None
             if type(kind) is not str or kind not in ITEMS:
-                raise malformed("an item of an unknown type")
+                if unknown.meet("an item", kind):
+                    unknown.look(item)
+                continue
             for field in ("arguments", "input"):
                 if type(item.get(field)) is str:
                     seen.say(item[field])
             for field in ("content", "summary"):
-                altered |= _read_parts(item.get(field), ITEMS[kind].get(field, frozenset()), seen)
+                altered |= _read_parts(item.get(field), ITEMS[kind].get(field, frozenset()), seen, unknown)
             for part in item.get("content") or ():
                 text = part.get("text")
                 if part["type"] == "output_text" and type(text) is str and text:
@@ -182,7 +165,7 @@ class Responses:
         return altered
 
 
-def _read_parts(parts: Any, known: frozenset[str], seen: Seen) -> bool:
+def _read_parts(parts: Any, known: frozenset[str], seen: Seen, unknown: Unknown) -> bool:
     if parts is None:
         return False
     if type(parts) is not list:
@@ -191,7 +174,9 @@ def _read_parts(parts: Any, known: frozenset[str], seen: Seen) -> bool:
     for part in parts:
         kind = part.get("type") if type(part) is dict else None
         if type(kind) is not str or kind not in known:
-            raise malformed("a part of an unknown type")
+            if unknown.meet("a part", kind):
+                unknown.look(part)
+            continue
         if part.get("logprobs"):
             part["logprobs"] = []  # tokens would spell out what the guard removes
             altered = True

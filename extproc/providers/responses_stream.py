@@ -6,32 +6,22 @@ deltas, in the `done` events of text, part and item, and in the last event. Only
 are written from what was released, so they agree whatever the provider repeats.
 """
 
-from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
 
 from extproc.core import sse
 from extproc.core.texts import lay
-from extproc.core.windows import Channel, of_source, of_text
+from extproc.core.unknown import Unknown
+from extproc.core.windows import of_source, of_text
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Seen
 from extproc.providers.openai_stream import DONE, malformed
+from extproc.providers.responses_ending import replaced
+from extproc.providers.responses_items import CALLS, ITEMS, KINDS, NO_PARTS, Item, Text
 from gateway.errors import Dialect, GatewayError, body_of
 
 _KEEP_ALIVE: Final = b": keep-alive\n\n"
-#: Items that may be answered, and the kinds of their parts by list. All else is the work of a tool of the provider's.
-ITEMS: Final = MappingProxyType(
-    {
-        "message": {"content": frozenset({"output_text", "refusal"})},
-        "reasoning": {"summary": frozenset({"summary_text"}), "content": frozenset({"reasoning_text"})},
-        "function_call": {},
-        "custom_tool_call": {},
-    }
-)
-#: The text of a call, which stands in the item itself.
-_CALLS: Final = {"function_call": "arguments", "custom_tool_call": "input"}
 _LABELS: Final = {
     "message": ("type", "status", "role", "phase"),
     "reasoning": ("type", "status", "encrypted_content"),
@@ -45,30 +35,16 @@ _RESPONSE_KEYS: Final = frozenset(
      "safety_identifier", "service_tier", "store", "text", "top_logprobs", "truncation", "usage", "user",
      "frequency_penalty", "presence_penalty"},
 )  # fmt: skip
+#: What a `begun` item keeps: its texts are kept for themselves.
+_BEGUN: Final = frozenset({"id", *(key for keys in _LABELS.values() for key in keys)}) - {"encrypted_content"}
 _ERROR_KEYS: Final = frozenset({"type", "code", "message", "param", "error"})
 _BEGINNINGS: Final = frozenset({"response.created", "response.queued", "response.in_progress"})
 _ENDINGS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """One kind of text: its events, the field that tells it whole, and the index that finds it in its item."""
-
-    events: str  # before ".delta" and ".done"
-    whole: str
-    index: str = ""  # "" where an item has one at most
-
-
-_KINDS: Final = {
-    "output_text": _Kind("response.output_text", "text", "content_index"),
-    "refusal": _Kind("response.refusal", "refusal", "content_index"),
-    "reasoning_text": _Kind("response.reasoning_text", "text", "content_index"),
-    "summary_text": _Kind("response.reasoning_summary_text", "text", "summary_index"),
-    "arguments": _Kind("response.function_call_arguments", "arguments"),
-    "input": _Kind("response.custom_tool_call_input", "input"),
-}
-_DELTAS: Final = {f"{kind.events}.delta": name for name, kind in _KINDS.items()}
-_DONES: Final = {f"{kind.events}.done": name for name, kind in _KINDS.items()}
+_PLAIN: Final = frozenset({str, int})
+#: What names a response in events of our own.
+_SHELL: Final = ("id", "created_at", "model")
+_DELTAS: Final = {f"{kind.events}.delta": name for name, kind in KINDS.items()}
+_DONES: Final = {f"{kind.events}.done": name for name, kind in KINDS.items()}
 #: Events of parts: the list that the part stands in, and the field of its index there.
 _PART_EVENTS: Final = {
     f"response.{what}.{when}": (holder, index)
@@ -87,33 +63,6 @@ _MAX_KEPT_CHARS: Final = 1024 * 1024
 _MAX_PIECES: Final = 128
 
 
-@dataclass(slots=True)
-class _Text:
-    """One text of an item: its hold-back, and what was released of it, which the `done` events repeat."""
-
-    hold: Channel
-    place: tuple[int, int] | None  # of an output text, in the order in which clients join them
-    released: list[str] = field(default_factory=list)
-    last: str = ""  # character of it
-    begun: bool = False
-    ended: bool = False
-    told: bool = False  # its own `done` event was there
-    parted: bool = False  # that of its part too
-
-
-@dataclass(slots=True)
-class _Item:
-    """One item of the output."""
-
-    kind: str
-    raw_id: str
-    id: str  # as the guard left it; every event of the item says this one
-    tool: str = ""  # that a call names
-    texts: dict[tuple[str, int], _Text] = field(default_factory=dict)
-    final: dict[str, Any] | None = None
-    listed: bool = False  # by the last event
-
-
 class ResponseStream:
     """The guard of one stream of a response."""
 
@@ -122,14 +71,16 @@ class ResponseStream:
         self._guard = guard
         self._tally = tally
         self._seen = seen
-        self._items: dict[int, _Item] = {}
-        self._by_id: dict[str, _Item] = {}
+        self._unknown = Unknown(guard, tally)
+        self._items: dict[int, Item] = {}
+        self._by_id: dict[str, Item] = {}
         self._counted: dict[tuple[object, ...], dict[str, int]] = {}  # what an object that comes again had before
         self._sequence = 0
         self._channels = 0
         self._kept_chars = 0
         self._done = False
-        self._latest: _Text | None = None  # the output text that began last
+        self._latest: Text | None = None  # the output text that began last
+        self._shell: dict[str, Any] | None = None  # what named the response that clients saw begin
 
     def feed(self, frames: list[sse.Frame]) -> bytes:
         """Guard whole events; see `StreamGuard.feed`."""
@@ -147,9 +98,8 @@ class ResponseStream:
         return b"".join(out)
 
     def instead(self, text: str) -> bytes | None:
-        """Nothing: items that clients have seen begin would have to end as what they were not. The stream is cut."""
-        del text
-        return None
+        """What clients have seen begin ends as it stands; a message of its own says `text`, the last event why."""
+        return b"".join([self._written(event) for event in replaced(self._items, self._shell, text)])
 
     def cut(self, error: GatewayError) -> bytes:
         """An `error` event. The API's form stands beside the object that the official SDKs raise as APIError."""
@@ -197,7 +147,9 @@ class ResponseStream:
         elif kind == "response.output_text.annotation.added":
             self._annotation(tree, out)
         elif kind in _BEGINNINGS:
-            self._emit(out, {"type": kind, "response": {**self._response(tree), "output": []}})
+            response = {**self._response(tree), "output": []}
+            if self._emit(out, {"type": kind, "response": response}):
+                self._shell = {key: response[key] for key in _SHELL if type(response.get(key)) in _PLAIN}
         elif kind in _ENDINGS:
             self._ending(kind, tree, out)
         elif kind == "error":
@@ -205,7 +157,13 @@ class ResponseStream:
         elif kind == "keepalive":
             out.append(_KEEP_ALIVE)
         else:
-            raise malformed("an event of an unknown type")
+            self._unknown_event(kind, tree, out)
+
+    def _unknown_event(self, kind: str, tree: dict[str, Any], out: list[bytes]) -> None:
+        if self._unknown.meet("an event", kind):
+            self._unknown.event(kind, tree)
+        self.blocked = self.blocked or self._unknown.blocked
+        self._emit(out, tree)
 
     def _delta(self, kind: str, tree: dict[str, Any], out: list[bytes]) -> None:
         name = _DELTAS[kind]
@@ -222,9 +180,9 @@ class ResponseStream:
         text = self._text(output_index, item, name, index)
         if text.told:
             raise malformed("a text ended twice")
-        whole = self._end(text, tree.get(_KINDS[name].whole), out, (output_index, item, name, index))
-        text.told = True
-        self._emit(out, self._about(f"{_KINDS[name].events}.done", output_index, item, name, index, whole))
+        whole = self._end(text, tree.get(KINDS[name].whole), out, (output_index, item, name, index))
+        if self._emit(out, self._about(f"{KINDS[name].events}.done", output_index, item, name, index, whole)):
+            text.told, text.sent = True, text.size
 
     def _part_event(self, kind: str, tree: dict[str, Any], out: list[bytes]) -> None:
         holder, field_ = _PART_EVENTS[kind]
@@ -232,15 +190,14 @@ class ResponseStream:
         index = _whole_number(tree, field_)
         ends = kind.endswith("done")
         part = self._part(item, output_index, holder, index, tree.get("part"), out, ends=ends)
-        if ends:
-            text = self._text(output_index, item, part["type"], index)
-            if text.parted:  # a short event would have a long text repeated at will
-                raise malformed("a part ended twice")
-            text.parted = True
+        text = item.texts.get((part["type"], index))
+        if text is not None and ends and text.parted:  # a short event would have a long text repeated at will
+            raise malformed("a part ended twice")
         event = {"type": kind, "item_id": item.id, "output_index": output_index, field_: index, "part": part}
         if tree.get("status") == "incomplete":
             event["status"] = "incomplete"
-        self._emit(out, event)
+        if self._emit(out, event) and text is not None:
+            text.opened, text.parted, text.sent = True, text.parted or ends, text.size
 
     def _item_added(self, tree: dict[str, Any], out: list[bytes]) -> None:
         output_index = _whole_number(tree, "output_index")
@@ -249,14 +206,17 @@ class ResponseStream:
         source = tree.get("item")
         item = self._announce(output_index, source)
         told = self._item(item, output_index, source, out, ends=False)
-        self._emit(out, {"type": "response.output_item.added", "output_index": output_index, "item": told})
+        if self._emit(out, {"type": "response.output_item.added", "output_index": output_index, "item": told}):
+            item.begun = {key: value for key, value in told.items() if key in _BEGUN or item.kind not in ITEMS}
+            for text in item.texts.values():
+                text.opened, text.sent = True, text.size
 
     def _item_done(self, tree: dict[str, Any], out: list[bytes]) -> None:
         output_index = _whole_number(tree, "output_index")
         source = tree.get("item")
         item = self._items.get(output_index) or self._announce(output_index, source)
         told = self._close(item, output_index, source, out)
-        self._emit(out, {"type": "response.output_item.done", "output_index": output_index, "item": told})
+        item.over = self._emit(out, {"type": "response.output_item.done", "output_index": output_index, "item": told})
 
     def _annotation(self, tree: dict[str, Any], out: list[bytes]) -> None:
         output_index, item, index = self._place("output_text", tree)
@@ -300,10 +260,10 @@ class ResponseStream:
         self._lay(response, ("response",))
         return response
 
-    def _announce(self, output_index: int, source: Any) -> _Item:
+    def _announce(self, output_index: int, source: Any) -> Item:
         kind = source.get("type") if type(source) is dict else None
         if type(kind) is not str or kind not in ITEMS:
-            raise malformed("an item of an unknown type")
+            self._pass("an item", kind, (output_index,))
         if len(self._items) >= _MAX_ITEMS:
             raise malformed("too many items")
         raw_id = source.get("id")
@@ -311,7 +271,7 @@ class ResponseStream:
             raise malformed("an item's id is not a string")
         label = {"id": raw_id or ""}
         self._lay(label)
-        item = _Item(kind, raw_id or "", label["id"], source["name"] if type(source.get("name")) is str else "")
+        item = Item(str(kind), raw_id or "", label["id"], source["name"] if type(source.get("name")) is str else "")
         if raw_id:
             if raw_id in self._by_id:
                 raise malformed("two items have the same id")
@@ -319,7 +279,7 @@ class ResponseStream:
         self._items[output_index] = item
         return item
 
-    def _known(self, position: int, source: Any) -> _Item:
+    def _known(self, position: int, source: Any) -> Item:
         """The item that the last event lists at `position`: by its id, else by its place, else a new one."""
         raw_id = source.get("id") if type(source) is dict else None
         if type(raw_id) is str and raw_id in self._by_id:
@@ -330,19 +290,22 @@ class ResponseStream:
         # The place of another item: what is new gets a place that no event has named.
         return self._announce(position if item is None else -1 - len(self._items), source)
 
-    def _close(self, item: _Item, output_index: int, source: Any, out: list[bytes]) -> dict[str, Any]:
+    def _close(self, item: Item, output_index: int, source: Any, out: list[bytes]) -> dict[str, Any]:
         if item.final is not None:
             raise malformed("an item ended twice")
         for (name, index), text in item.texts.items():
             self._end(text, None, out, (output_index, item, name, index))
         told = self._item(item, output_index, source, out, ends=True)
-        item.final = told
-        item.texts.clear()
+        if self.blocked is None:
+            item.final = told
+            item.texts.clear()
         return told
 
-    def _item(self, item: _Item, output_index: int, source: Any, out: list[bytes], *, ends: bool) -> dict[str, Any]:
+    def _item(self, item: Item, output_index: int, source: Any, out: list[bytes], *, ends: bool) -> dict[str, Any]:
         if type(source) is not dict or source.get("type") != item.kind:
             raise malformed("an item changed its type")
+        if item.kind not in ITEMS:
+            return self._unknown_whole({**source, "id": item.id} if "id" in source else source)
         told = {key: source[key] for key in _LABELS[item.kind] if key in source}
         self._lay(told, ("item", output_index))
         if "id" in source:
@@ -356,18 +319,19 @@ class ResponseStream:
             told[holder] = [
                 self._part(item, output_index, holder, index, part, out, ends=ends) for index, part in enumerate(parts)
             ]
-        name = _CALLS.get(item.kind)
+        name = CALLS.get(item.kind)
         if name is not None:
             told[name] = self._whole(item, output_index, name, 0, source.get(name), out, ends=ends)
         return told
 
     def _part(
-        self, item: _Item, output_index: int, holder: str, index: int, source: Any, out: list[bytes], *, ends: bool
+        self, item: Item, output_index: int, holder: str, index: int, source: Any, out: list[bytes], *, ends: bool
     ) -> dict[str, Any]:
         kind = source.get("type") if type(source) is dict else None
-        if type(kind) is not str or kind not in ITEMS[item.kind].get(holder, ()):
-            raise malformed("a part of an unknown type")
-        whole = _KINDS[kind].whole
+        if type(kind) is not str or kind not in ITEMS.get(item.kind, NO_PARTS).get(holder, ()):
+            self._pass("a part", kind, (output_index, holder, index))
+            return self._unknown_whole(source)
+        whole = KINDS[kind].whole
         part: dict[str, Any] = {
             "type": kind,
             whole: self._whole(item, output_index, kind, index, source.get(whole), out, ends=ends),
@@ -381,6 +345,17 @@ class ResponseStream:
             part["logprobs"] = []  # tokens would spell out what the guard removes
         return part
 
+    def _pass(self, what: str, kind: Any, place: tuple[Any, ...]) -> None:
+        """Let something of an unknown kind pass, or be blocked by it."""
+        self._unknown.meet(what, kind, place)
+        self.blocked = self.blocked or self._unknown.blocked
+
+    def _unknown_whole(self, source: dict[str, Any]) -> dict[str, Any]:
+        if self.blocked is None:
+            self._unknown.whole(source)
+            self.blocked = self._unknown.blocked
+        return source
+
     def _annotated(self, source: Any, slot: tuple[object, ...]) -> Any:
         holder = [source]
         self._lay(holder, slot)
@@ -388,22 +363,23 @@ class ResponseStream:
 
     # --- texts --------------------------------------------------------------------------------------------
 
-    def _item_of(self, tree: dict[str, Any]) -> tuple[int, _Item]:
+    def _item_of(self, tree: dict[str, Any]) -> tuple[int, Item]:
         output_index = _whole_number(tree, "output_index")
         item = self._items.get(output_index)
         if item is None or item.final is not None:
             raise malformed("an event of an item that is not open")
         return output_index, item
 
-    def _place(self, name: str, tree: dict[str, Any]) -> tuple[int, _Item, int]:
+    def _place(self, name: str, tree: dict[str, Any]) -> tuple[int, Item, int]:
         """Where the event's text stands: the item's index, the item, the text's index in it."""
         output_index, item = self._item_of(tree)
-        if name != _CALLS.get(item.kind) and not any(name in kinds for kinds in ITEMS[item.kind].values()):
+        parts = ITEMS.get(item.kind, NO_PARTS)
+        if name != CALLS.get(item.kind) and not any(name in kinds for kinds in parts.values()):
             raise malformed("a text that its item cannot have")
-        field_ = _KINDS[name].index
+        field_ = KINDS[name].index
         return output_index, item, _whole_number(tree, field_) if field_ else 0
 
-    def _text(self, output_index: int, item: _Item, name: str, index: int) -> _Text:
+    def _text(self, output_index: int, item: Item, name: str, index: int) -> Text:
         text = item.texts.get((name, index))
         if text is None:
             if self._channels >= _MAX_CHANNELS:
@@ -414,11 +390,11 @@ class ResponseStream:
             else:
                 tool = item.tool if name == "input" else None
                 hold = of_text(self._guard, self._tally, tool=tool, joined=name == "output_text")
-            text = _Text(hold, (output_index, index) if name == "output_text" else None)
+            text = Text(hold, (output_index, index) if name == "output_text" else None)
             item.texts[name, index] = text
         return text
 
-    def _push(self, text: _Text, more: str) -> str:
+    def _push(self, text: Text, more: str) -> str:
         if not more or self.blocked is not None:
             return ""
         if text.ended:  # it could complete what was released as the end
@@ -428,7 +404,7 @@ class ResponseStream:
         self._seen.say(more)
         return self._kept(text, seam + text.hold.push(more))
 
-    def _seam(self, text: _Text, more: str) -> str:
+    def _seam(self, text: Text, more: str) -> str:
         """What goes between two output texts: SDKs join them as they are, and the join was judged by nobody."""
         if text.place is None:
             return ""
@@ -439,13 +415,13 @@ class ResponseStream:
             raise malformed("texts are out of order")
         return seam(before.last if before.ended else "?", more)
 
-    def _flush(self, text: _Text) -> str:
+    def _flush(self, text: Text) -> str:
         if text.ended or self.blocked is not None:
             return ""
         text.ended = True
         return self._kept(text, text.hold.flush())
 
-    def _kept(self, text: _Text, released: str) -> str:
+    def _kept(self, text: Text, released: str) -> str:
         if text.hold.blocked is not None:
             self.blocked = text.hold.blocked
         self._kept_chars += len(released)
@@ -454,12 +430,13 @@ class ResponseStream:
         if released:
             text.released.append(released)
             text.last = released[-1]
+            text.size += len(released)
             if len(text.released) >= _MAX_PIECES:
                 text.released[:] = ["".join(text.released)]
         return released
 
     def _whole(
-        self, item: _Item, output_index: int, name: str, index: int, value: Any, out: list[bytes], *, ends: bool
+        self, item: Item, output_index: int, name: str, index: int, value: Any, out: list[bytes], *, ends: bool
     ) -> str:
         """A text that is told as a whole: its beginning, or (`ends`) what was released of all of it."""
         text = self._text(output_index, item, name, index)
@@ -469,7 +446,7 @@ class ResponseStream:
             raise malformed("a text is not a string")
         return self._push(text, value or "")
 
-    def _end(self, text: _Text, value: Any, out: list[bytes], where: tuple[int, _Item, str, int]) -> str:
+    def _end(self, text: Text, value: Any, out: list[bytes], where: tuple[int, Item, str, int]) -> str:
         """End a text. What was held leaves as a delta; a text that had none is taken from `value`."""
         if value is not None and type(value) is not str:
             raise malformed("a text is not a string")
@@ -482,6 +459,8 @@ class ResponseStream:
         return "".join(text.released)
 
     def _end_all(self, out: list[bytes]) -> None:
+        self._unknown.finish()
+        self.blocked = self.blocked or self._unknown.blocked
         for output_index in sorted(self._items):
             item = self._items[output_index]
             for (name, index), text in item.texts.items():
@@ -506,26 +485,29 @@ class ResponseStream:
             before[rule] = max(count, before.get(rule, 0))
 
     def _about(
-        self, kind: str, output_index: int, item: _Item, name: str, index: int, whole: str | None
+        self, kind: str, output_index: int, item: Item, name: str, index: int, whole: str | None
     ) -> dict[str, Any]:
         event: dict[str, Any] = {"type": kind, "item_id": item.id, "output_index": output_index}
-        if _KINDS[name].index:
-            event[_KINDS[name].index] = index
+        if KINDS[name].index:
+            event[KINDS[name].index] = index
         if whole is not None:
-            event["delta" if kind.endswith("delta") else _KINDS[name].whole] = whole
+            event["delta" if kind.endswith("delta") else KINDS[name].whole] = whole
             if name == "output_text":
                 event["logprobs"] = []
         return event
 
-    def _tell(self, out: list[bytes], output_index: int, item: _Item, name: str, index: int, released: str) -> None:
+    def _tell(self, out: list[bytes], output_index: int, item: Item, name: str, index: int, released: str) -> None:
         """Write a delta. What was released before a blocking finding leaves too, whatever comes of its event."""
         if released:
-            kind = f"{_KINDS[name].events}.delta"
+            item.texts[name, index].sent += len(released)
+            kind = f"{KINDS[name].events}.delta"
             out.append(self._written(self._about(kind, output_index, item, name, index, released)))
 
-    def _emit(self, out: list[bytes], event: dict[str, Any]) -> None:
+    def _emit(self, out: list[bytes], event: dict[str, Any]) -> bool:
+        """Write an event unless a rule ended the stream; whether it leaves."""
         if self.blocked is None:
             out.append(self._written(event))
+        return self.blocked is None
 
     def _written(self, event: dict[str, Any]) -> bytes:
         event["sequence_number"] = self._sequence

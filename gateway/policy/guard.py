@@ -24,6 +24,9 @@ MODES: Final = MappingProxyType({mode.value: mode for mode in Mode})
 UNNAMED: Final = Action.FLAG
 #: How long an answer may be, where its tenant says so. Who sets a bound means it: what is beyond is taken away.
 LENGTH_ID: Final = "output.length"
+#: What an answer holds of kinds that nobody here knows. It is kept back unless a line by this very name lets it pass.
+UNKNOWN_ID: Final = "output.unknown"
+_UNNAMED_OF: Final = MappingProxyType({LENGTH_ID: Action.REDACT, UNKNOWN_ID: Action.BLOCK})
 #: Families that only their own names switch on: judgements of taste, which a tenant has to want, and pay for.
 OPT_IN: Final = frozenset({"content"})
 #: Families about what models write. A line of `*`, which was written for data, does not reach them; where none names
@@ -108,7 +111,7 @@ def _setting(rule: str, layers: tuple[Wishes, ...], direction: str) -> RuleSetti
 
 def names_of(rule: str) -> tuple[str, ...]:
     """Every name that covers `rule`, most specific first: `a.b`, `a.*`, `*`. Rules to opt in to have fewer."""
-    if rule in OWN_NAME_ONLY:
+    if rule in OWN_NAME_ONLY or rule == UNKNOWN_ID:
         return (rule,)
     parts = rule.split(".")
     widest = 1 if _family(rule) in OPT_IN | OF_ANSWERS else 0
@@ -117,7 +120,7 @@ def names_of(rule: str) -> tuple[str, ...]:
 
 
 def _unnamed(rule: str) -> Action:
-    return Action.REDACT if rule == LENGTH_ID else UNNAMED
+    return _UNNAMED_OF.get(rule, UNNAMED)
 
 
 def _family(name: str) -> str:

@@ -137,7 +137,7 @@ def test_a_message_that_is_no_stream_is_a_refusal_too():
     assert (seen["content"], seen["stop_reason"], seen["id"]) == ([{"type": "text", "text": SORRY}], "refusal", "msg_1")
 
 
-def test_a_response_is_incomplete_and_its_stream_is_cut():
+def test_a_response_is_incomplete():
     play = Play(held())
     play.give(head(responding.PATH), RequestBody(responding.body(), end_of_stream=True))
     answer = responding.response(responding.message(responding.part(MAIL)))
