@@ -1,7 +1,7 @@
 """Usage and cost out of audit files: sums by what is asked for, and when a budget will be used up. Prints nothing."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.budgets.model import Dimension, Limit, Resource, Shape, Subject, applies
+from gateway.budgets.model import Amounts, Dimension, Limit, Resource, Shape, Subject, applies, value_of
 from gateway.policy.model import Policy
 
 #: By what usage can be told apart.
@@ -170,7 +170,7 @@ def forecasts(policy: Policy, exchanges: Iterable[Exchange], now_s: float) -> li
             begins_s, _ = window_of(limit.window.shape, now_s)
             if not begins_s <= one.at_s <= now_s or not applies(limit, subject):
                 continue
-            amount = _spent(limit.resource, one)
+            amount = spent(limit.resource, one)
             both = used.setdefault((one.tenant, limit, _name(limit, subject)), [0, 0])
             both[0] += amount
             if one.at_s >= now_s - _DAY_S:
@@ -195,25 +195,10 @@ def window_of(shape: Shape, now_s: float) -> tuple[float, float]:
     return first.timestamp(), after.timestamp()
 
 
-def _spent(resource: Resource, one: Exchange) -> int:
-    match resource:
-        case Resource.TOKENS_IN:
-            return one.tokens_in
-        case Resource.TOKENS_OUT:
-            return one.tokens_out
-        case Resource.TOKENS:
-            return one.tokens_in + one.tokens_out
-        case Resource.MICRO_USD:
-            return one.micros or 0
-        case Resource.REQUESTS | Resource.STREAMS:
-            return 1
+def spent(resource: Resource, one: Exchange) -> int:
+    """How much of a resource one exchange was charged."""
+    return Amounts(one.tokens_in, one.tokens_out, one.micros or 0).of(resource)
 
 
 def _name(limit: Limit, subject: Subject) -> str:
-    values: Mapping[Dimension, str] = {
-        Dimension.KEY: subject.key,
-        Dimension.PRINCIPAL: subject.principal,
-        Dimension.MODEL: subject.model,
-        Dimension.MODEL_GROUP: subject.model_group,
-    }
-    return " ".join(f"{one.value}={values[one]}" for one in limit.scope if one in values)
+    return " ".join(f"{one.value}={value_of(one, subject)}" for one in limit.scope if one is not Dimension.TENANT)

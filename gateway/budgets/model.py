@@ -281,14 +281,21 @@ class Budgets(Protocol):
 
 
 def applies(limit: Limit, subject: Subject) -> bool:
-    """Whether the subject has every dimension of the limit's scope."""
-    return all(_value(dimension, subject) for dimension in limit.scope)
+    """Whether the subject has every dimension of the limit's scope, and a model that the limit counts."""
+    if limit.shared is not None:
+        return limit.shared.counts(subject.model, subject.model_group)
+    return all(value_of(dimension, subject) for dimension in limit.scope)
 
 
 @lru_cache(maxsize=_KEYS)
 def key_of(limit: Limit, subject: Subject) -> str:
-    """The limit's name in the ledger. The braces make the tenant the hash tag: its limits share a cluster slot."""
-    values = "|".join(quote(_value(dimension, subject), safe="") for dimension in limit.scope)
+    """The limit's name in the ledger. The braces make the tenant the hash tag: its limits share a cluster slot.
+
+    What is shared has a slot of its own, with all of its members. No tenant's name has a colon.
+    """
+    if limit.shared is not None:
+        return f"ostiary:{{:shared:{limit.name}}}:{limit.resource}:{limit.window.shape}{limit.window.span_s or ''}"
+    values = "|".join(quote(value_of(dimension, subject), safe="") for dimension in limit.scope)
     if len(values) > _LONGEST_NAME:
         values = "#" + blake2b(values.encode(), digest_size=16).hexdigest()
     # The window is part of the name: a limit that changes it begins anew, and cannot misread the old state.
@@ -296,7 +303,13 @@ def key_of(limit: Limit, subject: Subject) -> str:
     return f"ostiary:{{{subject.tenant}}}:budget:{limit.name}:{limit.resource}:{window}:{values}"
 
 
-def _value(dimension: Dimension, subject: Subject) -> str:
+def member_key(limit: Limit, tenant: str) -> str:
+    """The name of a tenant's part of what is shared: in the slot of the whole."""
+    return f"{key_of(limit, Subject(tenant))}:of:{tenant}"
+
+
+def value_of(dimension: Dimension, subject: Subject) -> str:
+    """What a subject has of one dimension; "" where it has none."""
     match dimension:
         case Dimension.TENANT:
             return subject.tenant
