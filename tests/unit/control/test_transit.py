@@ -2,67 +2,29 @@
 
 import base64
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from control.transit import Transit
 from control.wrapper import WrapError
+from stub_http import StubHttp
 
 TOKEN = "s.a-token-that-nobody-may-see"
 PLAIN = b'{"kty":"EC","d":"the private part"}'
 
 
-class Vault:
-    """Keeps one association of plaintext and name; answers what a test wants."""
-
-    def __init__(self):
-        self.status = 200
-        self.body = None
-        self.asked = []
-        self.held = threading.Event()
-        self.held.set()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                wish = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                outer.asked.append((self.path, dict(self.headers), wish))
-                outer.held.wait(10)
-                body = outer.answer(self.path, wish) if outer.body is None else outer.body
-                self.send_response(outer.status)
-                self.send_header("location", "/elsewhere")
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                """Say nothing."""
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-
-    def close(self):
-        self.held.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
-
-    @staticmethod
-    def answer(path, wish):
-        if "/encrypt/" in path:
-            sealed = base64.b64encode(json.dumps(wish).encode()).decode()
-            return json.dumps({"data": {"ciphertext": f"vault:v1:{sealed}"}}).encode()
-        made = json.loads(base64.b64decode(wish["ciphertext"].split(":")[2]))
-        return json.dumps({"data": {"plaintext": made["plaintext"]}}).encode()
+def sealing(asked):
+    """What is asked for, wrapped or unwrapped: the ciphertext is the wish itself, in base64."""
+    wish = json.loads(asked.body)
+    if "/encrypt/" in asked.path:
+        return json.dumps({"data": {"ciphertext": f"vault:v1:{base64.b64encode(asked.body).decode()}"}}).encode()
+    made = json.loads(base64.b64decode(wish["ciphertext"].split(":")[2]))
+    return json.dumps({"data": {"plaintext": made["plaintext"]}}).encode()
 
 
 @pytest.fixture
 def vault():
-    server = Vault()
+    server = StubHttp(sealing)
     yield server
     server.close()
 
@@ -79,16 +41,17 @@ async def test_what_is_wrapped_is_unwrapped_and_the_name_goes_along(vault, trans
     wrapped = await transit.wrap("kid-1", PLAIN)
     assert await transit.unwrap("kid-1", wrapped) == PLAIN
     assert transit.is_current(wrapped)
-    assert [path for path, _, _ in vault.asked] == ["/v1/transit/encrypt/ostiary", "/v1/transit/decrypt/ostiary"]
-    assert all(headers["x-vault-token"] == TOKEN for _, headers, _ in vault.asked)
-    assert {base64.b64decode(wish["associated_data"]) for _, _, wish in vault.asked} == {b"ostiary signing key\0kid-1"}
+    assert [each.path for each in vault.asked] == ["/v1/transit/encrypt/ostiary", "/v1/transit/decrypt/ostiary"]
+    assert all(each.headers["x-vault-token"] == TOKEN for each in vault.asked)
+    bound = {base64.b64decode(json.loads(each.body)["associated_data"]) for each in vault.asked}
+    assert bound == {b"ostiary signing key\0kid-1"}
 
 
 async def test_a_renewed_token_counts_at_once(vault, transit, tmp_path):
     await transit.wrap("kid-1", PLAIN)
     (tmp_path / "token").write_text("s.renewed")
     await transit.wrap("kid-1", PLAIN)
-    assert vault.asked[1][1]["x-vault-token"] == "s.renewed"
+    assert vault.asked[1].headers["x-vault-token"] == "s.renewed"
 
 
 BAD = {

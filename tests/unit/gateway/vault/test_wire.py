@@ -1,59 +1,19 @@
 """One request to a vault: what is sent, what every bad answer becomes, and that an error holds no secret."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from gateway.secrets.reference import Secret
 from gateway.vault.wire import VaultError, Wire
+from stub_http import StubHttp
 
 TOKEN = "s.a-token-that-nobody-may-see"
 
 
-class Server:
-    def __init__(self):
-        self.status, self.body = 200, b'{"data": {"key": "sk-canary"}}'
-        self.asked = []
-        self.held = threading.Event()
-        self.held.set()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                outer.asked.append((self.command, self.path, headers, body))
-                outer.held.wait(10)
-                self.send_response(outer.status)
-                self.send_header("location", "/elsewhere")
-                if outer.status != 204:
-                    self.send_header("content-length", str(len(outer.body)))
-                self.end_headers()
-                if outer.status != 204:
-                    self.wfile.write(outer.body)
-
-            do_POST = do_GET  # noqa: N815  # the base class calls it so
-
-            def log_message(self, *_):
-                """Say nothing."""
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-
-    def close(self):
-        self.held.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
-
-
 @pytest.fixture
 def server():
-    running = Server()
+    running = StubHttp(b'{"data": {"key": "sk-canary"}}')
     yield running
     running.close()
 
@@ -61,18 +21,18 @@ def server():
 async def test_a_read_carries_token_and_namespace_and_gives_the_answer(server):
     wire = Wire(server.url + "/", None, namespace="team/a")
     assert await wire.ask("GET", "secret/data/x", token=Secret(TOKEN)) == {"data": {"key": "sk-canary"}}
-    ((method, path, headers, body),) = server.asked
-    assert (method, path, body) == ("GET", "/v1/secret/data/x", b"")
-    assert headers["x-vault-token"] == TOKEN
-    assert headers["x-vault-namespace"] == "team/a"
-    assert headers["x-vault-request"] == "true"
+    (asked,) = server.asked
+    assert (asked.method, asked.path, asked.body) == ("GET", "/v1/secret/data/x", b"")
+    assert asked.headers["x-vault-token"] == TOKEN
+    assert asked.headers["x-vault-namespace"] == "team/a"
+    assert asked.headers["x-vault-request"] == "true"
 
 
 async def test_a_login_carries_no_token_and_its_wish(server):
     await Wire(server.url, None).ask("POST", "auth/approle/login", wish={"role_id": "r"})
-    ((method, _, headers, body),) = server.asked
-    assert (method, json.loads(body)) == ("POST", {"role_id": "r"})
-    assert not {"x-vault-token", "x-vault-namespace"} & headers.keys()
+    (asked,) = server.asked
+    assert (asked.method, json.loads(asked.body)) == ("POST", {"role_id": "r"})
+    assert not {"x-vault-token", "x-vault-namespace"} & asked.headers.keys()
 
 
 async def test_no_content_is_an_empty_answer(server):
