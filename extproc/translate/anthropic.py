@@ -77,6 +77,12 @@ class Anthropic:
     """Messages."""
 
     name = "anthropic"
+    family = "anthropic"
+
+    def path_of(self, target: Target, *, stream: bool) -> str:
+        """See `Dialect.path_of`. Streams go by the same path."""
+        del target, stream
+        return "/v1/messages"
 
     def read_request(self, body: dict[str, Any]) -> Read:
         """See `Dialect.read_request`."""
@@ -141,7 +147,7 @@ class Anthropic:
         _write_sampling(request.sampling, target, body, losses)
         if request.stream:
             body["stream"] = True
-        return Written("/v1/messages", body, losses.told())
+        return Written(self.path_of(target, stream=request.stream), body, losses.told())
 
     def read_answer(self, body: dict[str, Any]) -> Answer:
         """See `Dialect.read_answer`."""
@@ -241,7 +247,7 @@ def _read_turns(body: dict[str, Any], losses: Losses) -> tuple[Turn, ...]:
         parts = _read_content(message, "content", losses)
         turns.append(Turn(Role(role), words_only(parts, losses, _AT) if role == "system" else parts))
     told = joined(turns)
-    if not told:
+    if not told and not losses.essential:
         raise ASKED.fail("messages", "a list with something said")
     return told
 

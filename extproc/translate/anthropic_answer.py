@@ -106,6 +106,7 @@ def _read_block(block: dict[str, Any], losses: Losses) -> Part:
 def write_answer(answer: Answer, origin: Origin) -> dict[str, Any]:
     """A whole message."""
     usage = answer.usage or Usage()
+    refused = answer.finish is Finish.STOP and any(type(part) is Refusal for part in answer.parts)
     content = [
         block
         for index, part in enumerate(answer.parts)
@@ -117,7 +118,7 @@ def write_answer(answer: Answer, origin: Origin) -> dict[str, Any]:
         "role": "assistant",
         "model": answer.model or origin.model,
         "content": content,
-        "stop_reason": STOP_REASONS[answer.finish],
+        "stop_reason": STOP_REASONS[Finish.FILTERED if refused else answer.finish],
         "stop_sequence": answer.stop_sequence,
         "usage": written_usage(usage),
     }

@@ -219,6 +219,7 @@ class MessageWriter:
         self._waiting: dict[int, _Waiting] = {}
         self._waiting_chars = 0
         self._blocks = 0
+        self._refused = False
         self._finish = Finished(Finish.STOP)
         self._usage = Usage()
         self._done = False
@@ -282,6 +283,7 @@ class MessageWriter:
 
     def _begin(self, part: PartBegan) -> bytes:
         self._open = part
+        self._refused = self._refused or part.kind is Kind.REFUSAL
         if part.kind is Kind.CALL:
             call_id = part.id or f"toolu_{self._origin.request_id}_{part.index}"
             block: dict[str, Any] = {"type": "tool_use", "id": call_id, "name": part.name, "input": {}}
@@ -330,7 +332,10 @@ class MessageWriter:
     def _last(self, out: list[bytes]) -> None:
         while self._open is not None:
             self._close(out)
-        delta = {"stop_reason": STOP_REASONS[self._finish.finish], "stop_sequence": self._finish.stop_sequence}
+        finish = self._finish.finish
+        if finish is Finish.STOP and self._refused:
+            finish = Finish.FILTERED
+        delta = {"stop_reason": STOP_REASONS[finish], "stop_sequence": self._finish.stop_sequence}
         out += [
             _told({"type": "message_delta", "delta": delta, "usage": written_usage(self._usage)}),
             _told({"type": "message_stop"}),

@@ -8,7 +8,7 @@ stream = attempt.stream(origin, max_event_bytes)  # stream.feed(bytes) -> bytes,
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -65,22 +65,42 @@ class Attempt:
     target: Target
     on_loss: OnLoss = OnLoss.DROP
 
+    @property
+    def translates(self) -> bool:
+        """False: answers and streams pass as they come, and only the request's model and path are the backend's."""
+        return self.front.family != self.back.family
+
     def request(self, body: bytes) -> Sent:
         """Translate a request. Raises REQUEST_INVALID: what policy does not let be lost, or cannot be read."""
         tree = _object(body)
         if tree is None:
             raise GatewayError(Kind.JSON_INVALID, "The body is not a JSON object.")
+        if not self.translates:
+            return self._readdressed(body, tree)
         read = self.front.read_request(tree)
+        self._judge(read.lost)
         written = self.back.write_request(read.request, self.target)
+        self._judge(written.lost)
         lost = _distinct(read.lost + written.lost)
-        for each in lost:
-            if each.essential or self.on_loss is OnLoss.REFUSE:
-                raise _refused(each)
         headers = (("content-type", "application/json"), *written.headers)
         return Sent(written.path, headers, orjson.dumps(written.body), lost, read.request.stream)
 
+    def _judge(self, lost: tuple[Lost, ...]) -> None:
+        for each in lost:
+            if each.essential or self.on_loss is OnLoss.REFUSE:
+                raise _refused(each)
+
+    def _readdressed(self, body: bytes, tree: dict[str, Any]) -> Sent:
+        """The client's own bytes, with the backend's name of the model."""
+        stream = tree.get("stream") is True
+        if tree.get("model") != self.target.model:
+            body = orjson.dumps({**tree, "model": self.target.model})
+        return Sent(self.back.path_of(self.target, stream=stream), (), body, (), stream)
+
     def answer(self, status: int, body: bytes, origin: Origin) -> Received:
         """Translate a whole answer or an error. Raises BACKEND_ANSWER_INVALID for a 200 that cannot be read."""
+        if not self.translates:
+            return Received(status, body)
         if status != 200:
             failure = self.back.read_error(status, body)
             return Received(failure.status, orjson.dumps(self.front.write_error(failure)))
@@ -95,7 +115,7 @@ class Attempt:
         return Received(200, orjson.dumps(self.front.write_answer(answer, origin)), answer.lost)
 
     def stream(self, origin: Origin, max_event_bytes: int) -> "Stream":
-        """A translator for one stream with status 200."""
+        """A translator for one stream with status 200. Only where `translates`."""
         return Stream(self.back.reader(max_event_bytes), self.front.writer(origin))
 
 
@@ -138,14 +158,7 @@ def told(lost: Iterable[Lost]) -> str:
 
 
 def _distinct(lost: Iterable[Lost]) -> tuple[Lost, ...]:
-    seen: dict[str, Lost] = {}
-    for each in lost:
-        known = seen.get(each.field)
-        if known is None:
-            seen[each.field] = each
-        elif each.essential and not known.essential:
-            seen[each.field] = replace(known, why=each.why, essential=True)
-    return tuple(seen.values())
+    return tuple({each.field: each for each in lost}.values())
 
 
 def _refused(lost: Lost) -> GatewayError:

@@ -88,6 +88,15 @@ class Dialect(Protocol):
         """What policy calls it."""
         ...
 
+    @property
+    def family(self) -> str:
+        """Dialects of one family differ in the path alone: bodies pass untranslated."""
+        ...
+
+    def path_of(self, target: Target, *, stream: bool) -> str:
+        """Where a backend takes requests."""
+        ...
+
     def read_request(self, body: dict[str, Any]) -> Read:
         """A client's body. Raises REQUEST_INVALID."""
         ...

@@ -10,3 +10,5 @@ from extproc.translate.openai import AZURE, OPENAI
 _ALL: Final[tuple[Dialect, ...]] = (OPENAI, AZURE, ANTHROPIC)
 
 DIALECTS: Final = MappingProxyType({each.name: each for each in _ALL})
+#: Those that clients may speak: a front door serves them.
+FRONTS: Final = (OPENAI.name, ANTHROPIC.name)

@@ -34,6 +34,11 @@ class Losses:
             if tree[name] is not None:
                 self.add(f"{where}{name}", "the gateway has no word for it in other dialects")
 
+    @property
+    def essential(self) -> bool:
+        """Whether something is lost without which nothing shall be asked."""
+        return any(each.essential for each in self._lost.values())
+
     def told(self) -> tuple[Lost, ...]:
         """All of it, in the order of the alphabet: sets have none, and headers shall not change from run to run."""
         return tuple(self._lost[name] for name in sorted(self._lost))

@@ -79,8 +79,14 @@ class OpenAI:
     """Chat completions under one path; `cap_field` names the bound of output tokens."""
 
     name: str = "openai"
+    family: str = "openai"
     path: Callable[[Target], str] = _plain_path
     cap_field: str = "max_completion_tokens"
+
+    def path_of(self, target: Target, *, stream: bool) -> str:
+        """See `Dialect.path_of`. Streams go by the same path."""
+        del stream
+        return self.path(target)
 
     def read_request(self, body: dict[str, Any]) -> Read:
         """See `Dialect.read_request`."""
@@ -182,7 +188,7 @@ class OpenAI:
 
 
 OPENAI: Final = OpenAI()
-AZURE: Final = OpenAI("azure", _azure_path)
+AZURE: Final = OpenAI("azure", path=_azure_path)
 
 
 # --- what a client asks ------------------------------------------------------------------------------------------
@@ -302,7 +308,7 @@ def _read_turns(body: dict[str, Any], losses: Losses) -> tuple[Turn, ...]:
         else:
             losses.add("messages[].role", "the gateway knows no such role in other dialects", essential=True)
     turns_told = joined(turns)
-    if not turns_told:
+    if not turns_told and not losses.essential:
         raise ASKED.fail("messages", "a list with something said")
     return turns_told
 

@@ -60,7 +60,7 @@ def read_answer(body: dict[str, Any]) -> Answer:
         parts=parts,
         finish=finish,
         usage=usage_of(body.get("usage")),
-        created_s=TOLD.count(body, "created"),
+        created_s=TOLD.whole(body, "created"),
         lost=losses.told(),
     )
 

@@ -106,7 +106,7 @@ class ChunkReader:
             return
         if not self._began:
             self._began = True
-            out.append(Began(TOLD.string(tree, "id"), TOLD.string(tree, "model"), None, TOLD.count(tree, "created")))
+            out.append(Began(TOLD.string(tree, "id"), TOLD.string(tree, "model"), None, TOLD.whole(tree, "created")))
         for choice in TOLD.objects(tree, "choices"):
             if choice.get("index", 0) != 0:
                 raise malformed("more answers than were asked for")
