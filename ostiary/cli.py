@@ -12,7 +12,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from ostiary.commands import accounts, analyse, budgets, check, detect, inspect, keys, revoke, signing_keys, usage
+from ostiary.commands import (
+    accounts,
+    analyse,
+    budgets,
+    cache,
+    check,
+    detect,
+    inspect,
+    keys,
+    reconcile,
+    revoke,
+    signing_keys,
+    usage,
+)
 from ostiary.problem import Problem
 
 if TYPE_CHECKING:
@@ -104,7 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     accounts.add(commands)
     signing_keys.add(commands)
     usage.add(commands)
+    cache.add(commands)
     budgets.add(commands)
+    reconcile.add(commands)
     _add(commands, "version", "print the version", _version)
     return parser
 

@@ -16,7 +16,7 @@ import structlog
 import uvloop
 from redis.asyncio import Redis
 
-from control import account_actions, budget_actions, key_actions, revocation_actions
+from control import account_actions, budget_actions, cache_actions, key_actions, reconcile_actions, revocation_actions
 from control.accounts import Accounts
 from control.admin import Admin, local
 from control.alerts import Alerts
@@ -40,6 +40,7 @@ from gateway.audit.record import Record
 from gateway.audit.trail import Trail
 from gateway.budgets.board import ValkeyBoard
 from gateway.budgets.store import ValkeyStore
+from gateway.cache.store import Store
 from gateway.clock import Clock, SystemClock
 from gateway.policy.model import Policy
 from gateway.policy.problem import PolicyError
@@ -48,6 +49,7 @@ from gateway.registry.last_used import ValkeyLastUsed
 from gateway.registry.model import RegistryError
 from gateway.registry.seal import Seals
 from gateway.registry.valkey import ValkeyRegistry
+from gateway.script import Pipe
 from gateway.secrets import reference
 from gateway.secrets.reference import SecretError
 from gateway.settings import Settings
@@ -134,6 +136,8 @@ def compose(settings: Settings) -> Control:
         *revocation_actions.actions(revocations),
         *account_actions.actions(Accounts(**parts, random=secrets.token_bytes)),
         *account_actions.signing_actions(signing, policy),
+        *reconcile_actions.actions(ValkeyStore(ledger.runner), board, policy),
+        *cache_actions.actions(Store(Pipe(client)), policy),
         *budget_actions.actions(UsageSums(settings.audit_dir, clock), ValkeyStore(ledger.runner), board, policy),
     )
     bearer = Bearer(policy=policy, store=accounts, signing=signing, clock=clock)

@@ -27,6 +27,7 @@ SLOWER = {
         "test_answer_rules",
         "test_budgets",
         "test_budgets_under_load",
+        "test_cache",
     ),
     "test_tokenise",
 }
