@@ -25,7 +25,9 @@ _LINE_MAX_BYTES: Final = 1024 * 1024  # a record has some kilobytes
 class Exchange:
     """What one record says of usage."""
 
-    at_s: float
+    id: str
+    began_s: float
+    at_s: float  # when it was charged
     tenant: str
     key: str
     principal: str
@@ -103,8 +105,11 @@ def _exchange(record: Any, seen: OrderedDict[str, None]) -> Exchange | None:
     if len(seen) > _REPEATS:
         seen.popitem(last=False)
     micros = usage.get("cost_micros")
+    began_s = float(record["started_at"])
     return Exchange(
-        at_s=float(record["started_at"]) + float(record["duration_s"]),  # when it was charged
+        id=str(name),
+        began_s=began_s,
+        at_s=began_s + float(record["duration_s"]),
         tenant=str(record["tenant"]),
         key=str(record["key_id"]),
         principal=str(record["principal"]),

@@ -1,14 +1,14 @@
--- Reserve, settle, extend, lease and look over several limits in one atomic step.
+-- Reserve, settle, extend, lease, restore and look over several limits in one atomic step.
 -- The twin of oracle.Oracle and window.Account in Python, which say what all of it means and are compared with it.
 --
--- KEYS     reserve, look: the limits. settle, extend: the record, then the limits that hold. lease: limit and record in turn.
+-- KEYS     reserve, look, restore: the limits. settle, extend: the record, then the limits that hold. lease: limit and record in turn.
 --          All have the tenant as hash tag, so they are in one slot.
 -- ARGV[1]  the operation
 -- ARGV[2]  whole numbers as doubles, little-endian: now in unix ms (0 = this server's clock, the same for all workers),
 --          how long holds live in ms, how long a record lives in ms; and then for each limit: shape (0 sliding,
 --          1 bucket, 2 day, 3 month, 4 running), span in ms, amount, 1 if soft, 1 if charged at once, and
 --          reserve: ask, least. settle, extend: held, until, used. lease: held, until, charged, used, keep, want, share.
---          look: nothing.
+--          look: nothing. restore: how many slots, and of each its number and what records say was used in it.
 -- returns  doubles too: 1 if done (0: does not fit, or was settled before), and for each limit granted, used, held,
 --          reset in ms, retry after in ms (-1: never), slot in which the grant ends
 --
@@ -402,6 +402,37 @@ local function general()
     end
   end
 
+  local function restore()
+    answer[1] = 1
+    local p = 4
+    for _, key in ipairs(KEYS) do
+      local limit, count = load(key, p, 0), N[p + 5]
+      local first = limit.shape == SLIDING and limit.slot - limit.slots or limit.slot
+      local names, told, lacking, restored = {}, {}, -limit.used, 0
+      for at = p + 6, p + 4 + 2 * count, 2 do
+        local slot, amount = N[at], N[at + 1]
+        if slot >= first and slot <= limit.slot then
+          names[#names + 1], told[#told + 1] = 'u' .. slot, amount
+          lacking = lacking + amount
+        end
+      end
+      if lacking > 0 then
+        for i, text in ipairs(call('HMGET', key, unpack(names))) do
+          local there = number(text, key)
+          local missing = min(told[i] - there, lacking - restored)
+          if missing > 0 then
+            limit.set[names[i]] = there + missing
+            restored = restored + missing
+          end
+        end
+        limit.used = limit.used + restored
+      end
+      if restored > 0 or limit.shifted then save(limit) end
+      tell(limit, restored, 0)
+      p = p + 6 + 2 * count
+    end
+  end
+
   -- Writes nothing.
   local function look()
     answer[1] = 1
@@ -413,6 +444,7 @@ local function general()
   elseif op == 'settle' then settle(false)
   elseif op == 'extend' then settle(true)
   elseif op == 'lease' then lease()
+  elseif op == 'restore' then restore()
   else error('no such operation') end
   return answer
 end

@@ -1,9 +1,10 @@
 """The ledger of one process as plain arithmetic: the reference of `budget.lua`, and the ledger while Valkey is away.
 
-Four operations, each at one moment, each over several limits. `reserve` holds over all of them or over none. `settle`
+Its operations are each at one moment, each over several limits. `reserve` holds over all of them or over none. `settle`
 charges the true use and gives back the rest; it counts once however often it is sent, before or after its hold has
 ended. `extend` charges what was used so far and holds the rest anew: what it charged stays charged whatever happens.
-`lease` does the same for a worker's slice of one limit, and takes more of it.
+`lease` does the same for a worker's slice of one limit, and takes more of it. `restore` brings back what the ledger
+lost and records still say.
 
 Exactly once, by records: a settled reservation leaves a mark for `MARK_MS`, so whoever repeats must do it within that
 time; an extended one leaves what it has charged. A reservation without a record was not extended and not settled.
@@ -51,6 +52,14 @@ class Slice(NamedTuple):
     keep: int  # promised to exchanges that run: not to be refused
     want: int  # for those to come: as far as `share` lets it
     share: int  # at most 1/share of what is left goes to those to come
+
+
+class Claim(NamedTuple):
+    """What records say was used of a limit: amounts by slot (`window.slot_of`). Not of buckets, not of what runs."""
+
+    key: str
+    meter: Meter
+    uses: tuple[tuple[int, int], ...]  # slots in rising order, each once
 
 
 class Answer(NamedTuple):
@@ -146,6 +155,20 @@ class Oracle:
             ends = account.hold(granted, ttl_ms)
             self._records[record] = _Record(now + ttl_ms + RECORD_MS, ((used, granted, ends),))
             figures.append(account.figures(now, granted, ends))
+        return Answer(done=True, figures=tuple(figures))
+
+    def restore(self, now: int, claims: Sequence[Claim]) -> Answer:
+        """Charge what records say and the ledger lost (`Account.restore`); `granted` of the answer is how much.
+
+        Whatever is there already counts as part of what the records say: so repeating it changes nothing.
+        """
+        figures = []
+        for claim in claims:
+            account = self._load(now, claim.key, claim.meter)
+            restored = account.restore(dict(claim.uses))
+            if restored or account.shifted:
+                self.accounts[claim.key] = account
+            figures.append(account.figures(now, restored, 0))
         return Answer(done=True, figures=tuple(figures))
 
     def look(self, now: int, wants: Sequence[Want]) -> tuple[Figures, ...]:

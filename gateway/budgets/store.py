@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Protocol
 
-from gateway.budgets.oracle import MARK_MS, RECORD_MS, Answer, Oracle, Part, Slice, Want
+from gateway.budgets.oracle import MARK_MS, RECORD_MS, Answer, Claim, Oracle, Part, Slice, Want
 from gateway.budgets.window import LONGEST_HOLD_MS, Figures, Meter
 from gateway.script import Runner, Script, ScriptError
 
@@ -112,6 +112,15 @@ class ValkeyStore:
         for _, meter in limits:
             numbers += numbers_of(meter)
         return _read(await self._start("look", keys, numbers), len(limits)).figures
+
+    async def restore(self, claims: Sequence[Claim]) -> Answer:
+        """See `Oracle.restore`; all are of one tenant."""
+        numbers = self._head(0, 0)
+        for claim in claims:
+            numbers += (*numbers_of(claim.meter), len(claim.uses))
+            for use in claim.uses:
+                numbers += use
+        return _read(await self._start("restore", [claim.key for claim in claims], numbers), len(claims))
 
     async def _charge(self, operation: str, record: str, parts: Sequence[Part], ttl_ms: int, life_ms: int) -> Answer:
         keys = [record]

@@ -138,6 +138,24 @@ class Account:
         if self.meter.code != "B":
             self.uses[self.slot] = self.uses.get(self.slot, 0) + amount
 
+    def restore(self, uses: Mapping[int, int]) -> int:
+        """Count what records say of slots and the account lacks; returns how much that was.
+
+        All slots of the window together are brought to what the records say of them, and never beyond: a charge may
+        stand one slot beside its record, and a slot of its own would then count it twice.
+        """
+        first = self.slot - self.meter.slots if self.meter.code == "S" else self.slot
+        told = {slot: amount for slot, amount in sorted(uses.items()) if first <= slot <= self.slot}
+        lacking = sum(told.values()) - self.used
+        restored = 0
+        for slot, amount in told.items():
+            missing = min(amount - self.uses.get(slot, 0), lacking - restored)
+            if missing > 0:
+                self.uses[slot] = self.uses.get(slot, 0) + missing
+                restored += missing
+        self.used += restored
+        return restored
+
     def hold(self, amount: int, ttl_ms: int) -> int:
         """Set aside; returns the slot in which it ends."""
         until = (self.at + ttl_ms) // HOLD_SLOT_MS + 1
@@ -191,6 +209,11 @@ class Account:
             if need <= 0:
                 return (slot + self.meter.slots + 1) * self.meter.slot_ms - self.at
         return _BUSY_MS
+
+
+def slot_of(meter: Meter, at_ms: int) -> int:
+    """The slot of a moment, as `Account.uses` counts them; not of buckets, which have none."""
+    return at_ms // meter.slot_ms if meter.code == "S" else period_of(meter.code, at_ms)
 
 
 def period_of(code: str, now: int) -> int:

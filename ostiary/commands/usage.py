@@ -71,7 +71,7 @@ def run(asked: argparse.Namespace) -> int:
         if name not in usage.DIMENSIONS:
             raise Problem(f"usage cannot be told by {name!r}", hint=f"By: {', '.join(usage.DIMENSIONS)}")
     now_s = SystemClock().now()
-    since_s, until_s = _since(asked.since, now_s), now_s if asked.until is None else _moment(asked.until)
+    since_s, until_s = since_of(asked.since, now_s), now_s if asked.until is None else _moment(asked.until)
     bad = 0
 
     def complain(problem: str) -> None:
@@ -80,10 +80,10 @@ def run(asked: argparse.Namespace) -> int:
         if bad <= _TOLD_MAX:
             print(f"ostiary: {table.printable(problem)}", file=sys.stderr)
 
-    files = _files(asked.audit)
+    files = files_of(asked.audit)
     wanted = (one for one in usage.read(files, complain) if since_s <= one.at_s <= until_s and _is_wanted(one, asked))
     sums = usage.sums(wanted, by)
-    policy = None if asked.policy is None else _load(asked.policy)
+    policy = None if asked.policy is None else load(asked.policy)
     # A month's window may have begun before the period that is asked for, so its use is read anew.
     ahead = [] if policy is None else usage.forecasts(policy, usage.read(files, lambda _: None), now_s)
     if asked.csv:
@@ -95,7 +95,8 @@ def run(asked: argparse.Namespace) -> int:
     return 1 if bad else 0
 
 
-def _files(directory: Path | None) -> list[Path]:
+def files_of(directory: Path | None) -> list[Path]:
+    """The audit files of a directory, or of the one that the settings name."""
     if directory is None:
         from gateway.settings import read_process
 
@@ -106,7 +107,8 @@ def _files(directory: Path | None) -> list[Path]:
     return files
 
 
-def _load(directory: Path) -> "Policy":
+def load(directory: Path) -> "Policy":
+    """The policy of a directory, or a Problem that says what is wrong with it."""
     from gateway.policy.problem import PolicyError
     from ostiary import bundle
 
@@ -116,7 +118,8 @@ def _load(directory: Path) -> "Policy":
         raise Problem(str(failure)) from None
 
 
-def _since(text: str, now_s: float) -> float:
+def since_of(text: str, now_s: float) -> float:
+    """A span such as 7d before now, or a date, in unix seconds."""
     from ostiary.commands.moment import span_s
 
     try:

@@ -5,9 +5,9 @@ import asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.budgets.oracle import Oracle, Part, Slice, Want
+from gateway.budgets.oracle import Claim, Oracle, Part, Slice, Want
 from gateway.budgets.store import ValkeyStore
-from gateway.budgets.window import Meter
+from gateway.budgets.window import Meter, slot_of
 from gateway.script import Pipe
 
 START_MS = 1_700_000_000_000
@@ -50,6 +50,7 @@ steps = st.one_of(
     st.tuples(st.just("reserve"), asks),
     st.tuples(st.just("settle"), st.tuples(st.integers(0, 5), amounts)),
     st.tuples(st.just("extend"), st.tuples(st.integers(0, 5), amounts)),
+    st.tuples(st.just("restore"), st.tuples(keys, st.dictionaries(st.integers(-63, 2), amounts, max_size=5))),
     st.tuples(st.just("lease"), st.tuples(st.sampled_from(sorted(METERS)), st.lists(amounts, min_size=3, max_size=3))),
 )
 
@@ -85,6 +86,19 @@ def test_the_script_answers_as_the_oracle(server, script):
                         else:
                             expected = oracle.extend(now, record, parts, 60_000)
                             assert await store.extend(record, parts, 60_000) == expected
+                    case "restore":
+                        of, by_slot = how
+                        counted = [key for key in of if METERS[key].code in "SDM"]
+                        claims = [
+                            Claim(
+                                key,
+                                METERS[key],
+                                tuple((slot_of(METERS[key], now) + at, by_slot[at]) for at in sorted(by_slot)),
+                            )
+                            for key in counted
+                        ]
+                        if claims:
+                            assert await store.restore(claims) == oracle.restore(now, claims)
                     case "lease":
                         key, (used, keep, want) = how
                         was = slices.get(key) or Slice(key, METERS[key], 0, 0, 0, 0, 0, 0, 4)
