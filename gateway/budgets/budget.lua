@@ -1,16 +1,21 @@
--- Reserve, settle, extend, lease, restore and look over several limits in one atomic step.
+-- Reserve, share, settle, extend, lease, restore and look over several limits in one atomic step.
 -- The twin of oracle.Oracle and window.Account in Python, which say what all of it means and are compared with it.
 --
 -- KEYS     reserve, look, restore: the limits. settle, extend: the record, then the limits that hold. lease: limit and record in turn.
---          All have the tenant as hash tag, so they are in one slot.
+--          share: the whole, the asker's account, unmet wishes, accounts of the other members. withdraw: unmet wishes,
+--          the asker's account. All have one hash tag, the tenant or what is shared, so they are in one slot.
 -- ARGV[1]  the operation
 -- ARGV[2]  whole numbers as doubles, little-endian: now in unix ms (0 = this server's clock, the same for all workers),
 --          how long holds live in ms, how long a record lives in ms; and then for each limit: shape (0 sliding,
 --          1 bucket, 2 day, 3 month, 4 running), span in ms, amount, 1 if soft, 1 if charged at once, and
 --          reserve: ask, least. settle, extend: held, until, used. lease: held, until, charged, used, keep, want, share.
---          look: nothing. restore: how many slots, and of each its number and what records say was used in it.
+--          share: ask, least, of the whole and of the asker's; then the asker's weight, what it is assured of, what is not
+--          lent, for how long an unmet wish counts at most, and beyond the share, and the slots by which it ends; then
+--          weight and assured part of each other member.
+--          withdraw: how much. look: nothing. restore: how many slots, and of each its number and what records say was used in it.
 -- returns  doubles too: 1 if done (0: does not fit, or was settled before), and for each limit granted, used, held,
---          reset in ms, retry after in ms (-1: never), slot in which the grant ends
+--          reset in ms, retry after in ms (-1: never), slot in which the grant ends. A share that is refused has in place
+--          of what the asker was granted by how much its unmet wish grew.
 --
 -- A limit is a hash of at most 1 + 61 + 123 fields: `s` its state (its own time, that time's offset to the clock, used,
 -- held, the latest period or what a bucket has leaked of a unit, end of that period), `u<slot>` and `h<slot>` the parts
@@ -67,9 +72,13 @@ end
 
 local function usual_reserve()
   local ending = (now + ttl - (now + ttl) % HOLD_SLOT) / HOLD_SLOT + 1
-  local states, offers = {}, {}
-  for i, key in ipairs(KEYS) do
-    local p = 4 + 7 * (i - 1)
+  local states, limits = {}, #KEYS
+  if op == 'share' then
+    if call('EXISTS', KEYS[3]) == 1 then return nil end
+    limits = 2
+  end
+  for i = 1, limits do
+    local key, p = KEYS[i], 4 + 7 * (i - 1)
     local used, held, x, ends, slot, reset = current(key, N[p], N[p + 1], N[p + 2])
     if not used then return nil end
     local offer, room = N[p + 5], N[p + 2] - used - held
@@ -79,9 +88,10 @@ local function usual_reserve()
     states[t + 1], states[t + 2], states[t + 3], states[t + 4], states[t + 5] = used, held, x, ends, slot
     states[t + 6] = reset
   end
+  if op == 'share' and states[7] + states[8] > N[19] and states[1] + states[2] > N[6] - N[20] then return nil end
   local answer = { 1 }
-  for i, key in ipairs(KEYS) do
-    local p, t = 4 + 7 * (i - 1), 6 * (i - 1)
+  for i = 1, limits do
+    local key, p, t = KEYS[i], 4 + 7 * (i - 1), 6 * (i - 1)
     local used, held, ask, shape = states[t + 1], states[t + 2], N[p + 5], N[p]
     local until_slot = 0
     call('HSET', key, 's', pack(STATE, now, 0, used, held, states[t + 3], states[t + 4]))
@@ -135,7 +145,7 @@ local function usual_settle()
 end
 
 local function general()
-  local BACK, BUSY, NEVER, DAY_MS = 2, 1000, -1, 86400000
+  local BACK, BUSY, NEVER, GRACE, DAY_MS = 2, 1000, -1, 2000, 86400000
   local ceil, min, max = math.ceil, math.min, math.max
 
   -- floor(a / b) for whole numbers: the quotient alone may round up to the next whole number.
@@ -243,6 +253,11 @@ local function general()
     end
   end
 
+  -- Never more than what was charged in the present slot: an older slot is forgotten as it was.
+  local function refund(limit, amount)
+    charge(limit, -min(amount, limit.shape == BUCKET and limit.used or limit.present))
+  end
+
   local function free(limit, amount)
     local given = min(amount, limit.old_hold)
     if limit.old_hold > 0 then
@@ -294,10 +309,8 @@ local function general()
     return limit.ends - now
   end
 
-  local function retry_ms(limit, least)
-    if least > limit.amount then return NEVER end
-    local need = least - room(limit)
-    if need <= limit.held then return BUSY end
+  local function wait_ms(limit, need)
+    if need <= limit.held or limit.shape == RUNNING then return BUSY end
     need = need - limit.held
     if limit.shape == BUCKET then return ceil((need * limit.span - limit.x) / limit.amount) end
     if limit.shape ~= SLIDING then return limit.ends - now end
@@ -308,6 +321,11 @@ local function general()
       if need <= 0 then return (limit.slot + i) * limit.slot_ms - limit.at end
     end
     return BUSY
+  end
+
+  local function retry_ms(limit, least)
+    if least > limit.amount then return NEVER end
+    return wait_ms(limit, least - room(limit))
   end
 
   local answer = {}
@@ -343,6 +361,116 @@ local function general()
     end
   end
 
+  -- An unmet wish: the whole's time at the last refusal, and turns in which parts of it end, each with how much. `turn`:
+  -- what has ended by then is left out.
+  local function unmet(key, text, turn)
+    if not text then return 0, 0, {} end
+    if #text % 16 ~= 8 then error('not a budget: ' .. key) end
+    local words, parts, sum = { spread('<' .. string.rep('d', #text / 8), text) }, {}, 0
+    for at = 2, #text / 8, 2 do
+      if words[at] > turn then
+        parts[#parts + 1] = { words[at], words[at + 1] }
+        sum = sum + words[at + 1]
+      end
+    end
+    return sum, words[1], parts
+  end
+
+  local function set_unmet(key, member, since, parts, life)
+    local words = { since }
+    table.sort(parts, function(one, other) return one[1] < other[1] end)
+    for _, part in ipairs(parts) do
+      if part[2] > 0 then words[#words + 1], words[#words + 2] = part[1], part[2] end
+    end
+    if #words > 1 then
+      call('HSET', key, member, pack('<' .. string.rep('d', #words), unpack(words)))
+      call('PEXPIRE', key, life)
+    else
+      call('HDEL', key, member)
+    end
+  end
+
+  local function met(parts, amount, first, last, step)
+    for at = first, last, step do
+      local part = parts[at]
+      local got = min(part[2], amount)
+      part[2], amount = part[2] - got, amount - got
+    end
+  end
+
+  -- What has to stay free for others: when the asker stays within its share, and when it borrows.
+  local function reserved(wishes, has, at)
+    local within, borrowing, weight, lent, turn = 0, 0, N[18], N[22], div(at, N[23])
+    for i = 4, #KEYS do
+      local wants, since = unmet(KEYS[3], wishes[i - 2], turn)
+      local p = 24 + 2 * (i - 4)
+      if wants > 0 then
+        local other = load(KEYS[i], 11, 0)
+        local theirs = other.used + other.held
+        local due = N[p + 1] - theirs
+        if at - since >= lent then wants = min(wants, max(due, 0)) end
+        local level = div(has * N[p], weight) - theirs
+        within = within + max(min(wants, level), 0)
+        borrowing = borrowing + max(min(wants, max(level, due)), 0)
+      end
+    end
+    return within, borrowing
+  end
+
+  local function share()
+    local whole, own = load(KEYS[1], 4, 0), load(KEYS[2], 11, 0)
+    local ask, least, assured, spare, life = N[9], N[10], N[19], N[20], N[21]
+    local has, within, borrowing, mine, since, parts = own.used + own.held, 0, 0, 0, 0, {}
+    if call('EXISTS', KEYS[3]) == 1 then
+      local wishes = call('HMGET', KEYS[3], KEYS[2], unpack(KEYS, 4))
+      within, borrowing = reserved(wishes, has, whole.at)
+      mine, since, parts = unmet(KEYS[3], wishes[1], div(whole.at, N[23]))
+    end
+    local left, free_now, lendable = assured - has, room(whole) - within, room(whole) - borrowing - spare
+    local offer = min(ask, max(min(left, free_now), lendable, 0))
+    if offer < least then
+      local wait, added = NEVER, 0
+      if least <= max(assured, whole.amount - spare) then
+        wait = wait_ms(whole, least - (least <= left and free_now or lendable))
+        added = min(ask, whole.amount - mine)
+        local ends, known = div(whole.at + min(wait + div(wait, 4) + GRACE, life), N[23]) + 1, false
+        for _, part in ipairs(parts) do
+          if part[1] == ends then part[2], known = part[2] + added, true end
+        end
+        if not known then parts[#parts + 1] = { ends, added } end
+        set_unmet(KEYS[3], KEYS[2], whole.at, parts, life)
+      end
+      if whole.shifted then save(whole) end
+      if own.shifted then save(own) end
+      answer[1] = 0
+      tell(whole, 0, 0)
+      answer[6] = wait
+      tell(own, added, 0)
+      return
+    end
+    answer[1] = 1
+    for _, limit in ipairs({ whole, own }) do
+      local ending = 0
+      if limit.once then charge(limit, offer) else ending = hold(limit, offer) end
+      save(limit)
+      tell(limit, offer, ending)
+    end
+    if mine > 0 then
+      met(parts, offer, 1, #parts, 1)
+      set_unmet(KEYS[3], KEYS[2], since, parts, life)
+    end
+  end
+
+  -- What was refused here is not wanted: something else refused the exchange.
+  local function withdraw()
+    local mine, since, parts = unmet(KEYS[1], call('HGET', KEYS[1], KEYS[2]), 0)
+    if mine > 0 then
+      met(parts, N[4], #parts, 1, -1)
+      set_unmet(KEYS[1], KEYS[2], since, parts, N[3])
+    end
+    answer[1] = 1
+  end
+
   -- What a record says: charged, held and until of each limit; false where there is none.
   local function recall(key)
     local text = call('GET', key)
@@ -369,6 +497,7 @@ local function general()
     for _, limit in ipairs(limits) do
       local total, left, ending = max(limit.total, limit.charged), 0, 0
       free(limit, limit.mine)
+      if limit.total < 0 then refund(limit, -limit.total) end
       charge(limit, total - limit.charged)
       if extending then
         left = max(limit.charged + limit.mine - total, 0)
@@ -440,6 +569,8 @@ local function general()
   end
 
   if op == 'reserve' then reserve()
+  elseif op == 'share' then share()
+  elseif op == 'withdraw' then withdraw()
   elseif op == 'look' then look()
   elseif op == 'settle' then settle(false)
   elseif op == 'extend' then settle(true)
@@ -450,7 +581,7 @@ local function general()
 end
 
 local answer
-if op == 'reserve' then answer = usual_reserve()
+if op == 'reserve' or op == 'share' then answer = usual_reserve()
 elseif op == 'settle' then answer = usual_settle() end
 answer = answer or general()
 return pack('<' .. string.rep('d', #answer), unpack(answer))

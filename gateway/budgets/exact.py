@@ -7,6 +7,7 @@ probes a ledger that failed, at a moment of chance, so that workers do not all c
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,6 +17,7 @@ import structlog
 
 from gateway import aio
 from gateway.breaker import Breaker
+from gateway.budgets.joint import Call, Common, Holding, Own, ask_all, by_slot, meter_at, shared_of, standing
 from gateway.budgets.model import (
     Amounts,
     Ask,
@@ -104,12 +106,14 @@ class ExactBudgets:
 
     async def reserve(self, ask: Ask) -> Reserved | Exceeded:
         """See `Budgets`."""
-        wanted = wants_of(ask)
-        if not wanted:
+        limits, wants = wants_of(ask) or ([], [])
+        shared = shared_of(ask)
+        if not wants and not shared:
             return Reserved(self._reservation(ask.subject, ()), Verdict(allowed=True))
-        limits, wants = wanted
         if len(self._unsettled) >= MOST_UNSETTLED or not self._breaker.start(self._clock.monotonic()):
-            return self._without(ask, limits, wants)
+            return self._without(ask, limits, wants, shared)
+        if shared:
+            return await self._jointly(ask, limits, wants, shared)
         reservation = self._reservation(ask.subject, ())
 
         def late(answer: Answer) -> None:
@@ -121,27 +125,93 @@ class ExactBudgets:
                 answer = await self._store.reserve(wants, round(self._hold_s * 1000), late)
         except (ScriptError, TimeoutError) as error:
             self._failed(error)
-            return self._without(ask, limits, wants)
+            return self._without(ask, limits, wants, [])
         except BaseException:
             self._breaker.abandoned()
             raise
         self._succeeded()
-        self._local.saw(wants, answer.figures)
-        for limit, want, figures in zip(limits, wants, answer.figures, strict=True):
-            self._saw(limit, want.key, figures, refused=figures.retry_ms != 0)
+        self._heard(limits, wants, answer)
         verdict = verdict_of(limits, answer)
         if not verdict.allowed:
             return Exceeded(verdict)
         return Reserved(replace(reservation, holds=holds_of(limits, wants, answer.figures)), verdict)
+
+    def _heard(self, limits: Sequence[Limit], wants: Sequence[Want], answer: Answer) -> None:
+        self._local.saw(wants, answer.figures)
+        for limit, want, figures in zip(limits, wants, answer.figures, strict=True):
+            self._saw(limit, want.key, figures, refused=figures.retry_ms != 0)
+
+    async def _jointly(
+        self, ask: Ask, limits: Sequence[Limit], wants: Sequence[Want], shared: Sequence[Common]
+    ) -> Reserved | Exceeded:
+        """A call for the tenant's own limits and one for each that it shares, all in one write."""
+        own = Own(limits, wants)
+        calls: list[Call] = [*([own] if wants else []), *shared]
+        reservation = self._reservation(ask.subject, ())
+
+        def undo(holdings: Sequence[Holding]) -> None:
+            self._undo(reservation.id, holdings)
+
+        def undo_all() -> None:
+            undo([one for call in calls if call.answer is not None for one in call.holdings(call.answer)])
+
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                await ask_all(calls, self._store, round(self._hold_s * 1000), undo)
+        except (ScriptError, TimeoutError) as error:
+            undo_all()
+            self._failed(error)
+            return self._without(ask, limits, wants, shared)
+        except BaseException:
+            undo_all()
+            self._breaker.abandoned()
+            raise
+        self._succeeded()
+        answers = [(call, call.answer) for call in calls if call.answer is not None]
+        if own.answer is not None:
+            self._heard(limits, wants, own.answer)
+        for one in shared:
+            if one.answer is not None:
+                self._local.saw([one.local], one.answer.figures[1:])
+        standings = [standing for call, answer in answers for standing in call.standings(answer)]
+        verdict = _verdict(standings, allowed=all(answer.done for _, answer in answers))
+        if not verdict.allowed:
+            undo_all()
+            if own.answer is not None and not own.answer.done:
+                for one in shared:
+                    self._withdraw(one)
+            return Exceeded(verdict)
+        holds = tuple([one.hold for call, answer in answers for one in call.holdings(answer)])
+        return Reserved(replace(reservation, holds=holds), verdict)
+
+    def _undo(self, record: str, holdings: Sequence[Holding]) -> None:
+        """Give back what one call got and another refused, the request too."""
+        limits = {one.key: one.limit for one in holdings}
+        for name, parts in by_slot(record, [one.back for one in holdings]):
+            self._settle_later(_Settlement(name, parts, tuple([limits[part.key] for part in parts])))
+
+    def _withdraw(self, call: Common) -> None:
+        """The tenant's own limit refused too, so capacity must not be kept free for it. If this fails, time does it."""
+        if not call.unmet:
+            return
+
+        async def withdraw() -> None:
+            with contextlib.suppress(ScriptError):
+                await self._store.withdraw(call.wish.terms, call.unmet)
+
+        aio.spawn(withdraw(), "budgets-withdraw")
 
     async def extend(self, reservation: Reservation, so_far: Amounts) -> Reservation:
         """See `Budgets`. Without the ledger, the hold may end; what was used is charged when it is settled."""
         parts = parts_of(reservation, so_far)
         if not parts or reservation.local or not self._breaker.start(self._clock.monotonic()):
             return replace(reservation, expires_at=self._clock.monotonic() + self._hold_s)
+        groups = _slots(reservation, parts)
         try:
             async with asyncio.timeout(self._deadline_s):
-                answer = await self._store.extend(reservation.id, parts, round(self._hold_s * 1000))
+                answers = await asyncio.gather(
+                    *(self._store.extend(name, group, round(self._hold_s * 1000)) for name, group in groups)
+                )
         except (ScriptError, TimeoutError) as error:
             self._failed(error)
             return reservation
@@ -149,7 +219,11 @@ class ExactBudgets:
             self._breaker.abandoned()
             raise
         self._succeeded()
-        untils = {part.key: one.until for part, one in zip(parts, answer.figures, strict=False)}
+        untils = {
+            part.key: one.until
+            for (_, group), answer in zip(groups, answers, strict=True)
+            for part, one in zip(group, answer.figures, strict=False)
+        }
         holds = tuple(replace(hold, until=untils.get(hold.key, hold.until)) for hold in reservation.holds)
         return replace(reservation, holds=holds, expires_at=self._clock.monotonic() + self._hold_s)
 
@@ -162,8 +236,11 @@ class ExactBudgets:
             self._local.settle(reservation.id, parts)
             parts = tuple(part._replace(held=0, until=0) for part in parts)
         limits = {hold.key: hold.limit for hold in reservation.holds}
-        of_parts = tuple([limits[part.key] for part in parts])
-        self._unsettled[reservation.id] = _Settlement(reservation.id, parts, of_parts)
+        for name, group in _slots(reservation, parts):
+            self._settle_later(_Settlement(name, group, tuple([limits[part.key] for part in group])))
+
+    def _settle_later(self, settlement: _Settlement) -> None:
+        self._unsettled[settlement.record] = settlement
         if self._sending is None:
             self._sending = aio.spawn(self._send(), "budgets-settle")
 
@@ -203,7 +280,8 @@ class ExactBudgets:
             if not isinstance(outcome, BaseException):
                 self._unsettled.pop(one.record, None)
                 for limit, part, figures in zip(one.limits, one.parts, outcome.figures, strict=False):
-                    self._saw(limit, part.key, figures)
+                    if limit.shared is None:
+                        self._saw(limit, part.key, figures)
                 continue
             failure = outcome
             # To the end of the row: what the server refuses must not keep the others from it.
@@ -222,15 +300,21 @@ class ExactBudgets:
         # back at one.
         await asyncio.sleep(self._breaker.first_open_s * (0.5 + self._chance()))
 
-    def _without(self, ask: Ask, limits: Sequence[Limit], wants: Sequence[Want]) -> Reserved | Exceeded:
+    def _without(
+        self, ask: Ask, limits: Sequence[Limit], wants: Sequence[Want], shared: Sequence[Common]
+    ) -> Reserved | Exceeded:
         self.local_answers += 1
         if ask.outage is Outage.DENY or len(self._unsettled) >= MOST_UNSETTLED:
             return Exceeded(Verdict(allowed=False, unavailable=True))
-        answer = self._local.reserve(wants, round(self._hold_s * 1000))
-        verdict = verdict_of(limits, answer)
+        every = [*limits, *(call.limit for call in shared)]
+        asked = [*wants, *(call.local for call in shared)]
+        answer = self._local.reserve(asked, round(self._hold_s * 1000))
+        verdict = verdict_of(every, answer)
         if not verdict.allowed:
             return Exceeded(verdict)
-        holds = holds_of(limits, wants, answer.figures)
+        holds = holds_of(every, asked, answer.figures)
+        # The whole is told afterwards as well: what a member uses counts in both.
+        holds += tuple([replace(hold, key=key_of(hold.limit, ask.subject)) for hold in holds if hold.limit.shared])
         return Reserved(replace(self._reservation(ask.subject, holds), local=True), verdict)
 
     def _reservation(self, subject: Subject, holds: tuple[Hold, ...]) -> Reservation:
@@ -262,8 +346,8 @@ def _meter(limit: Limit) -> Meter:
 
 
 def wants_of(ask: Ask) -> tuple[list[Limit], list[Want]] | None:
-    """The limits that apply, and what is wanted of each; None where there are none."""
-    limits = [limit for limit in ask.limits if applies(limit, ask.subject)]
+    """The tenant's own limits that apply, and what is wanted of each; None where there are none."""
+    limits = [limit for limit in ask.limits if limit.shared is None and applies(limit, ask.subject)]
     if not limits:
         return None
     least = ask.least or ask.amounts
@@ -287,23 +371,31 @@ def parts_of(reservation: Reservation, used: Amounts) -> tuple[Part, ...]:
         resource = hold.limit.resource
         if resource is Resource.REQUESTS and not reservation.local:
             continue
-        parts.append(Part(hold.key, _meter(hold.limit), hold.granted, hold.until, used.of(resource)))
+        meter = meter_at(hold.limit, hold.key, reservation.tenant, _meter)
+        parts.append(Part(hold.key, meter, hold.granted, hold.until, used.of(resource)))
     return tuple(parts)
 
 
 def verdict_of(limits: Sequence[Limit], answer: Answer) -> Verdict:
     """In words for clients. A limit that refuses for ever comes before one that refuses for a while."""
-    standings = tuple(
-        [
-            Standing(limit, one.used, one.held, one.reset_ms / 1000, one.retry_ms / 1000)
-            for limit, one in zip(limits, answer.figures, strict=True)
-        ]
+    return _verdict(
+        [standing(limit, one) for limit, one in zip(limits, answer.figures, strict=True)], allowed=answer.done
     )
+
+
+def _verdict(standings: Sequence[Standing], *, allowed: bool) -> Verdict:
     exceeded = tuple(
         [one for one in standings if one.limit.kind is Kind.SOFT and one.used + one.held > one.limit.amount]
     )
-    if answer.done:
-        return Verdict(allowed=True, standings=standings, exceeded=exceeded)
+    if allowed:
+        return Verdict(allowed=True, standings=tuple(standings), exceeded=exceeded)
     refusing = [one for one in standings if one.retry_after_s]
     refused_by = max(refusing, key=lambda one: (one.retry_after_s < 0, one.retry_after_s))
-    return Verdict(allowed=False, standings=standings, refused_by=refused_by, exceeded=exceeded)
+    return Verdict(allowed=False, standings=tuple(standings), refused_by=refused_by, exceeded=exceeded)
+
+
+def _slots(reservation: Reservation, parts: Sequence[Part]) -> list[tuple[str, tuple[Part, ...]]]:
+    """What goes to each cluster slot: all to one, but for what is shared."""
+    if any(hold.limit.shared is not None for hold in reservation.holds):
+        return by_slot(reservation.id, parts)
+    return [(reservation.id, tuple(parts))]

@@ -2,9 +2,10 @@
 
 A slice is a hold of the worker on one limit, so all workers together never admit more than the limit. Settlements go
 back into it; what was used is charged with the next synchronisation, once a second. What no slice covers is reserved
-at the ledger like without slices. A slice is twice what the last second needed at one moment, and of what is left of a
-limit all workers together take at most a tenth beyond what runs ("stranded"); unneeded ones shrink by half a second.
-A worker that dies strands its slices for `LEASE_S`, and what it had not charged, a second's use, is not counted.
+at the ledger like without slices, and so is every exchange that counts in what tenants share. A slice is twice what
+the last second needed at one moment, and of what is left of a limit all workers together take at most a tenth beyond
+what runs ("stranded"); unneeded ones shrink by half a second. A worker that dies strands its slices for `LEASE_S`, and
+what it had not charged, a second's use, is not counted.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import Final
 
 from gateway import aio
 from gateway.budgets.exact import ExactBudgets, verdict_of, wants_of
-from gateway.budgets.model import Amounts, Ask, Exceeded, Hold, Limit, Reservation, Reserved, Resource, Verdict
+from gateway.budgets.model import Amounts, Ask, Exceeded, Hold, Limit, Reservation, Reserved, Resource, Verdict, applies
 from gateway.budgets.oracle import Answer, Slice
 from gateway.budgets.store import Store
 from gateway.budgets.watch import Saw, nobody
@@ -71,6 +72,7 @@ class _Row:
 
     limits: tuple[Limit, ...]
     slices: tuple[_Held, ...]
+    shared: bool  # also counts in what tenants share: that is asked of the ledger each time
     verdict: Verdict = _UNLIMITED
     told: int = _TOLD  # exchanges that got this verdict
 
@@ -109,6 +111,8 @@ class LeasedBudgets:
     def take(self, ask: Ask) -> Reserved | Exceeded | None:
         """See `Budgets`. Every exchange comes through here: plain loops."""
         row = self._row(ask)
+        if row.shared:
+            return None
         now = self._clock.monotonic()
         numbers, wanted = _numbers(ask.amounts), []
         for held in row.slices:
@@ -212,7 +216,8 @@ class LeasedBudgets:
         if row is None or row.limits is not ask.limits:
             limits, wants = wants_of(ask) or ([], [])
             slices = tuple(self._slice(limit, want.key, want.meter) for limit, want in zip(limits, wants, strict=True))
-            row = self._rows[name] = _Row(ask.limits, slices)
+            shared = any(limit.shared is not None and applies(limit, ask.subject) for limit in ask.limits)
+            row = self._rows[name] = _Row(ask.limits, slices, shared)
         return row
 
     def _slice(self, limit: Limit, key: str, meter: Meter) -> _Held:

@@ -82,6 +82,23 @@ RUNNING: Final = Window(Shape.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """Who has a limit together with others, and which exchanges it counts (gateway.budgets.fair)."""
+
+    members: tuple[tuple[str, int], ...]  # tenants and their weights, sorted by name
+    models: frozenset[str] = frozenset()  # public names; with `model_groups` empty too: every model
+    model_groups: frozenset[str] = frozenset()
+
+    def assured(self, amount: int, tenant: str) -> int:
+        """The tenant's part of an amount by its weight; 0 for others than members."""
+        return amount * dict(self.members).get(tenant, 0) // sum(weight for _, weight in self.members)
+
+    def counts(self, model: str, model_group: str) -> bool:
+        """Whether exchanges with this model are of it."""
+        return not (self.models or self.model_groups) or model in self.models or model_group in self.model_groups
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """One limit of a policy. It applies to exchanges that have every dimension of its scope."""
 
@@ -92,6 +109,7 @@ class Limit:
     window: Window
     kind: Kind = Kind.HARD
     on_exceed: int = 429  # HTTP status: 429 or 402
+    shared: Shared | None = field(default=None, hash=False)  # None: each tenant has its own
 
     def __post_init__(self) -> None:
         """Refuse what cannot be counted exactly."""
@@ -104,6 +122,12 @@ class Limit:
             raise ValueError("a bucket's amount times its milliseconds must stay below 2^52")
         if self.on_exceed not in {402, 429}:
             raise ValueError("a limit is answered with 402 or 429")
+        if self.shared is not None and (
+            self.window.shape not in {Shape.SLIDING, Shape.RUNNING}
+            or self.kind is not Kind.HARD
+            or self.scope != (Dimension.TENANT,)
+        ):
+            raise ValueError("what is shared is a hard limit of whole tenants, over a sliding window or on streams")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +230,12 @@ class Standing:
     held: int  # set aside for exchanges that run
     reset_s: float  # until the limit is untouched, if nothing more is spent
     retry_after_s: float = 0.0  # until what was asked for may fit; 0: it fits; negative: never
+    own: int = 0  # of what is shared: what this tenant has used and holds
+    assured: int = 0  # of what is shared: this tenant's part
 
     @property
     def remaining(self) -> int:
-        """What is left for others."""
+        """What is left for others; of what is shared, also for this tenant if nobody else asks."""
         return max(self.limit.amount - self.used - self.held, 0)
 
 

@@ -31,7 +31,10 @@ class Want(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What a reservation holds of one limit and has used of it altogether. What is charged at once has none."""
+    """What a reservation holds of one limit and has used of it altogether. What is charged at once has none.
+
+    `used` below zero takes that much back of what was charged when it was reserved: the exchange was refused by others.
+    """
 
     key: str
     meter: Meter
@@ -124,6 +127,8 @@ class Oracle:
             account = self.accounts[part.key] = self._load(now, part.key, part.meter)
             used, left, ends = max(part.used, charged), 0, 0
             account.free(held, until)
+            if part.used < 0:
+                account.refund(-part.used)
             account.charge(used - charged)
             if ttl_ms:
                 left = max(charged + held - used, 0)

@@ -7,7 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Protocol
 
-from gateway.budgets.oracle import MARK_MS, RECORD_MS, Answer, Claim, Oracle, Part, Slice, Want
+from gateway.budgets.fair import SharingOracle, Terms, Wish
+from gateway.budgets.oracle import MARK_MS, RECORD_MS, Answer, Claim, Part, Slice, Want
 from gateway.budgets.window import LONGEST_HOLD_MS, Figures, Meter
 from gateway.script import Runner, Script, ScriptError
 
@@ -24,6 +25,14 @@ class Store(Protocol):
 
     async def reserve(self, wants: Sequence[Want], ttl_ms: int, late: Late) -> Answer:
         """See `Oracle.reserve`. `late` gets the answer when the caller left before it came."""
+        ...
+
+    async def share(self, wish: Wish, ttl_ms: int, late: Late) -> Answer:
+        """See `SharingOracle.share`, and `reserve` for `late`."""
+        ...
+
+    async def withdraw(self, terms: Terms, amount: int) -> None:
+        """See `SharingOracle.withdraw`."""
         ...
 
     async def settle(self, record: str, parts: Sequence[Part]) -> Answer:
@@ -48,11 +57,19 @@ class MemoryStore:
     def __init__(self, now_ms: NowMs) -> None:
         """`now_ms`: unix milliseconds."""
         self._now_ms = now_ms
-        self.oracle = Oracle()
+        self.oracle = SharingOracle()
 
     async def reserve(self, wants: Sequence[Want], ttl_ms: int, late: Late) -> Answer:  # noqa: ARG002 -- never late
         """See `Store`."""
         return self.oracle.reserve(self._now_ms(), wants, ttl_ms)
+
+    async def share(self, wish: Wish, ttl_ms: int, late: Late) -> Answer:  # noqa: ARG002 -- never late
+        """See `Store`."""
+        return self.oracle.share(self._now_ms(), wish, ttl_ms)
+
+    async def withdraw(self, terms: Terms, amount: int) -> None:
+        """See `Store`."""
+        self.oracle.withdraw(terms, amount)
 
     async def settle(self, record: str, parts: Sequence[Part]) -> Answer:
         """See `Store`."""
@@ -81,12 +98,18 @@ class ValkeyStore:
         numbers = self._head(ttl_ms, 0)
         for want in wants:
             numbers += (*numbers_of(want.meter), want.ask, want.least)
-        asked = self._start("reserve", keys, numbers)
-        try:
-            return _read(await asyncio.shield(asked), len(wants))
-        except asyncio.CancelledError:
-            asked.add_done_callback(lambda done: _tell(done, len(wants), late))
-            raise
+        return await _heard(self._start("reserve", keys, numbers), len(wants), late)
+
+    async def share(self, wish: Wish, ttl_ms: int, late: Late) -> Answer:
+        """See `Store`."""
+        keys, (whole, own, rest) = _shared(wish.terms)
+        asked = (wish.ask, wish.least)
+        numbers = (*self._head(ttl_ms, 0), *whole, *asked, *own, *asked, *rest)
+        return await _heard(self._start("share", keys, numbers), 2, late)
+
+    async def withdraw(self, terms: Terms, amount: int) -> None:
+        """See `Store`."""
+        await self._start("withdraw", (terms.unmet, terms.own.key), (*self._head(0, terms.life_ms), amount))
 
     async def settle(self, record: str, parts: Sequence[Part]) -> Answer:
         """See `Store`."""
@@ -141,6 +164,14 @@ class ValkeyStore:
         return self._runner.start(SCRIPT, keys, (operation.encode(), struct.pack(f"<{len(numbers)}d", *numbers)))
 
 
+async def _heard(asked: "asyncio.Future[object]", limits: int, late: Late) -> Answer:
+    try:
+        return _read(await asyncio.shield(asked), limits)
+    except asyncio.CancelledError:
+        asked.add_done_callback(lambda done: _tell(done, limits, late))
+        raise
+
+
 def _read(answer: object, limits: int) -> Answer:
     if not isinstance(answer, bytes) or len(answer) not in {8, 8 * (1 + _FIGURES * limits)}:
         raise ScriptError("answer of another shape")
@@ -157,3 +188,12 @@ def _tell(done: "asyncio.Future[object]", limits: int, late: Late) -> None:
 def numbers_of(meter: Meter) -> tuple[int, ...]:
     """What the script needs to know of a limit, whatever is asked of it."""
     return (_SHAPES.index(meter.code), meter.span_ms, meter.amount, int(meter.soft), int(meter.once))
+
+
+@lru_cache(maxsize=1024)
+def _shared(terms: Terms) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
+    """Keys of a shared limit, and what the script needs to know of the whole, of the asker, and of all members."""
+    keys = (terms.key, terms.own.key, terms.unmet, *(one.key for one in terms.others))
+    rest = (terms.own.weight, terms.own.assured, terms.headroom, terms.life_ms, terms.lent_ms, terms.turn_ms)
+    others = tuple(number for one in terms.others for number in (one.weight, one.assured))
+    return keys, (numbers_of(terms.meter), numbers_of(terms.own_meter), (*rest, *others))

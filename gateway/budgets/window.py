@@ -138,6 +138,11 @@ class Account:
         if self.meter.code != "B":
             self.uses[self.slot] = self.uses.get(self.slot, 0) + amount
 
+    def refund(self, amount: int) -> None:
+        """Take back what was charged a moment ago, as far as the present slot has it: an older one is left alone."""
+        there = self.used if self.meter.code == "B" else self.uses.get(self.slot, 0)
+        self.charge(-min(amount, there))
+
     def restore(self, uses: Mapping[int, int]) -> int:
         """Count what records say of slots and the account lacks; returns how much that was.
 
@@ -188,10 +193,11 @@ class Account:
                 return period_ends(code, now) - now
 
     def _retry_ms(self, now: int, least: int) -> int:
-        if least > self.meter.amount:
-            return _NEVER
-        need = least - self.room
-        if need <= self.held:
+        return _NEVER if least > self.meter.amount else self.wait_ms(now, least - self.room)
+
+    def wait_ms(self, now: int, need: int) -> int:
+        """Until so much more may be free."""
+        if need <= self.held or self.meter.code == "R":
             return _BUSY_MS
         # All that is held is not enough: some use must be forgotten too.
         need -= self.held

@@ -48,6 +48,12 @@ class LosingStore:
     async def reserve(self, *words):
         return await self._call(self.store.reserve, *words)
 
+    async def share(self, *words):
+        return await self._call(self.store.share, *words)
+
+    async def withdraw(self, *words):
+        return await self._call(self.store.withdraw, *words)
+
     async def settle(self, *words):
         return await self._call(self.store.settle, *words)
 
