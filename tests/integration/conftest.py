@@ -25,6 +25,7 @@ SLOWER = {
         "test_sdk_messages",
         "test_advisers",
         "test_answer_rules",
+        "test_sdk_answer_rules",
         "test_budgets",
         "test_budgets_under_load",
         "test_cache",
