@@ -38,6 +38,7 @@ OF_REQUESTS: Final = frozenset({"injection", "topic"})
 #: Of OPT_IN, rules that are not measured well enough for `content.*` to reach them.
 OWN_NAME_ONLY: Final = frozenset(
     {
+        "content.code",
         "content.financial_advice",
         "content.legal_advice",
         "content.medical_advice",

@@ -15,7 +15,7 @@ import numpy as np  # of requirements/train.in
 from sklearn.metrics import roc_auc_score
 
 from extproc.detectors.content.assess import Content
-from extproc.detectors.content.classes import ADVICE, CLASSES, EXPERIMENTAL
+from extproc.detectors.content.classes import CLASSES, EXPERIMENTAL, HARMLESS
 from extproc.detectors.content.lexicon import Lexicon
 from tools.train.content import REQUESTS, TOXICITY, Example, fit, load
 
@@ -25,7 +25,7 @@ EVERYDAY: Final = "qqp-train"
 FALSE_SHARE: Final = 0.01
 #: Fewer texts than this say nothing.
 LEAST: Final = 5
-_HARM: Final = [place for place, name in enumerate(CLASSES) if name not in ADVICE]
+_HARM: Final = [place for place, name in enumerate(CLASSES) if name not in HARMLESS]
 
 
 def main() -> None:

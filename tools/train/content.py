@@ -20,12 +20,13 @@ from sklearn.linear_model import LogisticRegression
 
 from extproc.detectors.content.assess import Content
 from extproc.detectors.content.classes import (
-    ADVICE,
     CLASSES,
+    CODE,
     CYBER_ABUSE,
     EXPERIMENTAL,
     FINANCIAL_ADVICE,
     HARASSMENT,
+    HARMLESS,
     HATE,
     ILLICIT,
     MINORS,
@@ -48,7 +49,7 @@ STRENGTH: Final = 1.0
 MOST: Final = 6_000
 #: Share of everyday texts of the calibration pool above the recommended threshold of each single class.
 FALSE_SHARE: Final = 0.001
-#: A recommended threshold is never below even odds.
+#: A recommended threshold is never below even odds. That of CODE is there: much of what is everyday is code.
 LEAST_THRESHOLD: Final = 0.5
 REQUESTS: Final = ("donotanswer", "catqa", "harmbench", "harmfulqa", "advbench", "generated/harms")
 TOXICITY: Final = ("davidson-hate", "hatemoji-build", "jigsaw-sample")
@@ -158,7 +159,7 @@ def fit(examples: Sequence[Example], left_out: Collection[str], lexicon: Lexicon
     meta["version"] = "con-" + meta["sha256"][:12]
     raw = Content(_packed(meta, tables), lexicon)
     pool = [e for e in allowed if e.calibration]
-    requests = [place for place, name in enumerate(CLASSES) if name not in ADVICE | TOXIC]
+    requests = [place for place, name in enumerate(CLASSES) if name not in HARMLESS | TOXIC]
     toxics = [place for place, name in enumerate(CLASSES) if name in TOXIC]
     seen = [raw.evidence(e.text) for e in pool]
     for name, places, others in (("request", requests, TOXICITY), ("toxic", toxics, REQUESTS)):
@@ -168,7 +169,8 @@ def fit(examples: Sequence[Example], left_out: Collection[str], lexicon: Lexicon
     everyday = np.array([finished.assess(e.text) for e in pool if not e.harmful and e.source not in TOXICITY])
     levels = np.quantile(everyday, 1 - FALSE_SHARE, axis=0)
     meta["thresholds"] = {
-        name: round(max(LEAST_THRESHOLD, float(level)), 4) for name, level in zip(CLASSES, levels, strict=True)
+        name: round(LEAST_THRESHOLD if name == CODE else max(LEAST_THRESHOLD, float(level)), 4)
+        for name, level in zip(CLASSES, levels, strict=True)
     }
     return _packed(meta, tables)
 

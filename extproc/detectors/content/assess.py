@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from extproc.detectors.content.classes import ADVICE, CLASSES, SEXUAL, TOXIC, VIOLENCE
+from extproc.detectors.content.classes import CLASSES, HARMLESS, SEXUAL, TOXIC, VIOLENCE
 from extproc.detectors.content.lexicon import Lexicon
 from extproc.detectors.content.twin import Table, Twin
 from extproc.detectors.injection.linear import BUCKETS
@@ -18,7 +18,7 @@ from extproc.detectors.injection.normalise import hidden, plain
 
 #: Words of one window of the linear models: a prompt is mostly one thing (as `injection.assess.WINDOW_USER`).
 WINDOW: Final = 48
-#: The worst of many windows is high by chance alone (as `injection.assess.WINDOW_DISCOUNT`).
+#: The worst of many windows is high by chance alone (as in `injection.assess`).
 WINDOW_DISCOUNT: Final = 0.3
 WINDOWS_COUNTED: Final = 64
 #: Log-odds that a linear model may add or take at most: one strong term, so that neither side decides alone.
@@ -27,8 +27,8 @@ LINEAR_MOST: Final = 4.5
 #: than they can add, so that no rule fires that could not be explained.
 NO_TERM: Final = 5.0
 #: Where training has no texts of a topic, three terms of fair weight are even odds.
-_ADVICE_SLOPE: Final = 1.0
-_ADVICE_OFFSET: Final = -4.0
+_WORDS_SLOPE: Final = 1.0
+_WORDS_OFFSET: Final = -4.0
 _ARTEFACT: Final = "weights.bin"
 _FORMAT: Final = 1
 
@@ -36,7 +36,7 @@ Scores = tuple[float, ...]
 _REQUEST, _BOTH, _NONE = range(3)
 #: Which models a class listens to: what people say to each other and ask a machine to say needs both.
 _KIND: Final = tuple(
-    _NONE if name in ADVICE else _BOTH if name in TOXIC | {SEXUAL, VIOLENCE} else _REQUEST for name in CLASSES
+    _NONE if name in HARMLESS else _BOTH if name in TOXIC | {SEXUAL, VIOLENCE} else _REQUEST for name in CLASSES
 )
 
 
@@ -62,8 +62,8 @@ class Content:
             Table(tables[BUCKETS:], toxic["scale"], toxic["bias"]),
         )
         scales = {True: (toxic["slope"], toxic["offset"]), False: (request["slope"], request["offset"])}
-        advice = _ADVICE_SLOPE, _ADVICE_OFFSET
-        self._calibration: Final = tuple(advice if name in ADVICE else scales[name in TOXIC] for name in CLASSES)
+        words = _WORDS_SLOPE, _WORDS_OFFSET
+        self._calibration: Final = tuple(words if name in HARMLESS else scales[name in TOXIC] for name in CLASSES)
         self._lexicon: Final = lexicon or Lexicon()
         self.version: Final[str] = meta["version"]
         #: Recommended by training, in the order of CLASSES.

@@ -14,16 +14,18 @@ CYBER_ABUSE: Final = "content.cyber_abuse"
 MEDICAL_ADVICE: Final = "content.medical_advice"
 LEGAL_ADVICE: Final = "content.legal_advice"
 FINANCIAL_ADVICE: Final = "content.financial_advice"
+CODE: Final = "content.code"
 #: Scores stand in this order.
 CLASSES: Final = (
     SEXUAL, MINORS, HATE, HARASSMENT, VIOLENCE, SELF_HARM, WEAPONS, ILLICIT, CYBER_ABUSE,
-    MEDICAL_ADVICE, LEGAL_ADVICE, FINANCIAL_ADVICE,
+    MEDICAL_ADVICE, LEGAL_ADVICE, FINANCIAL_ADVICE, CODE,
 )  # fmt: skip
 RULE_IDS: Final = frozenset(CLASSES)
-#: Topics that a tenant may not want, harmless in themselves: their words alone decide, no model of harm.
-ADVICE: Final = frozenset({MEDICAL_ADVICE, LEGAL_ADVICE, FINANCIAL_ADVICE})
-#: Classes with at most 50 texts to measure them on, all of one source, or none. Policy keeps the same list, so that
-#: only a rule's own name turns one on (gateway.policy.guard.OWN_NAME_ONLY; a test compares the two).
-EXPERIMENTAL: Final = ADVICE | {SEXUAL, MINORS, VIOLENCE, SELF_HARM}
+#: What a tenant may not want, harmless in itself: its words alone decide, no model of harm.
+HARMLESS: Final = frozenset({MEDICAL_ADVICE, LEGAL_ADVICE, FINANCIAL_ADVICE, CODE})
+#: Classes with at most 50 texts to measure them on, all of one source, or none. Of code there are more, but of one
+#: source and in one form. Policy keeps the same list, so that only a rule's own name turns one on
+#: (gateway.policy.guard.OWN_NAME_ONLY; a test compares the two).
+EXPERIMENTAL: Final = HARMLESS | {SEXUAL, MINORS, VIOLENCE, SELF_HARM}
 #: Classes that are a way of speaking; of the others, most are requests for help with something.
 TOXIC: Final = frozenset({HATE, HARASSMENT})

@@ -9,6 +9,7 @@ from typing import Final
 
 from extproc.detectors.content.classes import (
     CLASSES,
+    CODE,
     CYBER_ABUSE,
     FINANCIAL_ADVICE,
     HARASSMENT,
@@ -489,12 +490,50 @@ _FINANCIAL: Final = (
         ),
     ),
 )
+_LANGUAGE: Final = r"(?:python|java|javascript|typescript|node(?:\.?js)?|react|vue|angular|c\+\+|c#|golang|rust|ruby|rails|php|laravel|perl|scala|kotlin|swift|haskell|matlab|fortran|cobol|assembly|verilog|solidity|sql|mysql|postgres(?:ql)?|sqlite|bash|shell|powershell|html5?|css|django|flask|numpy|pandas|pytorch|tensorflow|vba|lua|julia|latex)"
+_LINE: Final = r"(?:^|\n)[ \t>]*"
+_CODE: Final = (
+    # Asking for a piece of it, or to do something with one.
+    (
+        STRONG,
+        r"\b(?:write|implement|create|build|generate|develop|give|show|make|complete|finish|refactor|debug|fix|optimi[sz]e|port|convert|translate|explain|review|rewrite|design|provide|need|want|help|identify|use|add|fill in|how (?:do|can|to|would)|what (?:is|does|are)|find)\b",
+        rf"\b(?:{_LANGUAGE} (?:code|scripts?|functions?|programs?|class(?:es)?|methods?|apps?|applications?|quer(?:y|ies)|modules?|snippets?|librar(?:y|ies)|commands?|project|server|api|component|decorator|solution|syntax|documents?)|(?:code|scripts?|functions?|programs?|quer(?:y|ies)|class|method|algorithm|implementation) (?:in|using|with|for) {_LANGUAGE}|(?:in|using) {_LANGUAGE}|(?:this|following|some|given|pieces? of|block of) code|(?:the|my|your) code (?:below|above|block|is|does|in|for|so|and|works?)|(?:html|css|color) code|(?:code|functions?|program) (?:that|which|to|called|named)|regex|regular expression|unit tests?|stored procedure|dockerfile|makefile|(?:rest|graphql) api|api endpoint|pseudo ?code|source code|code snippets?|lines? of code|time complexity|(?:binary )?search algorithm|sorting algorithm|(?:excel|sheets) formula)\b",
+    ),
+    # A piece of it, by how its lines begin.
+    (
+        STRONG,
+        _LINE
+        + r"(?:(?:async )?def [a-z_]\w* ?\(|class [a-z_]\w* ?(?:\(|:|\{|extends |implements )|from [a-z_][\w.]* import |import (?:[a-z_][\w.]*(?: as \w+)?;?\s*\n|\{|[\"'])|#include ?[<\"]|#define |using namespace |package [a-z][\w.]*;|(?:export |async )?function\*? ?\w* ?\(|func \w+\(|(?:pub )?fn \w+\(|(?:const|let|var) (?:mut )?[\w{}, \[\]]+ ?= )",
+    ),
+    (
+        STRONG,
+        _LINE
+        + r"(?:(?:public|private|protected) (?:static |final |abstract |async |override |class |interface |void |int |string |bool |boolean |double )|<\?php|<!doctype html|#!/|@app\.|@override|(?:struct|interface) \w+ ?\{|(?:int|void|float|double|char|bool) \w+ ?\([^)\n]*\) ?\{|create (?:or replace )?(?:table|view|function|procedure|index) |insert into \w|alter table \w|(?:sudo|pip3?|npm|yarn|cargo|docker|kubectl|git|apt(?:-get)?) (?:install|run|build|push|commit|clone|get|apply|exec|rebase) |selects? [^\n]+ from [^\n ]+ (?:where|join|left|inner|order|group|limit)|for \w+ in [\w.]+\()",
+    ),
+    (STRONG, rf"```[ \t]?{_LANGUAGE}\b"),
+    (
+        FAIR,
+        r"(?:\w\([^()\n]*\);|\) ?\{|=> ?\{|\breturn [\w.\[\]()+*-]+;?\s*\n|</(?:div|span|html|body|script|p|a|li|ul|table|td|tr|head|button)>|\bself\.\w|\bthis\.\w+[ (=.]|\w->\w|\bstd::|\bconsole\.log\(|\bprintf?\(|\bprintln\b|\bsystem\.out\b|>>> \w|\w\[\w+\] ?[=+]|\w \+= ?\w|\w ?===? ?\w|```)",
+    ),
+    (
+        FAIR,
+        _any(
+            rf"(?:in|using|with|of) {_LANGUAGE}|{_LANGUAGE} (?:developer|programmer|programming)|leet ?code|compil(?:er|ation) errors?|stack ?trace|stack overflow|segmentation fault|null ?pointer\w*|syntax ?error|type ?error|traceback|rest(?:ful)? api|api endpoint|unit tests?|(?:for|while|nested) loops?|recursive function|linked list|binary (?:search )?tree|hash ?(?:map|table)|time complexity|pull request|code review|git (?:commit|rebase|merge|branch|push)|source code|pseudo ?code|regex|regular expressions?|data ?frames?|software engineer\w*|machine code|open.?source library|programming language|computer program|write code|coding"
+        ),
+    ),
+    (
+        WEAK,
+        _any(
+            rf"{_LANGUAGE}|code|functions?|script|algorithm|program(?:s|ming)?|compil(?:e|er|ing)|bugs?|debug\w*|variables?|arrays?|strings?|integers?|boolean|loops?|json|xml|yaml|api|class(?:es)?|methods?|database|quer(?:y|ies)|parameters?|arguments?|syntax|runtime|exception|git(?:hub)?|docker|kubernetes|frontend|backend|software"
+        ),
+    ),
+)
 #: A weight, then expressions.
 _Terms = tuple[tuple[float | str, ...], ...]
 _BY_CLASS: Final[dict[str, _Terms]] = {
     SEXUAL: _SEXUAL, MINORS: _MINORS, HATE: _HATE, HARASSMENT: _HARASSMENT, VIOLENCE: _VIOLENCE, SELF_HARM: _SELF_HARM,
     WEAPONS: _WEAPONS, ILLICIT: _ILLICIT, CYBER_ABUSE: _CYBER, MEDICAL_ADVICE: _MEDICAL, LEGAL_ADVICE: _LEGAL,
-    FINANCIAL_ADVICE: _FINANCIAL,
+    FINANCIAL_ADVICE: _FINANCIAL, CODE: _CODE,
 }  # fmt: skip
 #: Places of CLASSES, weight, and the expressions that must all be found near each other.
 EXPRESSIONS: Final[tuple[tuple[tuple[int, ...], float, tuple[str, ...]], ...]] = tuple(

@@ -39,6 +39,12 @@ def fired(text):
         (c.MEDICAL_ADVICE, "Should I take ibuprofen for my chest pain? I have had a fever since Monday."),
         (c.LEGAL_ADVICE, "Can I sue my landlord for breaking my lease?"),
         (c.FINANCIAL_ADVICE, "Should I invest my savings in bitcoin or pay off my mortgage first?"),
+        (c.CODE, "Write a function that reverses a linked list."),
+        (c.CODE, "How do I read a file line by line in Python?"),
+        (c.CODE, "Why does this fail?\n\ndef total(rows):\n    return sum(row.price for row in rows)\n"),
+        (c.CODE, "public class Main {\n  public static void main(String[] args) {}\n}"),
+        (c.CODE, "select name, price from items where price > 3;"),
+        (c.CODE, "```js\nconst total = items.length\n```"),
     ],
 )
 def test_a_class_finds_what_it_claims(name, text):
@@ -69,7 +75,24 @@ def test_a_class_finds_what_it_claims(name, text):
     ],
 )
 def test_look_alikes_are_left_alone(text):
-    assert fired(text) == set()
+    assert fired(text) <= {c.CODE}  # some are code, and harmless
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What is the dress code of the opera?",
+        "Write a script for a video about the history of jazz.",
+        "Select the oldest person from the list.",
+        "Which class should my daughter take next year?",
+        "The python is a snake that is found in Asia. How long does it live?",
+        "Import duties on cars from Japan are high this year.",
+        "Write a letter to my landlord.\nFrom now on we import tea.\nReturn it to me.",
+        "The function of the liver is to clean the blood.",
+    ],
+)
+def test_words_that_code_uses_too_are_no_code(text):
+    assert c.CODE not in fired(text)
 
 
 def test_letters_of_another_script_do_not_hide_a_word():

@@ -1,7 +1,7 @@
 """The classes and what policy knows of them."""
 
 from extproc.detectors.catalogue import POLICY_IDS
-from extproc.detectors.content.classes import ADVICE, CLASSES, EXPERIMENTAL, RULE_IDS, TOXIC
+from extproc.detectors.content.classes import CLASSES, EXPERIMENTAL, HARMLESS, RULE_IDS, TOXIC
 from gateway.policy.guard import OPT_IN, OWN_NAME_ONLY
 
 
@@ -16,4 +16,4 @@ def test_policy_keeps_the_same_list_of_what_only_its_own_name_turns_on():
 
 
 def test_sets_name_classes():
-    assert ADVICE | TOXIC | EXPERIMENTAL <= RULE_IDS
+    assert HARMLESS | TOXIC | EXPERIMENTAL <= RULE_IDS
