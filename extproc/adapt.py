@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from extproc.core.commands import HeaderChange
 from extproc.core.events import Headers
+from extproc.translate.attempt import Sent
 from gateway import contract
 from gateway.errors import Dialect, GatewayError, Kind
 from gateway.policy.model import Policy
@@ -40,12 +41,14 @@ def prepare(
     told: Mapping[str, str],
     policy: Policy | None,
     keys: Keys,
+    sent: Sent | None = None,
     *,
     rewrite_host: bool = True,
 ) -> HeaderChange:
     """The header change for one attempt. Raises GatewayError when the attempt must not happen.
 
-    `rewrite_host` False leaves authority and scheme to the route, which is chosen by them.
+    `sent`: the request as the backend wants it, where that is not as the caller wrote it. `rewrite_host` False leaves
+    authority and scheme to the route, which is chosen by them.
     """
     if policy is None:
         raise _refused(f"policy {told.get(contract.POLICY, 'none')} is not held here")
@@ -59,13 +62,17 @@ def prepare(
     front = told.get(contract.FRONT_PATH, "")
     if not front.startswith("/"):
         raise _refused("inspect pinned no path")
-    put = [(":path", backend.base_path + front)]
+    put = [(":path", backend.base_path + (front if sent is None else sent.path))]
     if rewrite_host:
         put.append((":authority", backend.authority))
     if backend.credential is not None and secret:
         put.append((backend.credential.header.lower(), secret))
     if backend.dialect == Dialect.ANTHROPIC:
         put.append(_ANTHROPIC_VERSION)
+    if sent is None and (length := told.get(contract.BODY_BYTES)) and rewrite_host:
+        put.append(("content-length", length))  # an attempt before this one may have had another body
+    if sent is not None:
+        put += [header for header in sent.headers if header[0] != _ANTHROPIC_VERSION[0]]
     written = {name for name, _ in put}
     if not rewrite_host:
         written.add(_SCHEME_HEADER)

@@ -15,6 +15,7 @@ import structlog
 
 from extproc import wire
 from extproc.adapt import prepare
+from extproc.core.admission import way_of
 from extproc.core.commands import Ask, Keep, Put, Settle
 from extproc.core.events import Answered, Event, Expired, Gone, RequestBody, RequestHead, ResponseChunk, Revoked
 from extproc.core.exchange import Exchange
@@ -132,27 +133,35 @@ class Processor:
             await context.abort(grpc.StatusCode.INTERNAL, failure)
 
     async def _adapt(self, context: Any) -> None:
-        """One attempt: its request headers are all that this filter sees (modes NONE and SKIP)."""
+        """One attempt. Its request headers are all that this filter sees, unless its backend needs another body."""
         settled = False
+        waiting: wire.Attempt | None = None  # its body comes next
         while (raw := await context.read()) is not _EOF:
             settled = False
-            await context.write(self._attempt(raw))
-            settled = True
+            answer, waiting = self._attempt(raw, waiting)
+            await context.write(answer)
+            settled = waiting is None
         if not settled:
             await context.abort(grpc.StatusCode.INTERNAL, "the attempt was not prepared")
 
-    def _attempt(self, raw: bytes) -> bytes:
+    def _attempt(self, raw: bytes, waiting: wire.Attempt | None) -> tuple[bytes, wire.Attempt | None]:
+        """What Envoy is told, and the attempt whose body it is asked for."""
         try:
-            attempt = wire.decode_attempt(raw)
+            attempt = wire.decode_attempt(raw) if waiting is None else waiting
             policy = self._book.policy(attempt.told.get(contract.POLICY, ""))
-            return wire.encode_attempt(prepare(attempt.headers, attempt.backend, attempt.told, policy, self._book))
+            way = way_of(attempt.backend, attempt.told, policy)
+            if way is not None and waiting is None:
+                return wire.ask_for_body(), attempt
+            sent = None if way is None else way.request(wire.decode_attempt_body(raw))
+            change = prepare(attempt.headers, attempt.backend, attempt.told, policy, self._book, sent)
+            return wire.encode_attempt(change, None if sent is None else sent.body), None
         except GatewayError as error:
             refusal = error
         except Exception as error:  # noqa: BLE001 - nobody knows what it is, so it must refuse
             refusal = unexpected(error)
         _log.error("attempt_refused", code=refusal.kind.value, reason=refusal.cause)
         # `inspect` renders it anew in the caller's dialect; what counts here is the code.
-        return wire.immediate(render(refusal, Dialect.OPENAI), refusal.kind.value)
+        return wire.immediate(render(refusal, Dialect.OPENAI), refusal.kind.value), None
 
     def _put(self, record: Record) -> None:
         """Hand over the record. A full queue is not silent: authz refuses new exchanges until it drains."""

@@ -37,6 +37,7 @@ from gateway.errors import Rendered
 from gateway.identity import NO_OBLIGATIONS, Caller, Obligations
 from protos import core_pb2 as core
 from protos import ext_proc_pb2 as pb
+from protos import processing_pb2 as modes
 
 #: Envoy files the attributes that it was asked for under this key (ext_proc.proto, `attributes`).
 _ATTRIBUTES: Final = "envoy.filters.http.ext_proc"
@@ -274,9 +275,35 @@ def _backend_of(host_metadata: str) -> str:
     return _text(metadata.filter_metadata[contract.HOST_NAMESPACE].fields, contract.HOST_BACKEND)
 
 
-def encode_attempt(change: HeaderChange) -> bytes:
-    """Let the attempt go, with its path, authority and credential set afresh."""
+def ask_for_body() -> bytes:
+    """Let Envoy hold the attempt's headers until its body was shown, whole (ext_proc, `mode_override`)."""
     message = pb.ProcessingResponse()
     message.request_headers.SetInParent()
-    _mutate(message.request_headers.response.header_mutation, change)
+    # Named in full: what is left out would be the mode's own default, and not the filter's.
+    mode = message.mode_override
+    mode.request_body_mode = modes.ProcessingMode.BUFFERED
+    mode.response_header_mode = modes.ProcessingMode.SKIP
+    mode.request_trailer_mode = mode.response_trailer_mode = modes.ProcessingMode.SKIP
+    return message.SerializeToString()
+
+
+def decode_attempt_body(raw: bytes) -> bytes:
+    """The whole body of an attempt, as `inspect` let it pass. Raises GarbageError for anything else."""
+    message, kind = _parse(raw)
+    if kind != "request_body" or not message.request_body.end_of_stream:
+        raise GarbageError(kind)
+    return message.request_body.body
+
+
+def encode_attempt(change: HeaderChange, body: bytes | None = None) -> bytes:
+    """Let the attempt go, with its path, authority and credential set afresh. `body`: what was asked for, rewritten."""
+    message = pb.ProcessingResponse()
+    if body is None:
+        message.request_headers.SetInParent()
+        _mutate(message.request_headers.response.header_mutation, change)
+    else:
+        mutation = message.request_body.response.header_mutation
+        _mutate(mutation, change)
+        _put(mutation, "content-length", str(len(body)))  # Envoy refuses (500) a body that its old length contradicts
+        message.request_body.response.body_mutation.body = body
     return message.SerializeToString()

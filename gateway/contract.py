@@ -32,6 +32,7 @@ OPA_DECISION: Final = "opa"
 # --- keys that inspect writes (OSTIARY_NAMESPACE), all strings ------------------------------------------------
 MODEL: Final = "model"
 BACKENDS: Final = "backends"  # comma separated names that `adapt` may reach; anything else is refused
+BODY_BYTES: Final = "body_bytes"  # of the request in the caller's dialect, where some attempt needs another body
 FRONT_PATH: Final = "front_path"  # the client's path without query: the original, never read from the request again
 DECISION: Final = "decision"
 # POLICY is repeated in this namespace so that adapt needs only one.
@@ -64,6 +65,8 @@ BACKEND_HEADER: Final = "x-ostiary-backend"
 ATTEMPTS_HEADER: Final = "x-ostiary-attempts"
 #: Told where the tenant's cache was asked: "hit" or "miss". With a hit comes `age` (RFC 9111 section 5.1).
 CACHE_HEADER: Final = "x-ostiary-cache"
+#: Told where fields of a request have no word in the dialect of the backend that answered.
+DROPPED_HEADER: Final = "x-ostiary-dropped"
 SHOULD_RETRY_HEADER: Final = "x-should-retry"  # honoured by the official OpenAI and Anthropic SDKs
 
 #: Request headers that decide nothing at the door; Envoy leaves them out of what it asks authz.
@@ -137,6 +140,8 @@ VIA_UPSTREAM: Final = "via_upstream"
 
 # --- names of rendered Envoy parts ----------------------------------------------------------------------------
 SIDECAR_CLUSTER: Final = "ostiary_sidecar"
+#: The same sockets again for authz alone: a Check behind answers that wait for slow readers comes too late (ADR 0020).
+AUTHZ_CLUSTER: Final = "ostiary_sidecar_authz"
 #: The same sockets again for `adapt` alone: sharing connections with `inspect` crashes Envoy (envoy/README.md).
 ADAPT_CLUSTER: Final = "ostiary_sidecar_adapt"
 #: The control plane's socket: token service and admin API.

@@ -1,5 +1,6 @@
 """Whether a request may go upstream, and in which form. Pure functions; every no is a GatewayError."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -8,15 +9,17 @@ import orjson
 from extproc.core import body as request_body
 from extproc.core import bounds, encoded
 from extproc.core.cap import cap, splice
+from extproc.core.crossing import Crossing, crossing, speaks
 from extproc.core.texts import broken, lay
 from extproc.guardrails import contracts, topics
 from extproc.guardrails.assessor import Assessor, Position
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers import anthropic, openai, schema
 from extproc.providers.door import Door, Opened, invalid
+from gateway import contract
 from gateway.errors import GatewayError, Kind, Rendered
 from gateway.identity import NO_OBLIGATIONS, Obligations
-from gateway.policy.model import Backend, Model, Policy, Tenant
+from gateway.policy.model import Model, Policy, Tenant
 
 _JSON: Final = "application/json"
 DOORS: Final = {**openai.DOORS, **anthropic.DOORS}
@@ -90,12 +93,25 @@ def choose(model: str, policy: Policy, tenant: Tenant, obligations: Obligations 
     return chosen
 
 
-def check_dialect(door: Door, backend: Backend) -> None:
-    """Refuse a model whose backend does not speak the door's dialect: nothing here translates."""
-    if backend.dialect == door.dialect:
-        return
-    paths = [f"POST {path}" for path, other in DOORS.items() if other.dialect == backend.dialect]
+def speaking(door: Door, model: Model, policy: Policy) -> tuple[str, ...]:
+    """The backends of a model that can answer at a door; some doors have no words in other dialects."""
+    found = tuple([name for name in model.backends if speaks(door, policy.backends[name])])
+    if found:
+        return found
+    paths = [f"POST {path}" for path, other in DOORS.items() if speaks(other, policy.backends[model.backend])]
     raise invalid("model", f"a model of this route; the one that you named is served at {' or '.join(paths)}")
+
+
+def way_of(backend: str, told: Mapping[str, str], policy: Policy | None) -> Crossing | None:
+    """How an attempt that `inspect` pinned reaches a backend; None: as it is, or not at all, as `prepare` will say."""
+    if policy is None:
+        return None
+    door = DOORS.get(told.get(contract.FRONT_PATH, ""))
+    model = policy.models.get(told.get(contract.MODEL, ""))
+    known = policy.backends.get(backend)
+    if door is None or model is None or known is None:
+        return None
+    return crossing(door, model, known)
 
 
 def unknown_model() -> GatewayError:

@@ -11,8 +11,7 @@ from http import HTTPStatus
 from secrets import token_bytes
 from typing import Any, Final
 
-from extproc.adapt import prepare
-from extproc.core import admission, advising, heads, metering, route
+from extproc.core import admission, advising, crossing, heads, metering, route, translated
 from extproc.core.aliases import Aliases
 from extproc.core.caching import Asked, Caching, caching
 from extproc.core.commands import (
@@ -21,7 +20,6 @@ from extproc.core.commands import (
     Command,
     HeaderChange,
     Keep,
-    PassRequestBody,
     PassRequestHead,
     PassResponseHead,
     PassResponseTrailers,
@@ -45,6 +43,7 @@ from extproc.core.events import (
 )
 from extproc.core.form import UNCHECKED, Form
 from extproc.core.journal import Journal
+from extproc.core.leaving import Way, leave
 from extproc.core.listening import Terms, terms
 from extproc.core.lookups import World
 from extproc.core.questions import Advise, Entry, Question, Reserve, Told
@@ -56,6 +55,7 @@ from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Door, Opened, Seen
 from extproc.providers.schema import UNKNOWN_FIELD, Schema
 from extproc.providers.spoken import says_json
+from extproc.translate.dialect import Origin
 from gateway import contract
 from gateway.audit import record as audit
 from gateway.audit.record import Found
@@ -65,7 +65,7 @@ from gateway.budgets.price import cost, dearest_of, price_of
 from gateway.clock import Clock
 from gateway.errors import Dialect, GatewayError, Kind, Rendered, render, unexpected
 from gateway.policy.guard import LENGTH_ID
-from gateway.policy.model import Backend, Policy, Tenant
+from gateway.policy.model import Policy, Tenant
 from gateway.policy.walk import Walk
 
 
@@ -97,6 +97,7 @@ class Exchange:
         self._tally_in, self._tally_out = Tally(), Tally()
         self._guard_in: Guard | None = None
         self._guard_out: Guard | None = None
+        self._lost: dict[str, str] = {}  # what has no word in the dialects of backends, as clients are told
         self._aliases: Aliases | None = None  # what was tokenised; gone with the exchange's end
         self._head: PassResponseHead | None = None  # held back until the first byte behind it was judged
         self._recorded = False
@@ -183,8 +184,8 @@ class Exchange:
         obligations = journal.caller.obligations
         model = admission.choose(opened.model, policy, self._tenant, obligations)
         journal.model, journal.streamed = model.name, opened.stream
-        admission.check_dialect(self._door, policy.backends[model.backend])
-        ready = tuple([name for name in model.backends if self._world.ready(policy, name)])
+        speaking = admission.speaking(self._door, model, policy)
+        ready = tuple([name for name in speaking if self._world.ready(policy, name)])
         if not ready:
             raise route.unavailable(f"no credential for backend {', '.join(model.backends)}")
         journal.backend = ready[0]
@@ -218,7 +219,10 @@ class Exchange:
         draft, journal, policy = self._draft, self._journal, self._policy
         at_s = self._clock.now()
         model = policy.models[journal.model]
-        draft.allowed, draft.walk = route.choose(model, draft.ready, self._tally_in.counts, journal.caller.request_id)
+        ready = draft.ready
+        if model.pool is not None:
+            ready, self._lost = crossing.able(self._door, draft.tree, model, policy, ready)
+        draft.allowed, draft.walk = route.choose(model, ready, self._tally_in.counts, journal.caller.request_id)
         journal.backend = draft.allowed[0]
         if model.pool is not None:
             journal.first = journal.backend
@@ -307,18 +311,12 @@ class Exchange:
         del self._draft  # a body of many megabytes must not be held while the model thinks
         self.state = State.UPSTREAM
         self._sent = True
-        metadata = {
-            contract.POLICY: journal.caller.policy,
-            contract.MODEL: journal.model,
-            contract.BACKENDS: ",".join(draft.allowed),
-            contract.FRONT_PATH: journal.path,
-            contract.DECISION: "redact" if draft.judged.changed else "allow",
-        }
-        if draft.walk is not None:
-            change = HeaderChange(put=((contract.ROUTE_HEADER, draft.walk.route),))
-        else:
-            change = self._route(self._policy.backends[draft.allowed[0]], metadata)
-        return (PassRequestBody(change, raw, metadata),)
+        way = Way(self._door, self._policy.models[journal.model], self._policy, draft.allowed, draft.walk)
+        changed = draft.judged.changed
+        command, lost = leave(way, journal.caller.policy, self._names, draft.raw, raw, self._world, changed=changed)
+        if lost:
+            self._lost = {journal.backend: lost}
+        return (command,)
 
     def _expect(self) -> None:
         """Take from the request what its answer is judged by."""
@@ -332,15 +330,6 @@ class Exchange:
         if self._meter is None:
             return ()
         return tuple(told.headers(self._meter.reserved.verdict, self._dialect, self._clock.now()))
-
-    def _route(self, backend: Backend, told: dict[str, str]) -> HeaderChange:
-        """Choose the route; where nothing else will, prepare the attempt itself (ADR 0009)."""
-        if backend.adapt:
-            return HeaderChange(put=((contract.ROUTE_HEADER, contract.route_of(backend.name)),))
-        change = prepare(self._names, backend.name, told, self._policy, self._world, rewrite_host=False)
-        return HeaderChange(
-            (*change.put, (contract.ROUTE_HEADER, contract.direct_route_of(backend.name))), change.remove
-        )
 
     def _request_trailers(self, event: RequestTrailers) -> tuple[Command, ...]:
         del event
@@ -370,7 +359,9 @@ class Exchange:
         if self._journal.first:
             model = self._policy.models[self._journal.model]
             head = route.tell(head, model, self._journal.backend, self._journal.attempts)
-        more = (() if self._caching is None else ((contract.CACHE_HEADER, "miss"),)) + self._standing()
+        lost = self._lost.get(self._journal.backend)
+        more: tuple[tuple[str, str], ...] = ((contract.DROPPED_HEADER, lost),) if lost else ()
+        more += (() if self._caching is None else ((contract.CACHE_HEADER, "miss"),)) + self._standing()
         if more:
             head = PassResponseHead(HeaderChange((*head.change.put, *more), head.change.remove))
         if event.end_of_stream and status != 401:
@@ -382,6 +373,12 @@ class Exchange:
             guard = guard.giving_back(Restoring(self._aliases, self._tenant.restore.tools))
         self._guard_out = guard
         self._reply, self._form = self._terms.listener(guard, self._tally_out, seen, streams=streams)
+        model = self._policy.models[self._journal.model]
+        across = crossing.crossing(self._door, model, self._policy.backends[self._journal.backend])
+        if across is not None and across.attempt is not None:
+            origin = Origin(model=model.name, request_id=self._journal.caller.request_id, now_s=int(self._clock.now()))
+            answer = translated.Answer(across.attempt, origin, status, self._policy.limits)
+            self._reply = answer.stream(self._reply) if streams else answer.whole(self._reply)
         self.state = State.STREAM if streams else State.COLLECT
         self._head = head
         return ()

@@ -139,5 +139,8 @@ def _messages(*, closed: bool) -> type:
 #: Clients say here which version they speak.
 HEADER: Final = "anthropic-version"
 #: What it may say. The version before it, 2023-01-01, streams in a form that no guard here reads.
-NEWEST: Final = "2023-06-01"
-MESSAGES: Final = MappingProxyType({NEWEST: Schema(_messages(closed=True), _messages(closed=False))})
+FIRST: Final = "2023-06-01"
+NEWEST: Final = "2026-10-21"
+_ALL: Final = Schema(_messages(closed=True), _messages(closed=False))
+#: The newer version takes fields away; what it no longer knows, its server refuses.
+MESSAGES: Final = MappingProxyType({FIRST: _ALL, NEWEST: _ALL})

@@ -16,7 +16,7 @@ VERSIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "/v1/chat/completions": ("2025-11", "2026-11"),
         "/v1/completions": ("2026-11",),
         "/v1/embeddings": ("2026-11",),
-        "/v1/messages": ("2023-06-01",),
+        "/v1/messages": ("2023-06-01", "2026-10-21"),
         "/v1/responses": ("2026-11",),
     }
 )

@@ -11,8 +11,8 @@ from gateway.policy.place import read_place
 from gateway.policy.problem import Problems, shown
 from gateway.policy.tree import Broken, Scalar
 
-#: Dialects of providers. Each is served at its own front doors: nothing translates.
-DIALECTS: Final = ("openai", "anthropic")
+#: Dialects of providers. Chat is translated between them (docs/translation.md); all else needs the caller's own.
+DIALECTS: Final = ("openai", "azure", "anthropic")
 _NO_VAULT: Final = "policy.yaml has no `vault:` section"
 _ADAPT: Final = ("auto", "always")
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}  # RFC 9110, sections 4.2.1 and 4.2.2

@@ -22,9 +22,9 @@ from gateway.policy.field import Shape, Table, read_scalar, shape
 from gateway.policy.files import ROOT, Section, read_directory
 from gateway.policy.key import KEY_ID, LAST_SECOND, read_key
 from gateway.policy.model import (
+    ON_LOSS,
     TOKENIZERS,
     Adviser,
-    Backend,
     CertificateIdentity,
     Introspector,
     Issuer,
@@ -36,7 +36,7 @@ from gateway.policy.model import (
     Tenant,
 )
 from gateway.policy.opa import Compile, read_opa
-from gateway.policy.pool import read_pool, refuse_too_many
+from gateway.policy.pool import read_pool, read_upstream, refuse_too_many
 from gateway.policy.prices import read_prices
 from gateway.policy.problem import Mark, Problems, nearest, shown
 from gateway.policy.rate import read_rate
@@ -158,7 +158,7 @@ class _Loader:
             key.text: read_backend(key, table, self.problems, vault=vault is not None)
             for key, table in self._tables("backends")
         }
-        served = {key: self._model(key, node, backends, limits) for key, node in self._entries("models", _MODEL)}
+        served = {key: self._model(key, node, limits) for key, node in self._entries("models", _MODEL)}
         refuse_too_many(served, self.problems)
         models = {key.text: model for key, model in served.items()}
         tenants = {
@@ -257,12 +257,12 @@ class _Loader:
         table = Table(Mapping(mark, section.entries) if section.whole else Broken(mark), (), self.problems)
         return read_prices(table, self._refer, self.problems)
 
-    def _model(self, key: Scalar, node: Node, backends: dict[str, Backend], limits: Limits) -> Model:
+    def _model(self, key: Scalar, node: Node, limits: Limits) -> Model:
         """`name: backend`, `name: {backend, created, owned_by}`, or `backends` in place of the one."""
         if isinstance(node, Scalar) and not node.is_null:
             return Model(name=key.text, backend=self._refer(node, (key.text,), "backends"))
         table = Table(node, (key.text,), self.problems)
-        pool = self._pool(table, backends, limits)
+        pool = self._pool(table, limits)
         model = Model(
             name=key.text,
             backend=self._refer(table.scalar("backend", BACKEND_NAME), (*table.path, "backend"), "backends")
@@ -274,17 +274,20 @@ class _Loader:
             group=table.text("group", _GROUP, default=""),
             tokenizer=table.choice("tokenizer", TOKENIZERS, default=""),
             max_output_tokens=table.integer("max_output_tokens", 1, _MOST_TOKENS, default=0) or None,
+            on_loss=table.choice("on_loss", ON_LOSS, default="drop"),
         )
+        names = read_upstream(table, model.backends, self.problems)
+        model = replace(model, upstream=MappingProxyType(names)) if names else model
         table.close()
         return model
 
-    def _pool(self, table: Table, backends: dict[str, Backend], limits: Limits) -> Pool | None:
+    def _pool(self, table: Table, limits: Limits) -> Pool | None:
         if table.node("backends") is None:
             return None
         names = table.words("backends", BACKEND_NAME)
         for at, name in enumerate(names):
             self._refer(name, (*table.path, "backends", f"[{at}]"), "backends")
-        return read_pool(table, names, backends, self.rules | self.advised, limits, self.problems)
+        return read_pool(table, names, self.rules | self.advised, limits, self.problems)
 
     def _tenant(
         self,

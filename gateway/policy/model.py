@@ -455,6 +455,9 @@ class Pool:
     tell: bool = False  # whether clients are told which backend answered, and after how many attempts
 
 
+#: A field that cannot be carried over to a backend is left out and told, or the backend is.
+ON_LOSS: Final = ("drop", "refuse")
+
 #: What makes the next backend of a pool be asked.
 RETRY_ON: Final = ("5xx", "429", "no_answer")
 
@@ -471,6 +474,12 @@ class Model:
     tokenizer: str = ""  # of `TOKENIZERS`; "": as the name tells
     max_output_tokens: int | None = None  # the most that it ever answers: what to reserve where nothing else says less
     pool: Pool | None = None  # None: `backend` alone
+    upstream: Mapping[str, str] = field(default_factory=dict)  # what backends call it, where that is not `name`
+    on_loss: str = "drop"  # of `ON_LOSS`: what becomes of a field that a backend's dialect has no word for
+
+    def upstream_name(self, backend: str) -> str:
+        """What that backend calls the model."""
+        return self.upstream.get(backend, self.name)
 
     @property
     def backends(self) -> tuple[str, ...]:

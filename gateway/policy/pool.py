@@ -7,7 +7,7 @@ from typing import Final
 from gateway.policy import walk
 from gateway.policy.endpoint import BACKEND_NAME
 from gateway.policy.field import Shape, Table, read_scalar, shape
-from gateway.policy.model import RETRY_ON, Backend, Limits, Model, Pool, Restriction, Select
+from gateway.policy.model import RETRY_ON, Limits, Model, Pool, Restriction, Select
 from gateway.policy.problem import Mark, Problems, nearest, shown
 from gateway.policy.tree import Mapping as Fields
 from gateway.policy.tree import Path, Scalar, Sequence
@@ -15,21 +15,19 @@ from gateway.policy.tree import Path, Scalar, Sequence
 _WEIGHT: Final = shape(r"[0-9]{1,4}", "a weight from 0 to 9999")
 _ANY: Final[Shape] = shape(r"[!-~]{1,64}", "a word")
 _FIRST_BYTE_S: Final = (1, 3600)
-#: What only a pool has a use for: behind one backend nothing stands in.
-FIELDS: Final = ("select", "weights", "retry_on", "first_byte_s", "when_found", "tell")
+_MODEL: Final = shape(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}", "a provider's name of a model")
 
 
 def read_pool(
     table: Table,
     names: tuple[Scalar, ...],
-    known: Mapping[str, Backend],
     rules: Collection[str],
     limits: Limits,
     problems: Problems,
 ) -> Pool:
-    """The pool over `names`, which exist. Every backend must speak the dialect of the first: nothing translates."""
+    """The pool over `names`."""
     backends = tuple(name.text for name in names)
-    _check_names(names, known, table, problems)
+    _check_names(names, table, problems)
     select = Select(table.choice("select", tuple(Select), default=Select.ORDERED.value) or Select.ORDERED)
     weights = _weights(table, backends, select, problems)
     return Pool(
@@ -41,6 +39,25 @@ def read_pool(
         restrictions=_restrictions(table, backends, rules, problems),
         tell=table.flag("tell"),
     )
+
+
+def read_upstream(table: Table, backends: tuple[str, ...], problems: Problems) -> dict[str, str]:
+    """What backends call a model: `upstream_model: name`, or a name for each backend that calls it otherwise."""
+    node = table.node("upstream_model")
+    path = (*table.path, "upstream_model")
+    if node is None:
+        return {}
+    if isinstance(node, Scalar):
+        word = read_scalar(node, path, _MODEL, problems)
+        return {} if word is None else dict.fromkeys(backends, word.text)
+    names: dict[str, str] = {}
+    for key, each in Table(node, path, problems).entries():
+        if key.text not in backends:
+            problems.add(key.mark, (*path, key.text), "not a backend of this model", nearest(key.text, backends))
+        word = read_scalar(each, (*path, key.text), _MODEL, problems)
+        if word is not None:
+            names[key.text] = word.text
+    return names
 
 
 def refuse_too_many(models: Mapping[Scalar, Model], problems: Problems) -> None:
@@ -56,22 +73,17 @@ def refuse_too_many(models: Mapping[Scalar, Model], problems: Problems) -> None:
             return
 
 
-def _check_names(names: tuple[Scalar, ...], known: Mapping[str, Backend], table: Table, problems: Problems) -> None:
+def _check_names(names: tuple[Scalar, ...], table: Table, problems: Problems) -> None:
     path = (*table.path, "backends")
     if not 2 <= len(names) <= walk.BACKENDS_MAX:
         mark = names[0].mark if names else table.mark
         problems.add(mark, path, f"expected 2 to {walk.BACKENDS_MAX} backends", "for one write `backend: name`")
     seen: set[str] = set()
-    dialect = next((known[name.text].dialect for name in names if name.text in known), "")
     for at, name in enumerate(names):
         here = (*path, f"[{at}]")
         if name.text in seen:
             problems.add(name.mark, here, f"{shown(name.text)} is named twice")
         seen.add(name.text)
-        other = known.get(name.text)
-        if other is not None and other.dialect != dialect:
-            why = f"speaks {other.dialect}, the first of the pool {dialect}"
-            problems.add(name.mark, here, f"{shown(name.text)} {why}", "a pool has one dialect: nothing translates")
 
 
 def _weights(table: Table, backends: tuple[str, ...], select: Select, problems: Problems) -> dict[str, int]:

@@ -1,0 +1,84 @@
+"""The way from a caller's words to a backend's: another dialect, another name of the model. Translates nothing itself.
+
+The request crosses where it leaves (`inspect` for a lone backend, `adapt` for each attempt of a pool), the answer
+always in `inspect`, in front of all guards, which so judge what the caller will read (docs/adr, translation). Pure.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+from extproc.providers.door import Door
+from extproc.translate.anthropic import ANTHROPIC
+from extproc.translate.attempt import Attempt, OnLoss, Sent
+from extproc.translate.dialect import Dialect, Target
+from extproc.translate.dialects import DIALECTS
+from extproc.translate.openai import OPENAI
+from gateway.errors import GatewayError
+from gateway.policy.model import Backend, Model, Policy
+
+#: Front doors whose requests any chat backend can answer.
+_FRONTS: Final[Mapping[str, Dialect]] = {"/v1/chat/completions": OPENAI, "/v1/messages": ANTHROPIC}
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """What becomes of requests of one front door for one backend. Immutable."""
+
+    path: str  # the front door's
+    name: str  # what the backend calls the model
+    attempt: Attempt | None = None  # None: it speaks the caller's dialect, and only the name differs
+
+    def request(self, body: bytes) -> Sent:
+        """The request for the backend. Raises REQUEST_INVALID: what cannot, or by policy must not, be carried over."""
+        if self.attempt is not None:
+            return self.attempt.request(body)
+        tree: dict[str, Any] = orjson.loads(body)
+        tree["model"] = self.name
+        return Sent(self.path, (), orjson.dumps(tree), (), stream=tree.get("stream") is True)
+
+
+def crossing(door: Door, model: Model, backend: Backend) -> Crossing | None:
+    """How requests at `door` reach a backend that `speaks` so; None: as they are."""
+    name = model.upstream_name(backend.name)
+    if backend.dialect == door.dialect:
+        return None if name == model.name else Crossing(door.path, name)
+    return _translating(door.path, backend.dialect, name, model.max_output_tokens, model.on_loss)
+
+
+@lru_cache(maxsize=4096)  # one entry for each front door, backend's dialect and model of the policies that are held
+def _translating(path: str, dialect: str, name: str, most: int | None, on_loss: str) -> Crossing:
+    target = Target(model=name) if most is None else Target(model=name, max_tokens=most)
+    return Crossing(path, name, Attempt(_FRONTS[path], DIALECTS[dialect], target, OnLoss(on_loss)))
+
+
+def speaks(door: Door, backend: Backend) -> bool:
+    """Whether a backend can answer at a door, in the caller's dialect or by translation."""
+    return backend.dialect == door.dialect or (door.path in _FRONTS and backend.dialect in DIALECTS)
+
+
+def able(
+    door: Door, tree: dict[str, Any], model: Model, policy: Policy, ready: Iterable[str]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The backends of a pool that a request can be carried to, and what would be lost on the way to each.
+
+    Raises REQUEST_INVALID: it can be carried to none.
+    """
+    body, found, lost = b"", [], {}
+    refused: GatewayError | None = None
+    for name in ready:
+        way = crossing(door, model, policy.backends[name])
+        if way is not None and way.attempt is not None:
+            body = body or orjson.dumps(tree)
+            try:
+                lost[name] = way.request(body).told
+            except GatewayError as error:
+                refused = refused or error
+                continue
+        found.append(name)
+    if not found and refused is not None:
+        raise refused
+    return tuple(found), lost
