@@ -29,7 +29,7 @@ class Target:
     thinks: Thinks = Thinks.EFFORT
     #: Whether the model takes temperature and its kin where the dialect's current package no longer knows them.
     sampling: bool = False
-    api_version: str = ""  # Azure's older paths; "" for those without a version
+    api_version: str = ""  # in the paths of Azure and Gemini; "" for the one that their packages use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,11 @@ from typing import Final
 
 from extproc.translate.anthropic import ANTHROPIC
 from extproc.translate.dialect import Dialect
+from extproc.translate.gemini import GEMINI
 from extproc.translate.openai import AZURE, OPENAI
 
-_ALL: Final[tuple[Dialect, ...]] = (OPENAI, AZURE, ANTHROPIC)
+_ALL: Final[tuple[Dialect, ...]] = (OPENAI, AZURE, ANTHROPIC, GEMINI)
 
 DIALECTS: Final = MappingProxyType({each.name: each for each in _ALL})
-#: Those that clients may speak: a front door serves them.
-FRONTS: Final = (OPENAI.name, ANTHROPIC.name)
+#: Those whose clients are answered. The front doors of today speak the first two.
+FRONTS: Final = (OPENAI.name, ANTHROPIC.name, GEMINI.name)
