@@ -108,6 +108,12 @@ BYTES: Final = Metric(
     help="Bytes of bodies. `direction` is request or answer.",
     labels=("direction",),
 )
+CACHED: Final = Metric(
+    name="ostiary_cached_exchanges_total",
+    kind=Counter,
+    help="Exchanges that asked their tenant's cache. `result` is hit or miss.",
+    labels=("result", "tenant", "model"),
+)
 LOCAL_REPLIES: Final = Metric(
     name="ostiary_local_replies_total",
     kind=Counter,
@@ -145,7 +151,7 @@ ALIVE: Final = Metric(
 
 WORKER: Final = (
     *(AUTHZ, EXCHANGES, DURATION, TOKENS, DETAILS, COST, FOUND, BYTES),
-    *(LOCAL_REPLIES, AUDIT_DROPPED, INFLIGHT, BUDGET),
+    *(CACHED, LOCAL_REPLIES, AUDIT_DROPPED, INFLIGHT, BUDGET),
 )
 SUPERVISOR: Final = (RESTARTS, ALIVE)
 
@@ -209,6 +215,7 @@ class Meters:
         self._exchanges = _Children(_counter(EXCHANGES, self.registry))
         self._durations = _Children(_histogram(DURATION, self.registry))
         self._tokens = _Children(_counter(TOKENS, self.registry))
+        self._cached = _Children(_counter(CACHED, self.registry))
         self._token_details = _Children(_counter(DETAILS, self.registry))
         self._cost = _Children(_counter(COST, self.registry))
         self._found = _Children(_counter(FOUND, self.registry))
@@ -250,6 +257,9 @@ class Meters:
             ticks.input_tokens(_countable(usage.input_tokens))
             ticks.output_tokens(_countable(usage.output_tokens))
             self._detail(record, usage)
+        cached = record.details.get("cache")
+        if cached is not None:
+            self._cached[(cached, _name(record.tenant, self._tenants), _name(record.model, self._models))].inc()
         self._request_bytes.inc(_countable(record.request_bytes))
         self._answer_bytes.inc(_countable(record.answer_bytes))
         for found in record.found:

@@ -90,6 +90,14 @@ def test_a_refusal_without_usage_counts_no_tokens(meters):
     assert series(meters, "ostiary_tokens_total") == 0
 
 
+def test_hits_and_misses_of_the_cache_are_counted(meters):
+    for result in ("hit", "miss", "hit"):
+        meters.exchange(replace(DONE, details={"cache": result}))
+    names = {"tenant": "acme", "model": "gpt"}
+    assert value(meters, "ostiary_cached_exchanges_total", result="hit", **names) == 2
+    assert value(meters, "ostiary_cached_exchanges_total", result="miss", **names) == 1
+
+
 def test_names_that_policy_does_not_know_share_one_series(meters):
     for number in range(50):
         meters.exchange(
