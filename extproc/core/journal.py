@@ -106,7 +106,7 @@ class Journal:
             audio_in=seen.audio_input_tokens,
             reasoning_out=seen.reasoning_tokens,
             audio_out=seen.audio_output_tokens,
-            reported=told_in is not None and told_out is not None,
+            reported=told_in is not None and told_out == answer,
         )
 
     def _usage(self, *, whole: bool) -> Usage | None:

@@ -105,5 +105,6 @@ def test_of_an_answer_that_broke_off_the_count_goes_before_a_first_word_of_the_p
     seen = Seen(output_tokens=1, running=Running(tokenizer("gpt-4o")))
     seen.say(TEXT)
     found = journal(seen)
-    assert found.used(whole=False).tokens_out == tokenizer("gpt-4o").count(TEXT)
-    assert found.used(whole=True).tokens_out == 1
+    broken_off, whole = found.used(whole=False), found.used(whole=True)
+    assert (broken_off.tokens_out, broken_off.reported) == (tokenizer("gpt-4o").count(TEXT), False)
+    assert (whole.tokens_out, whole.reported) == (1, True)
