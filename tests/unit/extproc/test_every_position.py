@@ -12,6 +12,8 @@ import openai.types
 import openai.types.chat
 import openai.types.responses
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import messaging
 import responding
@@ -356,3 +358,60 @@ def test_words_that_no_rule_minds_pass_every_cell(cell, size):
     play = streamed(cell, words, size, held())
     assert pieces_of(play) == words
     assert play.record.found == ()
+
+
+# --- the streaming invariant ------------------------------------------------------------------------------
+CARD = "4111 1111 1111 1111"
+FRAGMENTS = st.lists(
+    st.sampled_from([CANARY, CARD, "words ", " and ", "bob@", "@", "example.com", "4111 1111 ", "\n", "é ", ". "]),
+    min_size=1,
+    max_size=8,
+).map("".join)
+ACTIONS = [Action.ALLOW, Action.FLAG, Action.MASK, Action.HASH, Action.REDACT, Action.REPLACE, Action.BLOCK]
+
+
+def said_whole(cell, tree):
+    """What a whole answer says at a cell."""
+    dialect, key = cell
+    if dialect in {"chat", "completions"}:
+        (told,) = tree["choices"]
+        holder = told.get("message", told)
+        called = [*(holder.get("tool_calls") or ()), {"function": holder.get("function_call")}]
+        source = next((call["function"]["arguments"] for call in called if call["function"]), None)
+        return source if key in SOURCES else holder[key.split()[0]]
+    if dialect == "messages":
+        (told,) = tree["content"]
+        return json.dumps(told["input"]) if key in SOURCES else told[told["type"]]
+    (item,) = tree["output"]
+    parts = item.get("content") or item.get("summary")
+    return item[key] if key in item else parts[0].get("text", parts[0].get("refusal"))
+
+
+@given(st.data(), st.sampled_from(list(CELLS)), st.sampled_from(ACTIONS), FRAGMENTS)
+def test_cut_anywhere_a_stream_says_what_the_whole_answer_says(data, cell, action, words):
+    """Whatever the pieces of text are, and wherever the bytes of their events are cut."""
+    world = held(action)
+    source = cell[1] in SOURCES
+    words = json.dumps({"to": words}) if source else words
+    size = data.draw(st.integers(1, 9))
+    path, stream, _ = CELLS[cell]
+    raw = b"".join(stream([words[at : at + size] for at in range(0, len(words), size)]))
+    step = data.draw(st.sampled_from([1, 7, 100, len(raw)]))
+    play, whole = asked(path, stream=True, world=world), answered(cell, words, world)
+    for at in range(0, len(raw), step):
+        if not play.records:
+            play.give(ResponseChunk(raw[at : at + step], end_of_stream=False))
+    if not play.records:
+        play.give(ResponseChunk(b"", end_of_stream=True))
+    ended = whole.record.code == "answer_blocked"
+    assert (play.record.code == "answer_blocked") == ended
+    if ended:
+        assert play.record.reason == whole.record.reason
+        assert CANARY.encode() not in play.sent()
+        assert CARD.encode() not in play.sent()
+        return
+    assert [(each.rule, each.count) for each in play.record.found] == [
+        (each.rule, each.count) for each in whole.record.found
+    ]
+    got, wanted = pieces_of(play), said_whole(cell, json.loads(whole.sent()))
+    assert (json.loads(got), got) == (json.loads(wanted), got) if source else got == wanted
