@@ -1,8 +1,9 @@
 """The request body of Anthropic's messages endpoint as strict types, for each API version. Judges form only.
 
-There is one, which Anthropic adds fields to; these are of its reference of November 2026. Each type exists twice,
-as in openai_schema: one that knows every field, and one that lets unknown fields pass. Kinds of blocks, sources and
-tools that are not named here are refused by both: nobody here could say what is in them.
+Anthropic adds fields to a version; these are of its reference of November 2026. The version of October 2026 takes
+some away (guide "Migrating to API version 2026-10-21"). Each type exists twice, as in openai_schema: one that knows
+every field, and one that lets unknown fields pass. Kinds of blocks, sources and tools that are not named here are
+refused by both: nobody here could say what is in them.
 """
 
 import functools
@@ -16,6 +17,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from extproc.providers.schema import Schema
 
+#: Clients say here which version they speak.
+HEADER: Final = "anthropic-version"
+FIRST: Final = "2023-06-01"
+NEWEST: Final = "2026-10-21"
 _Text = Annotated[str, Meta(min_length=1)]
 _Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[a-zA-Z0-9_.:-]+$")]
 _Picture = Annotated[str, Meta(max_length=64, pattern=r"^image/")]  # what is base64 is not read as text
@@ -32,12 +37,13 @@ def _list(*kinds: Any) -> Any:
     return types.GenericAlias(list, (_either(*kinds),))
 
 
-def _messages(*, closed: bool) -> type:
+def _messages(version: str, *, closed: bool) -> type:
     """Build the body's type. `closed`: a field that is not named here is refused."""
+    first = version == FIRST
 
     def struct(name: str, fields: list[Any], *, tag: str | None = None, tag_field: str | None = "type") -> Any:
         return msgspec.defstruct(
-            name if closed else f"{name}Open",
+            f"{name}{'' if closed else 'Open'}{'' if first else version.replace('-', '')}",
             fields,
             tag=tag,
             tag_field=tag_field if tag else None,
@@ -52,12 +58,14 @@ def _messages(*, closed: bool) -> type:
 
     cache = maybe("cache_control", _Json)
     text = struct("TextBlock", [("text", str), maybe("citations", list[_Json]), cache], tag="text")
+    quoted: Any = list[_Json] if first else Annotated[list[_Json], Meta(max_length=0)]
+    said = struct("SaidText", [("text", str), maybe("citations", quoted), cache], tag="text")
     url = struct("UrlSource", [("url", _Text)], tag="url")
     picture = struct("ImageData", [("media_type", _Picture), ("data", _Text)], tag="base64")
     image = struct("ImageBlock", [("source", _either(picture, url)), cache], tag="image")
     pdf = struct("PdfData", [("media_type", Literal["application/pdf"]), ("data", _Text)], tag="base64")
     plain = struct("PlainText", [("media_type", Literal["text/plain"]), ("data", str)], tag="text")
-    content = struct("ContentSource", [("content", _either(str, _list(text, image)))], tag="content")
+    content = struct("ContentSource", [("content", _either(str, _list(said, image)))], tag="content")
     about = [maybe("citations", _Json), cache]
     document = struct(
         "DocumentBlock",
@@ -65,7 +73,7 @@ def _messages(*, closed: bool) -> type:
         tag="document",
     )
     result = struct(
-        "SearchResult", [("source", str), ("title", str), ("content", _list(text)), *about], tag="search_result"
+        "SearchResult", [("source", str), ("title", str), ("content", _list(said)), *about], tag="search_result"
     )
     thinking = struct("Thinking", [("thinking", str), ("signature", str)], tag="thinking")
     redacted = struct("RedactedThinking", [("data", str)], tag="redacted_thinking")
@@ -76,14 +84,14 @@ def _messages(*, closed: bool) -> type:
         "ToolResultBlock",
         [
             ("tool_use_id", _Text),
-            maybe("content", _either(str, _list(text, image, document, result))),
+            maybe("content", _either(str, _list(said, image, document, result))),
             maybe("is_error", bool),
             cache,
         ],
         tag="tool_result",
     )
 
-    asked = _list(text, image, document, result, tool_result)
+    asked = _list(said, image, document, result, tool_result)
     told = _list(text, thinking, redacted, tool_use)
     roles = (
         struct("UserTurn", [("content", _either(str, asked))], tag="user", tag_field="role"),
@@ -110,6 +118,7 @@ def _messages(*, closed: bool) -> type:
         struct("ChoiceTool", [("name", _Text), parallel], tag="tool"),
         struct("ChoiceNone", [], tag="none"),
     )
+    sampling = (maybe("temperature", _Unit), maybe("top_k", Annotated[int, Meta(ge=0)]), maybe("top_p", _Unit))
     body: type = struct(
         "Messages",
         [
@@ -125,22 +134,16 @@ def _messages(*, closed: bool) -> type:
             maybe("stop_sequences", list[str]),
             maybe("stream", bool),
             maybe("system", _either(str, _list(text))),
-            maybe("temperature", _Unit),
             maybe("thinking", _Json),
             maybe("tool_choice", choice),
             maybe("tools", _list(tool)),
-            maybe("top_k", Annotated[int, Meta(ge=0)]),
-            maybe("top_p", _Unit),
+            *(sampling if first else ()),
         ],
     )
     return body
 
 
-#: Clients say here which version they speak.
-HEADER: Final = "anthropic-version"
-#: What it may say. The version before it, 2023-01-01, streams in a form that no guard here reads.
-FIRST: Final = "2023-06-01"
-NEWEST: Final = "2026-10-21"
-_ALL: Final = Schema(_messages(closed=True), _messages(closed=False))
-#: The newer version takes fields away; what it no longer knows, its server refuses.
-MESSAGES: Final = MappingProxyType({FIRST: _ALL, NEWEST: _ALL})
+#: What each version reads. The version before them, 2023-01-01, streams in a form that no guard here reads.
+MESSAGES: Final = MappingProxyType(
+    {version: Schema(_messages(version, closed=True), _messages(version, closed=False)) for version in (FIRST, NEWEST)}
+)

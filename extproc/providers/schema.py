@@ -70,7 +70,8 @@ class Versions:
     def choose(self, headers: Mapping[str, str], taken: tuple[str, ...]) -> Schema:
         """The schema that a request is judged by. `taken`: what the tenant takes, oldest first; empty: every version.
 
-        Raises REQUEST_INVALID for a version that is not among them. The newest counts where nothing is said.
+        Raises REQUEST_INVALID for a version that is not among them. Where clients cannot say, the newest counts. One
+        that could and says nothing is older than the newer versions: the oldest counts.
         """
         names = taken or tuple(self.known)
         asked = headers.get(self.header, "") if self.header else ""
@@ -80,7 +81,7 @@ class Versions:
                 f"This version of the API is not taken here. Send the header {self.header}: {' or '.join(names)}.",
                 param=self.header,
             )
-        return self.known[asked or names[-1]]
+        return self.known[asked or names[0 if self.header else -1]]
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:

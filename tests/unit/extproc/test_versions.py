@@ -125,7 +125,7 @@ def test_a_tolerant_tenant_of_an_older_version_has_newer_fields_on_record():
     assert CHAT.known[OLD].check(body(moderation={"model": "m"}), strict=False) is False
 
 
-@pytest.mark.parametrize("version", ["", "2023-06-01"])
+@pytest.mark.parametrize("version", ["", "2023-06-01", "2026-10-21"])
 def test_a_client_of_messages_may_say_its_version_or_leave_it_open(version):
     play = Play(held())
     headers = {"anthropic_version": version} if version else {}
@@ -135,3 +135,24 @@ def test_a_client_of_messages_may_say_its_version_or_leave_it_open(version):
 
 def test_what_a_chat_client_says_in_a_header_chooses_nothing():
     assert CHAT.choose({"anthropic-version": "x", "openai-version": OLD}, ()) is CHAT.known[NEW]
+
+
+QUOTED = [{"role": "user", "content": [{"type": "text", "text": "x", "citations": [{"cited_text": "y"}]}]}]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"temperature": 1.0}, {"top_p": 0.5}, {"top_k": 3}, {"messages": QUOTED}],
+    ids=lambda each: next(iter(each)),
+)
+@pytest.mark.parametrize(
+    ("version", "passes"), [("2023-06-01", True), ("", True), ("2026-10-21", False)], ids=["old", "unsaid", "new"]
+)
+def test_the_newer_version_of_messages_takes_fields_away(fields, version, passes):
+    play = Play(held())
+    headers = {"anthropic_version": version} if version else {}
+    body = json.dumps({**messages(), **fields}).encode()
+    told = play.give(head("/v1/messages", **headers), RequestBody(body, end_of_stream=True))
+    assert any(isinstance(each, PassRequestBody) for each in told) is passes
+    if not passes:
+        assert told[-1].rendered.status == 400
