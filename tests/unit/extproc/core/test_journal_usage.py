@@ -102,7 +102,7 @@ def test_a_stream_that_was_stopped_is_no_whole_answer(outcome):
 
 def test_of_an_answer_that_broke_off_the_count_goes_before_a_first_word_of_the_provider():
     """Anthropic tells some output tokens at the start of a message, and the rest at its end."""
-    seen = Seen(output_tokens=1, running=Running(tokenizer("gpt-4o")))
+    seen = Seen(input_tokens=9, output_tokens=1, running=Running(tokenizer("gpt-4o")))
     seen.say(TEXT)
     found = journal(seen)
     broken_off, whole = found.used(whole=False), found.used(whole=True)
