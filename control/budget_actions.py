@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 from control import problem
 from control.admin import Action, Done, Wish
+from gateway.budgets.fair import Terms, terms_of
 from gateway.budgets.model import Dimension, Limit, Resource, Subject, key_of
 from gateway.budgets.watch import subject_of
 from gateway.budgets.window import Figures, Meter, meter_of
@@ -72,12 +73,15 @@ def actions(sums: Sums, ledger: Ledger, index: Index, policy: Callable[[], Polic
         limits = [one for one in tenant.budgets.limits if wanted in {"", one.name}]
         if wanted and not limits:
             raise problem.unknown("limit", wanted)
+        currency = policy().prices.currency
         try:
-            standings = await _standings(limits, name, ledger, index)
+            standings = await _standings([one for one in limits if one.shared is None], name, ledger, index)
+            shown = [_shown(*one, currency) for one in standings]
+            shown += [await _shown_shared(one, name, ledger, currency) for one in limits if one.shared is not None]
         except ScriptError:
             raise problem.unavailable("The ledger cannot be reached at the moment. Try again.") from None
-        currency = policy().prices.currency
-        return Done({"tenant": name, "at": _told(wish.now), "limits": [_shown(*one, currency) for one in standings]})
+        shown.sort(key=lambda one: str(one["limit"]))
+        return Done({"tenant": name, "at": _told(wish.now), "limits": shown})
 
     return (
         Action("usage.show", "GET", _USAGE, usage),
@@ -105,9 +109,31 @@ async def _standings(
     return sorted(standings, key=lambda one: (one[0].name, -(one[2].used + one[2].held), one[1]))
 
 
+async def _shown_shared(limit: Limit, tenant: str, ledger: Ledger, currency: str) -> dict[str, Any]:
+    """A limit that the tenant shares, with all of its members: they are in one cluster slot."""
+    names = [name for name, _ in limit.shared.members] if limit.shared is not None else []
+    terms: Mapping[str, Terms] = {name: terms_of(limit, name) for name in names}
+    mine = terms[tenant]
+    asked = [(mine.key, mine.meter), *((one.own.key, one.own_meter) for one in terms.values())]
+    whole, *parts = await ledger.look(asked)
+    return _shown(limit, mine.key, whole, currency) | {
+        "assured": mine.own.assured,
+        "members": [
+            {"tenant": name, "weight": one.own.weight, "assured": one.own.assured, **_used(limit, part)}
+            for (name, one), part in zip(terms.items(), parts, strict=True)
+        ],
+    }
+
+
+def _used(limit: Limit, figures: Figures) -> dict[str, int]:
+    """What runs counts as used where that is what the limit counts."""
+    if limit.resource is Resource.STREAMS:
+        return {"used": figures.held, "held": 0}
+    return {"used": figures.used, "held": figures.held}
+
+
 def _shown(limit: Limit, key: str, figures: Figures, currency: str) -> dict[str, Any]:
     money = limit.resource is Resource.MICRO_USD
-    used = figures.held if limit.resource is Resource.STREAMS else figures.used
     return {
         "limit": limit.name,
         "subject": dict(subject_of(limit, key)),
@@ -117,8 +143,7 @@ def _shown(limit: Limit, key: str, figures: Figures, currency: str) -> dict[str,
         "window_s": limit.window.span_s or None,
         "kind": limit.kind.value,
         "amount": limit.amount,
-        "used": used,
-        "held": 0 if limit.resource is Resource.STREAMS else figures.held,
+        **_used(limit, figures),
         "remaining": max(limit.amount - figures.used - figures.held, 0),
         "reset_s": figures.reset_ms / 1000,
     }

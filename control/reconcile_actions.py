@@ -55,7 +55,9 @@ def actions(ledger: Ledger, index: Index, policy: Callable[[], Policy]) -> tuple
         apply = wish.body.get("apply", False)
         if type(apply) is not bool or wish.query or wish.body.keys() - _FIELDS:
             raise problem.invalid("apply", "expected true or false, and beside it only `claims` and `reason`")
-        claims = _claims(wish.body.get("claims"), tenant, {one.name: one for one in known.budgets.limits})
+        claims = _claims(
+            wish.body.get("claims"), tenant, {one.name: one for one in known.budgets.limits if not one.shared}
+        )
         try:
             told = [
                 one

@@ -67,6 +67,8 @@ ATTEMPTS_HEADER: Final = "x-ostiary-attempts"
 CACHE_HEADER: Final = "x-ostiary-cache"
 #: Told where fields of a request have no word in the dialect of the backend that answered.
 DROPPED_HEADER: Final = "x-ostiary-dropped"
+#: Told to tenants that share a limit: its name, its amount, what is left, and what is theirs.
+SHARED_LIMIT_HEADER: Final = "x-ostiary-shared-limit"
 SHOULD_RETRY_HEADER: Final = "x-should-retry"  # honoured by the official OpenAI and Anthropic SDKs
 
 #: Request headers that decide nothing at the door; Envoy leaves them out of what it asks authz.

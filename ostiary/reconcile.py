@@ -38,7 +38,9 @@ class Claim:
 
 
 def compared(limit: Limit) -> bool:
-    """Whether records say anything of a limit that lasts."""
+    """Whether records of its tenant say anything of a limit that lasts; of what is shared they are a part."""
+    if limit.shared is not None:
+        return False
     if limit.window.shape is Shape.SLIDING:
         return limit.window.span_s >= _LEAST_SPAN_S
     return limit.window.shape in {Shape.DAY, Shape.MONTH}

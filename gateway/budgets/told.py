@@ -7,6 +7,7 @@ import math
 from datetime import UTC, datetime
 from typing import Final
 
+from gateway import contract
 from gateway.budgets.model import MICRO, Resource, Shape, Standing, Verdict
 from gateway.errors import Dialect, GatewayError, Kind
 from gateway.limits.bucket import duration
@@ -38,6 +39,14 @@ def refusal(verdict: Verdict, dialect: Dialect, currency: str, now_s: float) -> 
             cause="the ledger does not answer",
         )
     limit, name = standing.limit, standing.limit.name
+    if standing.retry_after_s < 0 and limit.shared is not None:
+        return GatewayError(
+            Kind.MAX_TOKENS_EXCEEDED,
+            f"This request may need more than you can ever have of the shared limit '{name}' "
+            f"({_amount(standing, limit.amount, currency)}{_span(standing)}, of which "
+            f"{_number(standing, standing.assured)} are assured to you). Ask for fewer output tokens, or send a shorter prompt.",
+            cause=name,
+        )
     if standing.retry_after_s < 0:  # however long it waits, so much will never fit
         return GatewayError(
             Kind.MAX_TOKENS_EXCEEDED,
@@ -48,7 +57,7 @@ def refusal(verdict: Verdict, dialect: Dialect, currency: str, now_s: float) -> 
     wait_s = max(1, math.ceil(standing.retry_after_s))  # whole seconds: RFC 9110 section 10.2.3
     return GatewayError(
         _kind(standing),
-        f"The limit '{name}' is reached: {state(standing, currency)}. {_when(standing, wait_s, now_s)}",
+        f"The {_called(standing)} is reached: {state(standing, currency)}. {_when(standing, wait_s, now_s)}",
         cause=name,
         retry_after_s=wait_s,
         headers=headers(verdict, dialect, now_s),
@@ -62,7 +71,7 @@ def cut(standing: Standing | None, currency: str, now_s: float) -> GatewayError:
     wait_s = max(1, math.ceil(max(standing.retry_after_s, standing.reset_s)))
     return GatewayError(
         _kind(standing),
-        f"The answer reached the limit '{standing.limit.name}' and was cut: {state(standing, currency)}. "
+        f"The answer reached the {_called(standing)} and was cut: {state(standing, currency)}. "
         f"{_when(standing, wait_s, now_s)}",
         cause=standing.limit.name,
         retry_after_s=wait_s,
@@ -72,22 +81,27 @@ def cut(standing: Standing | None, currency: str, now_s: float) -> GatewayError:
 def state(standing: Standing, currency: str) -> str:
     """How full a limit is: `4,900 of 5,000 tokens in this day are used, 80 are held by requests that run`."""
     limit = standing.limit
+    part = ""
+    if limit.shared is not None:
+        own, assured = _number(standing, standing.own), _number(standing, standing.assured)
+        part = f"; yours are {own}, and {assured} are assured to you"
     if limit.resource is Resource.STREAMS:
-        return f"{max(standing.used, standing.held):,} of {limit.amount:,} requests are running"
+        return f"{max(standing.used, standing.held):,} of {limit.amount:,} requests are running{part}"
     used = _number(standing, standing.used)
     held = f", {_number(standing, standing.held)} are held by requests that run" if standing.held else ""
-    return f"{used} of {_amount(standing, limit.amount, currency)}{_span(standing)} are used{held}"
+    return f"{used} of {_amount(standing, limit.amount, currency)}{_span(standing)} are used{held}{part}"
 
 
 def headers(verdict: Verdict, dialect: Dialect, now_s: float) -> tuple[tuple[str, str], ...]:
     """The tightest limits on requests and tokens, as the SDK on the other end knows to read them."""
     if dialect is Dialect.ANTHROPIC:
-        return tuple(
+        pairs = (
             pair
             for name, resource in _ANTHROPIC
             if (standing := verdict.tightest(resource)) is not None
             for pair in _as_anthropic(name, standing, now_s)
         )
+        return (*pairs, *_shared(verdict))
     told: list[tuple[str, str]] = []
     for name, resources in (
         ("requests", (Resource.REQUESTS,)),
@@ -96,7 +110,7 @@ def headers(verdict: Verdict, dialect: Dialect, now_s: float) -> tuple[tuple[str
         found = [standing for resource in resources if (standing := verdict.tightest(resource)) is not None]
         if found:
             told += _as_openai(name, min(found, key=lambda one: one.remaining / one.limit.amount))
-    return tuple(told)
+    return (*told, *_shared(verdict))
 
 
 def _as_openai(name: str, standing: Standing) -> list[tuple[str, str]]:
@@ -113,6 +127,20 @@ def _as_anthropic(name: str, standing: Standing, now_s: float) -> list[tuple[str
         (f"anthropic-ratelimit-{name}-remaining", str(standing.remaining)),
         (f"anthropic-ratelimit-{name}-reset", _moment(now_s + standing.reset_s)),
     ]
+
+
+def _called(standing: Standing) -> str:
+    return f"{'limit' if standing.limit.shared is None else 'shared limit'} '{standing.limit.name}'"
+
+
+def _shared(verdict: Verdict) -> list[tuple[str, str]]:
+    """Each shared limit with its amount and what is the caller's, a structured field (RFC 9651) for all SDKs alike."""
+    told = [
+        f'"{one.limit.name}";amount={one.limit.amount};left={one.remaining};assured={one.assured};own={one.own}'
+        for one in verdict.standings
+        if one.limit.shared is not None
+    ]
+    return [(contract.SHARED_LIMIT_HEADER, ", ".join(told))] if told else []
 
 
 def _kind(standing: Standing) -> Kind:

@@ -39,7 +39,7 @@ RESOURCES: Final = MappingProxyType(
 _SPANS_S: Final = MappingProxyType({"minute": 60, "hour": 3600})  # sliding, or buckets
 _CALENDAR: Final = MappingProxyType({"day": PER_DAY, "month": PER_MONTH})
 _PER: Final = (*_SPANS_S, *_CALENDAR)
-_NAME: Final = form(r"[a-z0-9][a-z0-9_-]{0,39}", "a name of up to 40 of a-z, 0-9, _ and -")
+NAME: Final = form(r"[a-z0-9][a-z0-9_-]{0,39}", "a name of up to 40 of a-z, 0-9, _ and -")
 _DIMENSION: Final = form(r"[a-z_]{1,16}", "a dimension")
 _MONEY: Final = form(r"[0-9]{1,8}(?:\.[0-9]{1,6})?", "an amount of money: up to 8 digits, and up to 6 behind the point")
 _PERCENT: Final = form(r"[1-9][0-9]{0,2}", "a percentage from 1 to 999")
@@ -55,6 +55,7 @@ class Block:
     limits: MappingProxyType[str, Limit | None]
     outage: Outage | None = None
     alerts: tuple[int, ...] | None = None
+    shared: Table | None = None  # of the policy's: read when tenants and models are known (gateway.policy.shared)
 
 
 NO_BLOCK: Final = Block(MappingProxyType({}))
@@ -76,7 +77,7 @@ def read_budgets(table: Table | None, problems: Problems, *, over: Block | None 
     if block is not None:
         for key, node in list(block.entries()):
             path = (*block.path, key.text)
-            if read_scalar(key, path, _NAME, problems) is None:
+            if read_scalar(key, path, NAME, problems) is None:
                 continue
             if isinstance(node, Scalar) and node.text == _OFF and over is not None:
                 if key.text not in over.limits:
@@ -88,8 +89,9 @@ def read_budgets(table: Table | None, problems: Problems, *, over: Block | None 
             line.close()
             if limit is not None:
                 limits[key.text] = limit
+    shared = table.table("shared") if over is None else None
     table.close()
-    return Block(MappingProxyType(limits), Outage(outage) if outage else None, alerts)
+    return Block(MappingProxyType(limits), Outage(outage) if outage else None, alerts, shared)
 
 
 def merge(own: Block, over: Block, at: Table, problems: Problems) -> Budget:
@@ -106,15 +108,22 @@ def merge(own: Block, over: Block, at: Table, problems: Problems) -> Budget:
     )
 
 
-def _limit(name: str, line: Table, problems: Problems) -> Limit | None:
-    before = len(problems)
+def read_what(line: Table, problems: Problems) -> tuple[Resource, int]:
+    """What a line limits, and to how much."""
     named = [word for word in RESOURCES if line.node(word) is not None]
     if len(named) != 1:
         problems.add(
             line.mark, line.path, f"expected one of {', '.join(RESOURCES)}; found {len(named) or 'none'} of them"
         )
-    resource = RESOURCES[named[0]] if named else Resource.REQUESTS
-    amount = _amount(line, named[0], resource, problems) if named else 1
+    if not named:
+        return Resource.REQUESTS, 1
+    resource = RESOURCES[named[0]]
+    return resource, _amount(line, named[0], resource, problems)
+
+
+def _limit(name: str, line: Table, problems: Problems) -> Limit | None:
+    before = len(problems)
+    resource, amount = read_what(line, problems)
     window = _window(line, resource, problems)
     scope = _scope(line, problems)
     kind = line.choice("kind", tuple(Kind), default=Kind.HARD.value)

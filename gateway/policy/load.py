@@ -44,6 +44,7 @@ from gateway.policy.restore import read_restore
 from gateway.policy.schemas import FAMILY as SCHEMA_FAMILY
 from gateway.policy.schemas import Compile as CompileSchema
 from gateway.policy.schemas import Library
+from gateway.policy.shared import read_shared
 from gateway.policy.token_service import read_token_service, refuse_own_issuer
 from gateway.policy.topics import Shelf, rules_of
 from gateway.policy.tree import Broken, Mapping, Node, Scalar
@@ -165,6 +166,7 @@ class _Loader:
             key.text: self._tenant(key, table, defaults, schema, versions, over)
             for key, table in self._tables("tenants")
         }
+        tenants = read_shared(over.shared, tenants, models, self._refer, self.problems)
         self.schemas.close()
         self.topics.close()
         keys = {key.text: self._key(key, table) for key, table in self._tables("keys")}

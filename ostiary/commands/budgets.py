@@ -13,7 +13,9 @@ from ostiary.commands import table
 
 _ABOUT: Final = """\
 Shows how much of each limit of a tenant is used and held now, as the ledger counts it. Nothing is spent by looking.
-Limits for each key, principal or model are shown for those that were used lately, the fullest first.
+Limits for each key, principal or model are shown for those that were used lately, the fullest first. Of a limit that
+the tenant shares, its own part is shown below the whole, against what is assured to it; with --limit, that of each
+member.
 
 examples:
   ostiary budgets acme
@@ -55,12 +57,27 @@ def run(asked: argparse.Namespace) -> int:
     elif asked.csv:
         print(_as_csv(told["limits"]), end="")
     elif told["limits"]:
-        print(_as_text(told["limits"], colour=sys.stdout.isatty()))
+        limits = with_members(told["limits"], told["tenant"], every=bool(asked.limit))
+        print(_as_text(limits, colour=sys.stdout.isatty()))
     else:
         print(
             "No limit holds for this tenant, or only some for each key, principal or model, and none was used lately."
         )
     return 0
+
+
+def with_members(limits: list[dict[str, Any]], tenant: str, *, every: bool) -> list[dict[str, Any]]:
+    """The lines of the table: below each shared limit the tenant's part of it, or that of `every` member."""
+    lines = []
+    for one in limits:
+        members = one.get("members", [])
+        lines.append(one | {"subject": {"shared by": f"{len(members)} tenants"}} if members else one)
+        lines += [
+            one | part | {"amount": part["assured"], "subject": {"assured to": part["tenant"]}}
+            for part in members
+            if every or part["tenant"] == tenant
+        ]
+    return lines
 
 
 def _as_text(limits: list[dict[str, Any]], *, colour: bool) -> str:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import sharing
 from budgeting import limit
 from control.admin import Actor, Wish
 from control.budget_actions import actions
@@ -20,6 +21,7 @@ NOW = 1_700_000_000
 DAY = limit(1000, name="day", window=PER_DAY)
 EACH = replace(limit(5_000_000, Resource.MICRO_USD, PER_DAY, Dimension.KEY, name="each"), kind=Kind.SOFT)
 STREAMS = limit(4, Resource.STREAMS, RUNNING, name="streams")
+GPU = sharing.shared(600, {"acme": 1, "beta": 2})
 
 
 class Ledger:
@@ -58,7 +60,7 @@ def asked():
 
 @pytest.fixture
 def run(ledger, asked):
-    tenant = SimpleNamespace(budgets=Budget(limits=(DAY, EACH, STREAMS)))
+    tenant = SimpleNamespace(budgets=Budget(limits=(DAY, EACH, GPU, STREAMS)))
     policy = SimpleNamespace(tenants={"acme": tenant}, prices=PriceBook())
 
     async def sums(period):
@@ -86,6 +88,7 @@ async def test_limits_stand_as_the_ledger_says(run, ledger):
         ("day", {}, 300, 50, 650),
         ("each", {"key": "k2"}, 4_000_000, 0, 1_000_000),
         ("each", {"key": "k1"}, 1_000_000, 0, 4_000_000),
+        ("gpu", {}, 0, 0, 600),
         ("streams", {}, 3, 0, 1),
     ]
     day, each, *_ = told["limits"]
@@ -159,3 +162,16 @@ async def test_what_cannot_be_told_is_refused_with_its_place(run, query, field):
     with pytest.raises(Refusal) as refusal:
         await run("usage.show", **query)
     assert refusal.value.field == field
+
+
+async def test_what_is_shared_is_told_with_every_member(run, ledger):
+    terms = sharing.terms(GPU)
+    for name, used in (("acme", 250), ("beta", 50)):
+        parts = [Part(key, terms[name].meter, 0, 0, used) for key in (terms[name].key, terms[name].own.key)]
+        ledger.oracle.settle(NOW * 1000, name, parts)
+    (told,) = (await run("budget.show", "acme", limit="gpu"))["limits"]
+    assert (told["used"], told["amount"], told["remaining"], told["assured"]) == (300, 600, 300, 200)
+    assert told["members"] == [
+        {"tenant": "acme", "weight": 1, "assured": 200, "used": 250, "held": 0},
+        {"tenant": "beta", "weight": 2, "assured": 400, "used": 50, "held": 0},
+    ]

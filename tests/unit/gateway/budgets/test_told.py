@@ -8,6 +8,7 @@ import httpx2
 import openai
 import pytest
 
+import sharing
 from gateway import contract
 from gateway.budgets.model import (
     PER_DAY,
@@ -174,3 +175,45 @@ def test_anthropics_sdk_raises_its_rate_limit_error_with_usable_headers():
 def test_a_providers_own_limits_never_reach_a_caller():
     """They tell of the gateway's account, and would stand beside ours."""
     assert not [name for name in contract.UPSTREAM_RESPONSE_HEADERS if "ratelimit" in name]
+
+
+# --- what is shared ----
+GPU = sharing.shared(600_000, {"acme": 1, "beta": 3})
+SHARED = Standing(
+    GPU, used=590_000, held=9_000, reset_s=40.0, retry_after_s=11.2, own=160_000, assured=150_000
+)  # fmt: skip
+
+
+def test_a_refusal_names_what_is_shared_and_the_callers_part():
+    error = refusal(refused(SHARED), Dialect.OPENAI, "USD", NOW_S)
+    assert error.public == (
+        "The shared limit 'gpu' is reached: 590,000 of 600,000 tokens in 1m0s are used, 9,000 are held by requests that "
+        "run; yours are 160,000, and 150,000 are assured to you. Try again in 12s (at 2026-09-21T14:13:32Z)."
+    )
+    assert (error.kind, error.retry_after_s) == (Kind.BUDGET_EXCEEDED, 12)
+
+
+def test_shared_streams_are_told_as_what_runs():
+    streams = sharing.shared(40, {"acme": 1, "beta": 3}, Resource.STREAMS, RUNNING, "slots")
+    standing = Standing(streams, used=0, held=40, reset_s=0.0, retry_after_s=1.0, own=12, assured=10)
+    assert state(standing, "USD") == ("40 of 40 requests are running; yours are 12, and 10 are assured to you")
+
+
+def test_more_than_can_ever_be_borrowed_is_refused_for_good():
+    error = refusal(refused(replace(SHARED, retry_after_s=-0.001)), Dialect.OPENAI, "USD", NOW_S)
+    assert error.kind is Kind.MAX_TOKENS_EXCEEDED
+    assert "ever have of the shared limit 'gpu' (600,000 tokens in 1m0s, of which 150,000 are assured" in error.public
+
+
+@pytest.mark.parametrize("dialect", [Dialect.OPENAI, Dialect.ANTHROPIC])
+def test_both_dialects_tell_what_is_shared_beside_the_sdks_own_headers(dialect):
+    told = dict(headers(Verdict(allowed=True, standings=(FULL, SHARED)), dialect, NOW_S))
+    assert told[contract.SHARED_LIMIT_HEADER] == '"gpu";amount=600000;left=1000;assured=150000;own=160000'
+    assert len(told) > 1
+    assert contract.SHARED_LIMIT_HEADER not in dict(headers(Verdict(allowed=True, standings=(FULL,)), dialect, NOW_S))
+
+
+def test_a_stream_is_told_which_shared_limit_cut_it():
+    assert cut(SHARED, "USD", NOW_S).public.startswith(
+        "The answer reached the shared limit 'gpu' and was cut: 590,000 of"
+    )

@@ -92,3 +92,30 @@ def test_a_tenant_without_limits_is_told_so(told, capsys):
 )
 def test_a_bar_is_never_longer_than_it_is(used, held, drawn):
     assert bar(used, held, 100) == drawn
+
+
+GPU = DAY | {
+    "limit": "gpu",
+    "window": "sliding",
+    "assured": 1250,
+    "members": [
+        {"tenant": "acme", "weight": 1, "assured": 1250, "used": 2500, "held": 0},
+        {"tenant": "beta", "weight": 3, "assured": 3750, "used": 500, "held": 500},
+    ],
+}
+
+
+def test_below_what_is_shared_stands_the_tenants_part_of_it(told, capsys):
+    told["limits"] = [GPU]
+    assert main(["budgets", "acme"]) == 0
+    _, whole, part = capsys.readouterr().out.splitlines()
+    assert "shared by=2 tenants" in whole
+    assert "3,000" in whole
+    assert "assured to=acme" in part
+    assert "200 %" in part
+
+
+def test_every_member_is_shown_for_one_limit(told, capsys):
+    told["limits"] = [GPU]
+    assert main(["budgets", "acme", "--limit", "gpu"]) == 0
+    assert [line.split("=")[1].split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["2", "acme", "beta"]
