@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from extproc.guardrails.finding import Finding
 from extproc.guardrails.rule import Tail
+from extproc.guardrails.width import narrow
 from gateway.policy.model import Action
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Swallow:
             text = text[: self._left]
             self._left -= len(text)
             self.open = self._left > 0
+        text = narrow(text)
         rest = text.lstrip(tail.alphabet)
         taken = len(text) - len(rest)
         self.open = self.open and taken == size

@@ -16,6 +16,7 @@ from extproc.detectors.banned import Banned
 from extproc.detectors.leak import Canary
 from extproc.guardrails.finding import Finding
 from extproc.guardrails.rule import Find, Rule, Shape
+from extproc.guardrails.width import narrow
 from gateway.errors import GatewayError, Kind
 
 #: Compiled scanners kept by a pool. Each is about 1 MiB; tenants share few distinct rule sets.
@@ -68,9 +69,10 @@ class Scanner:
         """Every finding in `text` as if it were complete, sorted by (start, longest first, rule)."""
         if self._hits:  # an earlier scan failed half-way; its hits belong to another text
             self._hits.clear()
-        data = text.encode("utf-8", "surrogatepass")  # a lone surrogate must not stop the guard
+        low = narrow(text)
+        data = low.encode("utf-8", "surrogatepass")  # a lone surrogate must not stop the guard
         self._match(data, self._on_hit)
-        found: Sequence[Finding] = self._judge(text, data) if self._hits else ()
+        found: Sequence[Finding] = self._judge(low, data) if self._hits else ()
         for watch in self._watches:
             also = watch.scan(text, HITS_MAX)
             self.looked_at += len(also)
@@ -89,6 +91,7 @@ class Scanner:
             return size
         for watch in self._watches:
             first = min(first, watch.undecided_from(text))
+        text = narrow(text)
         if text[-1] not in self._ends:
             return first
         last = text[-1]
