@@ -165,11 +165,6 @@ def test_a_wrong_key_is_an_authentication_error(sdk):
     assert caught.value.body["error"]["type"] == "authentication_error"
 
 
-def test_a_model_of_another_dialect_is_a_bad_request_that_tells_the_route(sdk):
-    with pytest.raises(anthropic.BadRequestError, match="/v1/chat/completions"):
-        sdk().messages.create(messages=_user("x"), **{**ASK, "model": "gpt-test"})
-
-
 def test_counting_tokens_is_not_served(sdk):
     with pytest.raises(anthropic.NotFoundError):
         sdk().messages.count_tokens(messages=_user("x"), model="claude-test")
