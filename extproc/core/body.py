@@ -25,6 +25,9 @@ _INTEGER_MIN: Final = -(2**63)
 _INTEGER_MAX: Final = 2**64 - 1
 _EXACT_FLOAT: Final = 2.0**53  # every float from here on is a whole number and may have been written as one
 _SPACES: Final = (b" ", b"\n", b"\t", b"\r")
+#: Fields of all dialects in which a picture, a recording or a document travels, or the URL of one.
+_FILES: Final = frozenset({"data", "file_data", "file_url", "image_url", "url"})
+_NAME_CHARS: Final = 64  # of a caller's own field name in an error: enough to find it
 _STRING: Final = re.compile(rb'"[^"]*"')
 _INTEGER: Final = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{19,}(?![0-9.eE])")  # 2**63 has 19 digits
 
@@ -53,6 +56,8 @@ def parse(body: bytes, limits: Limits) -> dict[str, Any]:
         )
     if large:
         _check_integers(body)
+    if limits.string_chars is not None and len(body) > limits.string_chars:
+        _check_strings(document, limits.string_chars)
     return document
 
 
@@ -124,6 +129,34 @@ def _check_integers(body: bytes) -> None:
                 Kind.REQUEST_INVALID,
                 "The request body has an integer beyond 64 bits. Send it as a string.",
             )
+
+
+def _check_strings(document: dict[str, Any], most: int) -> None:
+    """Refuse texts of more than `most` characters by their place. Files have bounds of their own."""
+    left: list[tuple[str, Any]] = [("", document)]
+    while left:
+        path, node = left.pop()
+        inside: Any
+        if type(node) is dict:
+            inside = [(_joined(path, key), value) for key, value in node.items() if key not in _FILES]
+            inside += [(_joined(path, key[:most]), key) for key in node if len(key) > most]
+        else:
+            inside = [(f"{path}[{at}]", value) for at, value in enumerate(node)]
+        for place, value in inside:
+            if type(value) is str:
+                if len(value) > most:
+                    raise GatewayError(
+                        Kind.REQUEST_INVALID,
+                        f"'{place}' has {len(value)} characters; policy allows {most} in one text. Split it.",
+                        param=place,
+                    )
+            elif type(value) is dict or type(value) is list:
+                left.append((place, value))
+
+
+def _joined(path: str, key: str) -> str:
+    shown = "".join(char if char.isprintable() else "?" for char in key[:_NAME_CHARS])
+    return f"{path}.{shown}" if path else shown
 
 
 _NAMES: Final = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}

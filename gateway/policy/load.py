@@ -75,6 +75,8 @@ LIMIT_BOUNDS: Final = MappingProxyType(
         "idle_s": (1, 3600),
     },
 )
+#: Below, system prompts that people write would not fit.
+_STRING_CHARS: Final = (1024, 64 * 1024 * 1024)
 #: Workers ask the registry three times a second: below 2 s one slow round trip would shut the door.
 _REVOCATION_AGE_S: Final = (2, 86_400)
 #: Callers may come by any of them, and before there are any.
@@ -248,8 +250,9 @@ class _Loader:
         }
         if read["event_bytes"] > read["answer_bytes"]:
             self.problems.add(table.mark, (*table.path, "event_bytes"), "larger than answer_bytes")
+        longest = table.integer("string_chars", *_STRING_CHARS, default=0) or None
         table.close()
-        return Limits(**read)
+        return Limits(**read, string_chars=longest)
 
     def _prices(self) -> PriceBook:
         section = self.sections["prices"]

@@ -496,6 +496,7 @@ class Limits:
     event_bytes: int = 1024 * 1024  # largest single SSE event
     json_depth: int = 32  # chat requests of real clients stay below 12
     json_nodes: int = 200_000  # keys and items of one body
+    string_chars: int | None = None  # longest text of a body, files aside; None: as long as the body may be
     messages: int = 2048  # of one request; a long agent run has some hundred turns
     tools: int = 128  # what OpenAI takes
     images: int = 64

@@ -15,6 +15,8 @@ from gateway.policy.model import Limits
 EXAMPLES = settings(max_examples=300, deadline=None, derandomize=True)
 LIMITS = Limits()
 SMALL = Limits(json_depth=4, json_nodes=10)
+SHORT = Limits(string_chars=1024)
+LONG = "x" * 1025
 
 keys = st.one_of(st.text(max_size=4), st.sampled_from(["a", "b", ":", '":', "\\", '\\"', " :"]))
 scalars = st.one_of(
@@ -160,3 +162,35 @@ def test_a_refusal_says_where_and_quotes_nothing():
     assert "line 2" in refused.value.public
     assert "hunter2" not in "".join(traceback.format_exception(refused.value))
     assert refused.value.__context__ is None  # the parser's own error holds the body
+
+
+@pytest.mark.parametrize(
+    ("tree", "place"),
+    [
+        ({"messages": [{"content": "hi"}, {"content": LONG}]}, "messages[1].content"),
+        ({"input": ["a", LONG]}, "input[1]"),
+        ({"a\n": {"b": LONG}}, "a?.b"),
+        ({"metadata": {LONG: 1}}, "metadata." + "x" * 64),
+        ({"messages": [{"content": [{"text": "\u00e9" * 1025}]}]}, "messages[0].content[0].text"),
+    ],
+)
+def test_a_text_that_is_too_long_is_refused_by_its_place(tree, place):
+    body = json.dumps(tree).encode()
+    assert parse(body, Limits()) == tree
+    with pytest.raises(GatewayError) as caught:
+        parse(body, SHORT)
+    assert (caught.value.kind, caught.value.param) == (Kind.REQUEST_INVALID, place)
+    assert "policy allows 1024 in one text" in caught.value.public
+    assert LONG not in caught.value.public
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"input": ["x" * 1024] * 9},
+        {"messages": [{"content": [{"image_url": {"url": LONG}}, {"image_url": LONG}]}]},
+        {"messages": [{"content": [{"source": {"data": LONG}}, {"file_data": LONG}]}]},
+    ],
+)
+def test_many_texts_and_files_may_be_longer_together(tree):
+    assert parse(json.dumps(tree).encode(), SHORT) == tree

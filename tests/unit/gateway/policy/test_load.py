@@ -111,6 +111,7 @@ MISTAKES = [
     ("policy", "limits: {}", "policy.yaml:1:1: name: missing; expected a name of up to 64"),
     ("policy", "name: x\nlimits:\n  body_bytes: 10MB", "policy.yaml:3:15: limits.body_bytes: expected a whole number"),
     ("policy", "name: x\nlimits: {json_depth: 999}", "policy.yaml:2:22: limits.json_depth: expected a whole number from 4"),
+    ("policy", "name: x\nlimits: {string_chars: 9}", "policy.yaml:2:24: limits.string_chars: expected a whole number from 1024"),
     ("policy", "name: x\nlimits: {body_byte: 1}", 'did you mean "body_bytes"?'),
     ("policy", "name: x\nname: y", 'policy.yaml:2:1: name: duplicate field "name"; it is already set on line 1'),
     ("policy", "name: x\nrevocation_max_age_s: 1", "revocation_max_age_s: expected a whole number from 2 to 86400"),
