@@ -6,10 +6,12 @@ even that. Knows no exchange and judges no answer but by `Heard`.
 
 import asyncio
 import secrets
+import struct
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import orjson
 import structlog
 
 from extproc.core.heard import Heard
@@ -32,6 +34,7 @@ _OPEN_S: Final = (1.0, 30.0)  # at first, at the longest
 #: Between two looks at an answer that another worker fetches: at first, and at the longest. Answers take seconds.
 _POLL_S: Final = (0.02, 0.1)
 _KEEPING: Final = 256  # answers that are being kept at a time; more are not kept
+_SIZE: Final = struct.Struct("<I")
 _TOKEN_BYTES: Final = 12  # of a flight: no two are alike
 
 
@@ -121,10 +124,11 @@ class Shelf:
         if opened is None:
             _log.error("cache_entry_refused", tenant=look.tenant)  # another pepper's name would differ: it was changed
             return Missed(ticket)
-        at_s, tokens_in, tokens_out, body = opened
+        at_s, tokens_in, tokens_out, packed = opened
         if self._clock.now() - at_s > look.max_age_s or not look.max_age_s:
             return Missed(ticket)
-        return Hit(Entry(body, at_s, tokens_in, tokens_out), ticket)
+        said, body = _unpacked(packed)
+        return Hit(Entry(body, at_s, tokens_in, tokens_out, said), ticket)
 
     def keep(self, ticket: Ticket, heard: Heard) -> None:
         """Keep the answer, if it may be kept, and land the flight. Waits for nothing."""
@@ -153,7 +157,7 @@ class Shelf:
         if not heard.keepable:
             await self._drop(ticket)
             return self._land_of(ticket, None)
-        given = (self._clock.now(), heard.tokens_in, heard.tokens_out, heard.body)
+        given = (self._clock.now(), heard.tokens_in, heard.tokens_out, _packed(heard))
         sealed = self._seals.close(ticket.tenant, ticket.name, ticket.asked_ms, given)
         # Those who wait here get it first: it is an answer, whether or not the store takes it.
         self._land_of(ticket, Looked(State.FOUND, ticket.asked_ms, sealed, ticket.asked_ms))
@@ -190,3 +194,14 @@ class Shelf:
         flight.land(found)
         if self._flights.get(key) is flight:
             del self._flights[key]
+
+
+def _packed(heard: Heard) -> bytes:
+    said = orjson.dumps(heard.said)
+    return _SIZE.pack(len(said)) + said + heard.body
+
+
+def _unpacked(packed: bytes) -> tuple[tuple[tuple[str, str], ...], bytes]:
+    """What `_packed` made: only who holds the pepper can have written it."""
+    end = _SIZE.size + _SIZE.unpack_from(packed)[0]
+    return tuple((key, text) for key, text in orjson.loads(packed[_SIZE.size : end])), packed[end:]

@@ -13,8 +13,10 @@ import orjson
 from extproc.core import heads
 from extproc.core.events import Headers
 from extproc.core.heard import Heard
+from extproc.core.listening import Terms
 from extproc.core.questions import Entry, Hit, Look, Missed, Told
-from extproc.core.reply import Reply
+from extproc.core.texts import lay
+from extproc.core.windows import judge
 from extproc.guardrails.guard import Tally
 from extproc.guardrails.scanner import Scanner
 from extproc.providers.door import Door, Seen
@@ -102,18 +104,30 @@ class Caching:
         self._heard = None if ticket is None else []
         return told.entry if isinstance(told, Hit) else None
 
-    def again(self, entry: Entry, reply: Reply, tally: Tally, now_s: float, more: Fields) -> Rendered | None:
+    def again(self, entry: Entry, terms: Terms, now_s: float, more: Fields) -> Rendered | None:
         """The answer once more; None where one of the rules of now finds anything in it. `more`: headers."""
+        tally = Tally()
         try:
-            out = reply.feed(entry.body, last=True)
+            out = self._judged(entry, terms, tally)
         except GatewayError:
             return None
-        if reply.blocked is not None or reply.ended or tally.counts:
+        if out is None or tally.counts:
             return None
         self.hit = True
         kind = heads.TYPES[heads.SSE if self._streamed else heads.JSON]
         age_s = max(int(now_s - entry.at_s), 0)
         return Rendered(200, (("content-type", kind), (contract.CACHE_HEADER, "hit"), ("age", str(age_s)), *more), out)
+
+    def _judged(self, entry: Entry, terms: Terms, tally: Tally) -> bytes | None:
+        guard = terms.watching
+        reply, form = terms.listener(guard, tally, Seen(), streams=self._streamed)
+        if entry.said and form is None and terms.tenant.max_answer_chars is None:
+            # All of it is here: to go through its events would cost twenty times as much, and find no more.
+            laid = lay([{key: text} for key, text in entry.said], guard, tally)
+            stopped = (judge(text, guard, tally, source=key == "arguments") for key, text in entry.said)
+            return entry.body if laid.blocked is None and not any(stopped) else None
+        out = reply.feed(entry.body, last=True)
+        return None if reply.blocked is not None or reply.ended else out
 
     def billed(self, entry: Entry) -> Seen | None:
         """What a hit is charged as; None: it costs nothing."""

@@ -269,13 +269,12 @@ class Exchange:
 
     def _again(self, caching: Caching, entry: Entry) -> tuple[Command, ...]:
         """Give an answer again; nothing, where the rules of now do not let it pass as it is."""
-        tally, journal = Tally(), self._journal
         self._expect()
-        reply, _ = self._terms.listener(self._terms.watching, tally, Seen(), streams=self._opened.stream)
-        answer = caching.again(entry, reply, tally, self._clock.now(), self._standing())
+        answer = caching.again(entry, self._terms, self._clock.now(), self._standing())
         if answer is None:
             return ()
         del self._draft
+        journal = self._journal
         journal.backend = journal.first = ""
         journal.cached, journal.seen = "hit", caching.billed(entry)
         return self._answer(answer, "cache_hit", "completed")

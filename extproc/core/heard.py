@@ -15,6 +15,9 @@ from extproc.guardrails.scanner import Scanner
 from extproc.providers.turns import READERS, Turn
 from gateway.errors import GatewayError
 
+#: What tells objects at the same place apart: choices, content blocks, items.
+_NAMING: Final = ("index", "output_index", "content_index", "summary_index", "type")
+_PLAIN: Final = frozenset({str, int})
 _DATA: Final = b"data: "
 _EVENT_END: Final = b"\n\n"
 _DONE: Final = b"[DONE]"
@@ -51,6 +54,12 @@ class Heard:
         except (orjson.JSONDecodeError, GatewayError, TypeError, KeyError, AttributeError, IndexError):
             return False  # of another form than is known here: it is not kept, and nobody misses it
 
+    @property
+    def said(self) -> tuple[tuple[str, str], ...]:
+        """What a stream says at each place of its events, put together: key and text. Nothing of a JSON answer."""
+        events = _events(self.body) if self.streamed else None
+        return () if events is None else tuple(_joined(events))
+
     def _clean(self, trees: tuple[Any, ...]) -> bool:
         if self.sieve is None:
             return True
@@ -69,6 +78,26 @@ def _said(turn: Turn) -> Iterator[str]:
         yield turn.text
     for call in turn.calls:
         yield str(call.value)
+
+
+def _joined(events: tuple[Any, ...]) -> Iterator[tuple[str, str]]:
+    """A text came in pieces: those at the same place of the events, by keys and by what numbers and names objects."""
+    places: dict[tuple[Any, ...], list[str]] = {}
+    for event in events:
+        stack: list[tuple[tuple[Any, ...], str, Any]] = [((), "", event)]
+        while stack:
+            place, key, node = stack.pop()
+            if type(node) is dict:
+                named = (*place, key, *(node.get(name) for name in _NAMING if type(node.get(name)) in _PLAIN))
+                stack.extend((named, name, value) for name, value in node.items())
+                places.setdefault((*named, "keys"), []).append(" ".join(node))
+            elif type(node) is list:
+                stack.extend((place, key, item) for item in node)
+            elif type(node) is str:
+                places.setdefault((*place, key), []).append(node)
+    for place, texts in places.items():
+        # Names, ids and kinds are the same in each event.
+        yield str(place[-1]), texts[0] if len(set(texts)) == 1 else "".join(texts)
 
 
 def _events(body: bytes) -> tuple[Any, ...] | None:

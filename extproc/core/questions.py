@@ -72,6 +72,7 @@ class Entry:
     at_s: float  # unix seconds
     tokens_in: int
     tokens_out: int
+    said: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # of a stream: what its events say together
 
 
 @dataclass(frozen=True, slots=True)

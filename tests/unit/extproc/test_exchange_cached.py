@@ -10,7 +10,8 @@ from extproc.core.events import Answered, Gone, RequestBody, ResponseChunk
 from extproc.core.questions import Entry, Failed, Hit, Look, Missed, Reserve, Ticket
 from gateway import contract
 from gateway.budgets.model import PER_DAY, Amounts, Dimension, Hold, Limit, Reservation, Reserved, Resource, Verdict
-from gateway.policy.model import Budget, Cache, Mode, Scope
+from gateway.policy.guard import LENGTH_ID
+from gateway.policy.model import Action, Budget, Cache, Mode, RuleSetting, Scope
 from playbook import DONE, MAIL, Play, answer_head, chat, completion, delta, head, texts
 from worlds import CALLER, policy, settings
 
@@ -222,6 +223,33 @@ def test_an_entry_in_which_a_rule_of_now_finds_anything_is_not_given(body):
     play.give(answer_head(), ResponseChunk(completion("hi", **STOP), end_of_stream=True))
     assert play.record.found == ()
     assert play.record.details["cache"] == "miss"
+
+
+SAID = (("content", "A tower."), ("id", "c1"))
+STREAM = delta("A tower.") + delta(None, finish_reason="stop") + DONE
+
+
+def test_a_stream_is_judged_by_what_it_says_together_and_given_byte_for_byte():
+    play, _ = asked(chat(stream=True))
+    (given,) = answered(play, Hit(replace(entry(play, STREAM), said=SAID), TICKET))
+    assert given.rendered.body == STREAM
+
+
+@pytest.mark.parametrize(
+    "said", [("content", f"write to {MAIL}"), ("arguments", '{"to": "bob\\u0040example.com"}'), (MAIL, "x")]
+)
+def test_a_stream_that_says_what_a_rule_of_now_finds_is_not_given(said):
+    play, _ = asked(chat(stream=True))
+    (sent,) = answered(play, Hit(replace(entry(play, STREAM), said=(*SAID, said)), TICKET))
+    assert isinstance(sent, PassRequestBody)
+
+
+def test_a_stream_whose_form_or_length_is_judged_goes_through_its_events():
+    bounded = settings() | {LENGTH_ID: RuleSetting(rule=LENGTH_ID, action=Action.REDACT)}
+    play = Play(held(response=bounded, max_answer_chars=3))
+    play.asked(chat(stream=True))
+    (sent,) = answered(play, Hit(replace(entry(play, STREAM), said=SAID), TICKET))
+    assert isinstance(sent, PassRequestBody)
 
 
 def budgeted(cache):

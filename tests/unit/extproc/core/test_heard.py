@@ -126,3 +126,35 @@ def test_the_sieve_sees_what_a_stream_says_in_pieces():
     assert not heard(CHAT, *pieces, chunk("stop", text=""), streamed=True, sieve=SIEVE).keepable
     clean = [chunk(text=piece) for piece in ("a to", "wer")]
     assert heard(CHAT, *clean, chunk("stop", text=""), streamed=True, sieve=SIEVE).keepable
+
+
+def test_what_a_stream_says_is_put_together_by_place():
+    first = {
+        "id": "c1",
+        "choices": [{"index": 0, "delta": {"content": "A to"}}, {"index": 1, "delta": {"content": "X"}}],
+    }
+    second = {"id": "c1", "choices": [{"index": 0, "delta": {"content": "wer."}}]}
+    call = {"index": 0, "function": {"name": "f", "arguments": '{"a"'}}
+    third = {"id": "c1", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
+    call = {"index": 0, "function": {"arguments": ":1}"}}
+    fourth = {"id": "c1", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
+    said = heard(CHAT, first, second, third, fourth, streamed=True).said
+    texts = [(key, text) for key, text in said if key != "keys"]
+    assert sorted(texts) == [
+        ("arguments", '{"a":1}'),
+        ("content", "A tower."),
+        ("content", "X"),
+        ("id", "c1"),
+        ("name", "f"),
+    ]
+    assert heard(CHAT, {"choices": [choice("stop")]}).said == ()
+
+
+def test_places_of_other_dialects_are_told_apart():
+    events = [
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "hm"}},
+        {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "A to"}},
+        {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "wer"}},
+    ]
+    said = heard(MESSAGES, *events, streamed=True).said
+    assert {("thinking", "hm"), ("text", "A tower")} <= set(said)
