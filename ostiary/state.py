@@ -28,6 +28,8 @@ from ostiary.problem import Problem
 TENANTS: Final = ("acme", "globex")  # of policies/demo: the first redacts, the second blocks
 BACKEND: Final = "demo"  # the name that policies/demo gives to its backend
 CLAUDE: Final = "claude"  # the same server by Anthropic's dialect
+AWAY: Final = "away"  # the first backend of the pool that shows failover
+_NOBODY: Final = "http://127.0.0.1:9"  # the discard service's port (RFC 863), where nothing listens
 _PEPPER: Final = "v1"
 _KEK_BYTES: Final = 32  # AES-256 (control/kek.py)
 #: As policies/demo says it; the port follows the one that Envoy gets.
@@ -152,7 +154,8 @@ def write_policy(state: State, url: str, credential: Path | None, *, port: int) 
     if credential is not None:
         backend["credential"] = {"file": str(credential.absolute())}
         claude["credential"] = {"file": str(credential.absolute()), "header": "x-api-key"}
-    _write_yaml(state.policy / "backends.yaml", {BACKEND: backend, CLAUDE: claude})
+    backends = {BACKEND: backend, CLAUDE: claude, AWAY: {"url": _NOBODY}}
+    _write_yaml(state.policy / "backends.yaml", backends)
     try:
         peppers = apikey.Peppers.of(reference.peppers(state.peppers))
     except SecretError as failure:

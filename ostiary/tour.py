@@ -15,6 +15,17 @@ _CARD: Final = "4111 1111 1111 1111"  # the test number of every card scheme's s
 _QUESTION: Final = f"My card is {_CARD} and my mail is ada@example.com"
 
 
+#: The models of a pool: the first backend is not there, the second speaks Anthropic's dialect.
+_FAILOVER: Final = """\
+Failover and translation: the pool's first backend is away, the next speaks Anthropic's dialect. See x-ostiary-backend:
+
+  curl -i --cacert {ca} {url}/chat/completions \\
+    -H 'authorization: Bearer {key}' -H 'content-type: application/json' \\
+    -d '{{"model": "demo-failover", "messages": [{{"role": "user", "content": "Who answers?"}}]}}'
+
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A gateway that runs, as its user needs to know it."""
@@ -60,6 +71,7 @@ class Plan:
 def banner(plan: Plan) -> str:
     """The page that a newcomer pastes from."""
     key, ca, model = plan.keys["acme"], plan.state.ca, "demo-echo" if plan.demo else "gpt-4o-mini"
+    failover = _FAILOVER.format(ca=ca, url=plan.url, key=key) if plan.demo else ""
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": _QUESTION}]})
     return f"""
 Ostiary is open on {plan.url}
@@ -81,7 +93,7 @@ or with the official SDK (pip install openai):
       print(event.choices[0].delta.content or "", end="", flush=True)
   print()'
 
-  keys      ostiary keys list --socket {plan.operator_socket}
+{failover}  keys      ostiary keys list --socket {plan.operator_socket}
   audit     {plan.state.audit}/*.jsonl
   logs      {plan.state.logs}
   policy    {plan.state.policy}   (after an edit: kill -HUP {plan.pids[0]} {plan.pids[1]})
