@@ -44,7 +44,8 @@ def refusal(verdict: Verdict, dialect: Dialect, currency: str, now_s: float) -> 
             Kind.MAX_TOKENS_EXCEEDED,
             f"This request may need more than you can ever have of the shared limit '{name}' "
             f"({_amount(standing, limit.amount, currency)}{_span(standing)}, of which "
-            f"{_number(standing, standing.assured)} are assured to you). Ask for fewer output tokens, or send a shorter prompt.",
+            f"{_number(standing, standing.assured)} are assured to you). Ask for fewer output tokens, or send a "
+            "shorter prompt.",
             cause=name,
         )
     if standing.retry_after_s < 0:  # however long it waits, so much will never fit

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+import sharing
 import valkey_cluster
 from budgeting import ask, limit
 from gateway.budgets.board import ValkeyBoard
@@ -105,3 +106,24 @@ async def test_notices_and_looks_find_their_slots(reached):
     await board.done(notice)
     assert await board.subjects("watched") == [key]
     assert await store.look([(key, meter_of(each))]) == (Figures(0, 0, 0, 0, 0, 0),)
+
+
+async def test_what_tenants_share_is_counted_in_a_slot_of_its_own_beside_theirs(reached):
+    """One call to each slot; what one refuses, the other gives back, whichever node has it."""
+    budgets, store = worker(reached), ValkeyStore(reached.runner)
+    names = [f"member{n}" for n in range(12)]
+    gpu = sharing.shared(1200, dict.fromkeys(names, 1))
+    own = limit(150)
+    terms = sharing.terms(gpu)
+    for name in names:
+        got = await budgets.reserve(ask(own, gpu, tokens=100, subject=Subject(name)))
+        assert isinstance(got, Reserved)
+        refused = await budgets.reserve(ask(own, gpu, tokens=100, subject=Subject(name)))
+        assert refused.verdict.refused_by.limit is own
+        budgets.settle(got.reservation, Amounts(0, 90, 0))
+    assert await budgets.close(20) == 0
+    whole, *parts = await store.look(
+        [(terms[names[0]].key, terms[names[0]].meter), *((one.own.key, one.own_meter) for one in terms.values())]
+    )
+    assert (whole.used, whole.held) == (1080, 0)
+    assert [(one.used, one.held) for one in parts] == [(90, 0)] * 12
