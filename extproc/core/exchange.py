@@ -548,8 +548,9 @@ class Exchange:
         if caching is None or caching.hit:
             return ()
         journal.cached = "miss"
-        unchecked = self._form is not None and self._form.unchecked
-        if outcome != "completed" or journal.status != HTTPStatus.OK or self._tally_out.counts or unchecked:
+        # What was left out on the way to the backend is told with its answer, and would not be with the next one.
+        less = (self._form is not None and self._form.unchecked) or self._lost.get(journal.backend)
+        if outcome != "completed" or journal.status != HTTPStatus.OK or self._tally_out.counts or less:
             return ()
         heard = caching.heard(journal.used(whole=True))
         return () if heard is None else (Keep(heard),)

@@ -5,13 +5,15 @@ from dataclasses import replace
 
 import pytest
 
+import messaging
 from extproc.core.commands import Answer, Ask, Keep, PassRequestBody, PassResponseHead, Settle
 from extproc.core.events import Answered, Gone, RequestBody, ResponseChunk
 from extproc.core.questions import Entry, Failed, Hit, Look, Missed, Reserve, Ticket
 from gateway import contract
 from gateway.budgets.model import PER_DAY, Amounts, Dimension, Hold, Limit, Reservation, Reserved, Resource, Verdict
 from gateway.policy.guard import LENGTH_ID
-from gateway.policy.model import Action, Budget, Cache, Mode, RuleSetting, Scope
+from gateway.policy.model import Action, Budget, Cache, Mode, Model, RuleSetting, Scope
+from messaging import CLAUDE
 from playbook import DONE, MAIL, Play, answer_head, chat, completion, delta, head, texts
 from worlds import CALLER, policy, settings
 
@@ -329,3 +331,39 @@ def test_a_hit_is_not_kept_again():
     play, _ = asked()
     answered(play, Hit(entry(play), TICKET))
     assert not [each for each in play.commands if isinstance(each, Keep)]
+
+
+# --- behind another dialect -------------------------------------------------------------------------------------
+def translated(**fields):
+    base = messaging.held()
+    model = Model(name=CLAUDE, backend="anthropic", upstream={"anthropic": "theirs"})
+    tenant = replace(base.tenants["acme"], cache=CACHE)
+    play = Play(replace(base, models={**base.models, CLAUDE: model}, tenants={"acme": tenant}))
+    play.give(head(), RequestBody(chat(model=CLAUDE, **fields), end_of_stream=True))
+    answered(play, Missed(TICKET))
+    theirs = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "theirs",
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "content": [{"type": "text", "text": "A tower."}],
+        "usage": {"input_tokens": 9, "output_tokens": 4},
+    }
+    play.give(answer_head(), ResponseChunk(json.dumps(theirs).encode(), end_of_stream=True))
+    return play, [each.answer for each in play.commands if isinstance(each, Keep)]
+
+
+def test_the_answer_of_another_dialect_is_kept_in_the_callers_words():
+    play, (heard,) = translated()
+    assert heard.body == play.sent()
+    assert json.loads(heard.body)["object"] == "chat.completion"
+    assert heard.keepable
+
+
+def test_an_answer_with_which_the_caller_is_told_of_a_loss_is_not_kept():
+    play, kept = translated(logit_bias={"1": 2})
+    assert kept == []
+    (passed,) = [each for each in play.commands if isinstance(each, PassResponseHead)]
+    assert contract.DROPPED_HEADER in dict(passed.change.put)
