@@ -10,31 +10,33 @@ from typing import Any, Final
 
 import orjson
 
-from extproc.counting.declaration import declaration
+from extproc.counting.declaration import shown
 from extproc.counting.picture import anthropic_tokens, openai_tokens
 from extproc.counting.tokenizer import Tokenizer
+from extproc.counting.tools import Around, Calls, around, declared
 
 _PER_MESSAGE: Final = 3  # OpenAI: what stands before and behind each message
 _PER_NAME: Final = 1
 _PRIMING: Final = 3  # the beginning of the answer
-_PER_CALL: Final = 8  # a call in the history: to whom it goes, and how its arguments are set off
-_TOOLS: Final = 16  # heading and end of the declarations
-_PER_TOOL: Final = 3
 _FORMAT: Final = 8  # heading of a JSON schema for the answer
+_FORMAT_CLAUDE: Final = 640  # Anthropic's models are made to answer by a tool when they are reached by OpenAI's dialect
+_FORMAT_OTHER: Final = 80
 #: Servers of other models have templates of their own, some with a system prompt that nobody asked for (gpt-oss 60,
-#: Llama 23, tools of Qwen 190).
+#: Llama 23).
 _TEMPLATE: Final = 64
-_TEMPLATE_TOOLS: Final = 200
-_ANTHROPIC_BASE: Final = 8
+_ANTHROPIC_BASE: Final = 2
+_ANTHROPIC_SYSTEM: Final = 6
 _ANTHROPIC_PER_MESSAGE: Final = 6
 _ANTHROPIC_THINKING: Final = 32
+_ANTHROPIC_ADAPTIVE: Final = 20  # the model decides whether it thinks
+_ANTHROPIC_EFFORT: Final = 8
 #: What Anthropic says about tools in its own system prompt, where they are offered, and where one must be used.
-_ANTHROPIC_TOOLS: Final = 540
-_ANTHROPIC_TOOLS_FORCED: Final = 650
+_ANTHROPIC_TOOLS: Final = 516
+_ANTHROPIC_TOOLS_FORCED: Final = 611
 _ANTHROPIC_PER_TOOL: Final = 8
 _ANTHROPIC_PER_CALL: Final = 28  # a call and its result are two of them
-_ANTHROPIC_FORMAT: Final = 180
-_ANTHROPIC_DOCUMENT: Final = 56
+_ANTHROPIC_FORMAT: Final = 128
+_ANTHROPIC_DOCUMENT: Final = 62
 #: Sound and files are not opened here. Sound: 10 tokens a second at 8 kbit/s, less than any codec that is sold for
 #: speech. Files: a page of 3,000 tokens takes more than 24 KB of PDF, unless it is bare text, which is compressed.
 _AUDIO_BYTES_PER_TOKEN: Final = 100
@@ -63,46 +65,56 @@ def writes_cache(body: dict[str, Any]) -> bool:
 
 
 def _chat(body: dict[str, Any], tokens: Tokenizer) -> int:
-    model = str(body.get("model", ""))
-    total = _start(model, tokens) + _tools(body, tokens) + _format(body.get("response_format"), tokens)
-    for message in _list(body.get("messages")):
+    model, messages = str(body.get("model", "")), _list(body.get("messages"))
+    about = around(model, tokens, chat=True)
+    system = any(type(one) is dict and one.get("role") in {"system", "developer"} for one in messages)
+    total = _start(model, tokens) + _format(body.get("response_format"), model, tokens)
+    total += declared(body, tokens, about, system=system)
+    history = Calls(tokens, about)
+    for message in messages:
         if type(message) is not dict:
             continue
         total += _PER_MESSAGE + tokens.count(str(message.get("role", "")))
-        total += _content(message.get("content"), model, tokens)
+        total += _content(message.get("content"), model, tokens) + _answered(message, about)
         name = message.get("name")
         if type(name) is str:
             total += _PER_NAME + tokens.count(name)
+        if message.get("role") == "tool":
+            total += history.result(message.get("tool_call_id"))
         calls = [*_list(message.get("tool_calls")), {"function": message.get("function_call")}]
         for call in calls:
             called = (call.get("function") or call.get("custom")) if type(call) is dict else None
             if type(called) is dict:
-                total += _PER_CALL + sum(_said(called.get(name), tokens) for name in ("name", "arguments", "input"))
+                total += history.call(called.get("name"), call.get("id"), several=len(calls) > 2)
+                total += sum(_said(called.get(name), tokens) for name in ("arguments", "input"))
         total += sum(_said(message.get(name), tokens) for name in ("refusal", "reasoning_content", "reasoning"))
     return total
 
 
 def _responses(body: dict[str, Any], tokens: Tokenizer) -> int:
     model = str(body.get("model", ""))
-    text = body.get("text")
-    total = _start(model, tokens) + _tools(body, tokens)
-    total += _format(text.get("format") if type(text) is dict else None, tokens)
+    text, about = body.get("text"), around(model, tokens, chat=False)
+    total = _start(model, tokens) + declared(body, tokens, about, system=True)
+    total += _format(text.get("format") if type(text) is dict else None, model, tokens)
+    history = Calls(tokens, about)
     instructions = body.get("instructions")
     if type(instructions) is str:
-        total += _PER_MESSAGE + 1 + tokens.count(instructions)
+        total += _PER_MESSAGE + 1 + (tokens.count(instructions) or about.no_instructions)
     items = body.get("input")
     for item in [{"role": "user", "content": items}] if type(items) is str else _list(items):
         if type(item) is not dict:
             continue
         total += _PER_MESSAGE + 1
         if "role" in item:
-            total += _content(item.get("content"), model, tokens)
+            total += _content(item.get("content"), model, tokens) + _answered(item, about)
         elif item.get("type") == "reasoning":
             total += _said(item.get("summary"), tokens) + _said(item.get("content"), tokens)
             total += _sealed(item.get("encrypted_content"))
+        elif "output" in item:
+            total += history.result(item.get("call_id")) + _content(item.get("output"), model, tokens)
         else:
-            total += _PER_CALL + sum(_said(item.get(name), tokens) for name in ("name", "arguments", "input"))
-            total += _content(item.get("output"), model, tokens)
+            total += history.call(item.get("name"), item.get("call_id"))
+            total += sum(_said(item.get(name), tokens) for name in ("arguments", "input"))
     return total
 
 
@@ -138,24 +150,26 @@ def _content(content: Any, model: str, tokens: Tokenizer) -> int:
     return total
 
 
+def _answered(message: dict[str, Any], about: Around) -> int:
+    """What stands around an earlier answer of the model."""
+    return about.answer if message.get("role") == "assistant" and message.get("content") else 0
+
+
 def _start(model: str, tokens: Tokenizer) -> int:
     return _PRIMING + (_TEMPLATE if not tokens.exact or "gpt-oss" in model else 0)
 
 
-def _tools(body: dict[str, Any], tokens: Tokenizer) -> int:
-    """Functions, in the old field and the new ones: each as the declaration that the model reads."""
-    declared = [tool.get("function", tool) for tool in _list(body.get("tools")) if type(tool) is dict]
-    declared += [function for function in _list(body.get("functions")) if type(function) is dict]
-    if not declared:
-        return 0
-    heading = _TOOLS if tokens.exact else _TEMPLATE_TOOLS
-    return heading + sum(_PER_TOOL + tokens.count(declaration(tool)) for tool in declared)
-
-
-def _format(wanted: Any, tokens: Tokenizer) -> int:
+def _format(wanted: Any, model: str, tokens: Tokenizer) -> int:
+    """A JSON schema for the answer: models are shown it without what strict mode says of every object."""
     if type(wanted) is not dict or wanted.get("type") != "json_schema":
         return 0
-    return _FORMAT + tokens.count(_json(wanted.get("json_schema", wanted)))
+    shape = wanted.get("json_schema", wanted)
+    if not tokens.exact or "gpt-oss" in model:
+        return (_FORMAT_CLAUDE if tokens.family == "claude" else _FORMAT_OTHER) + _json_tokens(shape, tokens)
+    if type(shape) is not dict or type(shape.get("schema")) is not dict:
+        return _FORMAT + _json_tokens(shape, tokens)
+    named = sum(_said(shape.get(name), tokens) for name in ("name", "description"))
+    return _FORMAT + named + tokens.count(_json(shown(shape["schema"])))
 
 
 # --- Anthropic -----------------------------------------------------------------------------------------------------
@@ -164,17 +178,18 @@ def _format(wanted: Any, tokens: Tokenizer) -> int:
 def _messages(body: dict[str, Any], tokens: Tokenizer) -> int:
     model = str(body.get("model", ""))
     total = _ANTHROPIC_BASE + _blocks(body.get("system"), model, tokens)
+    total += _ANTHROPIC_SYSTEM if body.get("system") else 0
     tools = [tool for tool in _list(body.get("tools")) if type(tool) is dict]
     if tools:
         total += _ANTHROPIC_TOOLS if _kind(body.get("tool_choice")) in {"", "auto", "none"} else _ANTHROPIC_TOOLS_FORCED
         total += sum(_ANTHROPIC_PER_TOOL + tokens.count(_json(tool)) for tool in tools)
-    if _kind(body.get("thinking")) not in {"", "disabled"}:
-        total += _ANTHROPIC_THINKING
+    thinking = _kind(body.get("thinking"))
+    if thinking not in {"", "disabled"}:
+        total += _ANTHROPIC_ADAPTIVE if thinking == "adaptive" else _ANTHROPIC_THINKING
     for shape in (body.get("output_config"), body.get("output_format")):
         if type(shape) is dict:
-            total += tokens.count(_json(shape)) + (
-                _ANTHROPIC_FORMAT if "schema" in _json(shape) else _ANTHROPIC_THINKING
-            )
+            text = _json(shape)
+            total += tokens.count(text) + (_ANTHROPIC_FORMAT if "schema" in text else _ANTHROPIC_EFFORT)
     for message in _list(body.get("messages")):
         if type(message) is dict:
             total += _ANTHROPIC_PER_MESSAGE + _blocks(message.get("content"), model, tokens)

@@ -1,6 +1,6 @@
 """The declaration that stands for a JSON Schema."""
 
-from extproc.counting.declaration import declaration
+from extproc.counting.declaration import declaration, shown
 
 
 def test_a_function_becomes_a_type_with_its_comments():
@@ -16,7 +16,7 @@ def test_a_function_becomes_a_type_with_its_comments():
     }
     found = declaration({"name": "weather", "description": "Tell it\nnow", "parameters": schema})
     assert found == (
-        '// Tell it\n// now\ntype weather = (_: {\n// Which one\ncity: string,\nunit?: "C" | "F",\n// maxItems: 7\n'
+        '// Tell it\nnow\ntype weather = (_: {\n// Which one\ncity: string,\nunit?: "C" | "F",\n// maxItems: 7\n'
         "days?: number[],\nnear?: {\nkm?: number,\n} | null,\n}) => any;\n"
     )  # fmt: skip
 
@@ -31,3 +31,47 @@ def test_a_schema_deeper_than_sense_is_written_as_json_and_ends():
     for _ in range(100):
         schema = {"type": "object", "properties": {"a": schema}}
     assert "bottom" in declaration({"name": "f", "parameters": schema})
+
+
+def test_a_definition_is_written_where_it_is_referred_to():
+    schema = {
+        "description": "What is asked",
+        "properties": {"at": {"type": "array", "items": {"$ref": "#/$defs/Place"}}, "no": {"$ref": "#/$defs/Gone"}},
+        "$defs": {"Place": {"description": "Somewhere", "type": "object", "properties": {"x": {"type": "number"}}}},
+    }
+    assert declaration({"name": "f", "parameters": schema}) == (
+        '// What is asked\ntype f = (_: {\nat?: // Somewhere\n{\nx?: number,\n}[],\nno?: "#/$defs/Gone",\n}) => any;\n'
+    )
+
+
+def test_definitions_that_refer_to_each_other_end_and_stay_small():
+    names = [f"D{number}" for number in range(40)]
+    refers = {name: {"$ref": f"#/$defs/{name}"} for name in names}
+    schema = {"properties": refers, "$defs": {name: {"type": "object", "properties": refers} for name in names}}
+    assert len(declaration({"name": "f", "parameters": schema})) < 1_000_000
+
+
+def test_a_large_definition_is_not_written_over_and_over():
+    schema = {
+        "properties": {f"p{number}": {"$ref": "#/$defs/Large"} for number in range(8)},
+        "$defs": {"Large": {"type": "object", "properties": {"x": {"description": "word " * 40_000}}}},
+    }
+    assert len(declaration({"name": "f", "parameters": schema})) < 300_000
+
+
+def test_a_schema_for_an_answer_is_shown_without_what_strict_mode_demands():
+    inner = {
+        "type": "object",
+        "properties": {"required": {"type": "string"}},
+        "additionalProperties": False,
+        "required": ["required"],
+    }
+    schema = {"properties": {"a": inner, "b": {"additionalProperties": {"type": "string"}}}, "required": ["a"]}
+    assert shown(schema) == {
+        "properties": {
+            "a": {"type": "object", "properties": {"required": {"type": "string"}}},
+            "b": {"additionalProperties": {"type": "string"}},
+        },
+        "required": ["a"],
+    }
+    assert shown({"anyOf": [{"properties": {}, "required": 7}, 5]}) == {"anyOf": [{"properties": {}, "required": 7}, 5]}
