@@ -1,17 +1,20 @@
 """An upstream that costs next to nothing: instant JSON, or 64 paced deltas stamped with this machine's clock.
 
 Usage: `python bench/upstream.py PORT PACE_MS`. Which of the two it answers depends on `"stream":true` in the body; with
-`"user":"flood"` the stream is 64 MiB as fast as it is taken.
+`"user":"flood"` the stream is 64 MiB as fast as it is taken, and `"user":"told"` is answered with how much of these was sent.
 Stamps (`t=<perf_counter>; `) end in a space, so that no word is held back: what is measured is the gateway's work.
 """
 
 import asyncio
+import json
+import socket
 import sys
 import time
 
 import uvloop
 
 _DELTAS = 64
+_sent = {"streams": 0, "bytes": 0}
 _JSON = (
     b'{"id":"chatcmpl-bench","object":"chat.completion","created":1,"model":"gpt-4o-mini","choices":[{"index":0,'
     b'"message":{"role":"assistant","content":"The capital of France is Paris, and the river is the Seine."},'
@@ -35,6 +38,11 @@ def _event(content: str, finish: str = "null") -> bytes:
     )
 
 
+def _told() -> bytes:
+    data = json.dumps(_sent).encode()
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(data), data)
+
+
 async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
     low = head.lower()
     at = low.find(b"content-length:")
@@ -55,13 +63,18 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pac
         while True:
             body = await _body(reader, await reader.readuntil(b"\r\n\r\n"))
             if b'"stream":true' not in body:
-                writer.write(_ANSWER)
+                writer.write(_told() if b'"user":"told"' in body else _ANSWER)
                 continue
             writer.write(_SSE)
             if b'"user":"flood"' in body:
+                _sent["streams"] += 1
+                # What is sent shall be what was taken: loopback's own buffer of 4 MiB says nothing.
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+                event = _event("lorem ipsum " * 1365)  # 16 KiB
                 for _ in range(4096):
-                    writer.write(_event("lorem ipsum " * 1365))  # 16 KiB
+                    writer.write(event)
                     await writer.drain()
+                    _sent["bytes"] += len(event)
                 writer.write(_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
                 continue
             for number in range(_DELTAS):

@@ -68,6 +68,7 @@ from gateway.vault.credentials import VaultCredentials
 from ostiary import budgeting, bundle, socketfile, undumpable
 from ostiary.budgeting import Ledger
 from ostiary.health import Health
+from ostiary.loop import Loop
 from ostiary.problem import Problem
 
 _log: Final = structlog.get_logger(__name__)
@@ -91,7 +92,7 @@ def run(settings: Settings) -> int:
     fields: dict[str, str | int] = {"service": "worker", "worker": settings.worker_index}
     log.configure(level=settings.log_level, form=settings.log_format, fields=fields)
     log.catch_uncaught()
-    return uvloop.run(_run(settings))
+    return uvloop.run(_run(settings), loop_factory=Loop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +339,8 @@ def _server(message_bytes: int, services: dict[str, dict[str, Any]]) -> grpc.aio
         # Left to itself gRPC grows its receive window on a fast socket, and the answer to a slow reader is read ahead
         # into this process by megabytes: text that the provider bills and nobody may ever want.
         ("grpc.http2.bdp_probe", 0),
-        ("grpc.http2.lookahead_bytes", 64 * 1024),
+        # One piece of an answer (control/edge/clusters.py): with 64 KiB a slow reader held four.
+        ("grpc.http2.lookahead_bytes", 16 * 1024),
     ]
     server = grpc.aio.server(options=options)
     handlers = [grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()]

@@ -18,6 +18,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
 )
 from envoy_data_plane.envoy.config.core.v3 import (
     Address,
+    BindConfig,
     DataSource,
     HealthCheck,
     HealthCheckGrpcHealthCheck,
@@ -26,6 +27,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     Metadata,
     Pipe,
     SocketAddress,
+    SocketOption,
     TransportSocket,
 )
 from envoy_data_plane.envoy.config.core.v3 import HttpProtocolOptions as CommonOptions
@@ -84,13 +86,20 @@ SIDECAR_STREAMS_PER_EXCHANGE: Final = 2
 #: ms. Whatever is in flight when a stream is cut has been paid for, which is why it is not larger.
 BACKEND_STREAM_WINDOW: Final = 256 * _KIB
 BACKEND_STREAMS: Final = 100
-#: As above for HTTP/1.1 providers, and for what a slow reader makes Envoy hold.
-BACKEND_BUFFER: Final = 256 * _KIB
+#: The same in flight from providers without TLS, which speak HTTP/1.1: one answer to a connection. With TLS it may be
+#: HTTP/2, whose streams have the window above and share the connection.
+BACKEND_RECEIVE: Final = BACKEND_STREAM_WINDOW
+#: What Envoy reads at a time, and so the largest piece of an answer that a worker is shown. The worker holds one piece
+#: while its reader is slow, another one comes behind it, and none may take the loop for long (bench/README.md).
+BACKEND_BUFFER: Final = 16 * _KIB
+#: socket(7) on Linux: SOL_SOCKET and SO_RCVBUF. The kernel takes the smaller one of this and net.core.rmem_max.
+_SOL_SOCKET, _SO_RCVBUF = 1, 8
 
 
 def every(spec: EdgeSpec, policy: Policy) -> Iterator[Cluster]:
     """All clusters, in a fixed order."""
     yield _sidecar(spec, contract.SIDECAR_CLUSTER, INSPECT_FLOW)
+    yield _sidecar(spec, contract.AUTHZ_CLUSTER, INSPECT_FLOW)
     yield _sidecar(spec, contract.ADAPT_CLUSTER, ADAPT_FLOW)
     for name in sorted(policy.backends):
         yield _alone(spec, name)
@@ -110,8 +119,8 @@ class Flow:
     buffer: int
 
 
-#: For authz and `inspect`. Answers flow through these streams, so they carry the back-pressure of slow
-#: readers.
+#: For `inspect`: answers flow through these streams, so they carry the back-pressure of slow readers. authz has the
+#: same on connections of its own, where no answer stands before a Check.
 INSPECT_FLOW: Final = Flow(
     streams=SIDECAR_STREAMS,
     stream_window=SIDECAR_STREAM_WINDOW,
@@ -262,6 +271,7 @@ def _backend(spec: EdgeSpec, backend: Backend) -> Cluster:
         lb_policy=ClusterLbPolicy.ROUND_ROBIN,
         per_connection_buffer_limit_bytes=BACKEND_BUFFER,
         typed_extension_protocol_options={_OPTIONS: typed.packed(_backend_protocol(backend))},
+        upstream_bind_config=None if backend.tls else _receiving(BACKEND_RECEIVE),
         load_assignment=_assignment(name, [host]),
         circuit_breakers=CircuitBreakers(thresholds=[_breaker(spec.bounds.backend_requests)]),
         outlier_detection=OutlierDetection(
@@ -285,6 +295,12 @@ def _backend(spec: EdgeSpec, backend: Backend) -> Cluster:
         common_lb_config=ClusterCommonLbConfig(healthy_panic_threshold=Percent(value=0)),
         transport_socket=_upstream_tls(spec, backend) if backend.tls else None,
     )
+
+
+def _receiving(size_bytes: int) -> BindConfig:
+    """Left to itself the kernel reads megabytes ahead of a slow reader."""
+    option = SocketOption(description="read ahead", level=_SOL_SOCKET, name=_SO_RCVBUF, int_value=size_bytes)
+    return BindConfig(socket_options=[option])
 
 
 def _dns() -> ClusterCustomClusterType:

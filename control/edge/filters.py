@@ -143,7 +143,7 @@ def door(name: str, rates: Door) -> LocalRateLimit:
 def _authz(spec: EdgeSpec) -> ExtAuthz:
     return ExtAuthz(
         stat_prefix="ostiary",
-        grpc_service=typed.sidecar(timeout=typed.milliseconds(spec.deadlines.authz_ms)),
+        grpc_service=typed.sidecar(cluster=contract.AUTHZ_CLUSTER, timeout=typed.milliseconds(spec.deadlines.authz_ms)),
         transport_api_version=ApiVersion.V3,
         failure_mode_allow=False,
         # The default is 403, which says "you may not"; an unreachable authz says "nobody may, for now".

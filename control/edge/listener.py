@@ -12,6 +12,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     HttpProtocolOptionsHeadersWithUnderscoresAction,
     KeepaliveSettings,
     SocketAddress,
+    SocketOption,
     TransportSocket,
 )
 from envoy_data_plane.envoy.config.listener.v3 import Filter, FilterChain, Listener
@@ -39,10 +40,16 @@ from gateway.policy.walk import walks
 
 _KIB: Final = 1024
 
-#: What one connection may hold in each direction before it is paused. Bodies are larger: the `buffer`
-#: filter and the route's request_body_buffer_limit raise the limit for requests only, so that a slow reader
-#: cannot pin 20 MiB.
-CONNECTION_BUFFER: Final = 256 * _KIB
+#: What one connection may hold in each direction before it is paused: Envoy's own advice for edges ("best practices,
+#: edge"). Bodies are larger: the `buffer` filter and the route's request_body_buffer_limit raise the limit for requests
+#: only, so that a slow reader cannot pin 20 MiB.
+CONNECTION_BUFFER: Final = 32 * _KIB
+#: Bytes that the kernel takes beyond what the client's window has room for. Its own limit is 4 MiB (tcp(7), tcp_wmem):
+#: a slow reader's answer was judged, and paid for, that far ahead. What is on its way is not counted, so long lines
+#: stay full.
+UNSENT: Final = 16 * _KIB
+#: tcp(7) on Linux: IPPROTO_TCP and TCP_NOTSENT_LOWAT. Accepted connections inherit it from the listening socket.
+_TCP, _TCP_NOTSENT_LOWAT = 6, 25
 #: A client's window per stream and per connection: Envoy's own advice for edges ("best practices, edge").
 STREAM_WINDOW: Final = 64 * _KIB
 CONNECTION_WINDOW: Final = 1024 * _KIB
@@ -61,6 +68,9 @@ def listener(spec: EdgeSpec, policy: Policy, body_bytes: int) -> Listener:
         name="ostiary",
         address=Address(socket_address=SocketAddress(address=spec.address, port_value=spec.port)),
         per_connection_buffer_limit_bytes=CONNECTION_BUFFER,
+        socket_options=[
+            SocketOption(description="read ahead", level=_TCP, name=_TCP_NOTSENT_LOWAT, int_value=UNSENT),
+        ],
         # A handshake takes a few round trips; a connection that does not finish it is not a client.
         filter_chains=[
             FilterChain(

@@ -69,8 +69,9 @@ def heal(running: Stack) -> None:
 
 def believed(running: Stack) -> None:
     """Wait until Envoy sends to every worker: one that was ejected, or not yet seen healthy, could stand in for nobody."""
-    gauge = f"cluster.{contract.SIDECAR_CLUSTER}.membership_healthy"
-    until("every worker in Envoy's eyes", lambda: running.envoy_stats(gauge).get(gauge) == len(running.workers), 40)
+    for name in (contract.AUTHZ_CLUSTER, contract.SIDECAR_CLUSTER):
+        gauge = f"cluster.{name}.membership_healthy"
+        until(f"workers in {name}", lambda g=gauge: running.envoy_stats(g).get(g) == len(running.workers), 40)
 
 
 @pytest.fixture

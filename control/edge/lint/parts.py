@@ -211,9 +211,10 @@ class Manager:
 
     @cached_property
     def authz(self) -> Extension | None:
-        """Our identity guard: the check that calls the cluster of `inspect`, else the first."""
+        """Our identity guard: the check that calls our cluster or that of `inspect`, else the first."""
         found = [each for each in self.filters if each.kind == "ext_authz"]
-        ours = {contract.SIDECAR_CLUSTER, self.inspect.service_cluster if self.inspect else ""} - {""}
+        inspects = self.inspect.service_cluster if self.inspect else ""
+        ours = {contract.AUTHZ_CLUSTER, contract.SIDECAR_CLUSTER, inspects} - {""}
         return next((each for each in found if each.service_cluster in ours), found[0] if found else None)
 
     @cached_property

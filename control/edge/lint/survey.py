@@ -43,7 +43,8 @@ class Survey:
     @cached_property
     def sidecars(self) -> tuple[Cluster, ...]:
         """The clusters whose members are our workers."""
-        names = {contract.SIDECAR_CLUSTER, contract.ADAPT_CLUSTER} | {guard.service_cluster for guard in self.guards}
+        ours = {contract.SIDECAR_CLUSTER, contract.AUTHZ_CLUSTER, contract.ADAPT_CLUSTER}
+        names = ours | {guard.service_cluster for guard in self.guards}
         return tuple(each for each in self.clusters if each.name in names)
 
     @cached_property

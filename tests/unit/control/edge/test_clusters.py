@@ -30,7 +30,26 @@ def test_windows_of_all_streams_fit_into_their_connection():
     )
 
 
-@pytest.mark.parametrize("name", [contract.SIDECAR_CLUSTER, contract.ADAPT_CLUSTER])
+def test_authz_has_connections_of_its_own_on_which_no_answer_stands_before_a_check():
+    data = rendered()
+    called = http_filter(data, contract.AUTHZ_NAMESPACE)["grpc_service"]["envoy_grpc"]["cluster_name"]
+    assert called == contract.AUTHZ_CLUSTER
+    assert called not in {contract.SIDECAR_CLUSTER, contract.ADAPT_CLUSTER}
+
+
+def test_a_slow_reader_makes_envoy_read_no_more_than_a_piece_and_a_window_ahead():
+    data = rendered()
+    plain = [each for each in data["static_resources"]["clusters"] if each["name"].startswith("be-")]
+    assert {each["per_connection_buffer_limit_bytes"] for each in plain} == {clusters.BACKEND_BUFFER}
+    for each in plain:
+        options_ = each.get("upstream_bind_config", {}).get("socket_options", [])
+        # With TLS it may be HTTP/2, where each stream has its window.
+        bounded = [(1, 8, clusters.BACKEND_RECEIVE)] if "transport_socket" not in each else []
+        # YAML's int64 are strings (ProtoJSON).
+        assert [tuple(int(option[name]) for name in ("level", "name", "int_value")) for option in options_] == bounded
+
+
+@pytest.mark.parametrize("name", [contract.SIDECAR_CLUSTER, contract.AUTHZ_CLUSTER, contract.ADAPT_CLUSTER])
 def test_workers_are_reached_by_every_socket_and_watched(name):
     found = cluster(rendered(), name)
     hosts = found["load_assignment"]["endpoints"][0]["lb_endpoints"]

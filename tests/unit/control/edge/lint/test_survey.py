@@ -16,7 +16,11 @@ def test_the_reference_is_understood():
     (manager,) = seen.managers
     assert manager.authz is not None
     assert manager.inspect is not None
-    assert [each.name for each in seen.sidecars] == ["ostiary_sidecar", "ostiary_sidecar_adapt"]
+    assert [each.name for each in seen.sidecars] == [
+        "ostiary_sidecar",
+        "ostiary_sidecar_authz",
+        "ostiary_sidecar_adapt",
+    ]
     assert {each.name for each in seen.routed} == {"oc-local", "oc-provider", "be-local", "be-provider"}
     assert {each.name for each in seen.backends} == {"be-local", "be-provider"}
     assert len(seen.adapts) == 2
