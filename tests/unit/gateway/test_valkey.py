@@ -15,6 +15,7 @@ from gateway.budgets import oracle as budgets
 from gateway.budgets.board import Notice, ValkeyBoard
 from gateway.budgets.store import ValkeyStore
 from gateway.budgets.window import Meter
+from gateway.cache.store import Putting, State, Store
 from gateway.clock import SystemClock
 from gateway.limits.bucket import Bucket
 from gateway.limits.ledger import ValkeyLedger, Want
@@ -83,6 +84,7 @@ async def test_the_documented_users_can_do_their_work(as_user):
     assert grant[0].granted == 1
     await _use_budgets(as_user("worker"))
     await _tell_of_budgets(as_user("worker"), as_user("control"))
+    await _use_cache(as_user("worker"), as_user("control"))
     await cancel_and_wait(task)
     await ValkeyLastUsed(as_user("worker")).note({"k": 1_700_000_000})
     assert await ValkeyLastUsed(as_user("control")).read(["k"]) == {"k": 1_700_000_000}
@@ -107,6 +109,19 @@ async def _use_budgets(client):
         await store.settle(f"{key}:r{now}", [part])
         assert not (await store.reserve([budgets.Want(key, meter, 9, 9)], 10_000, print)).done
     await store.lease([f"{key}:w"], [budgets.Slice(key, meter, 0, 0, 0, 0, 0, 1, 1)], 10_000)
+
+
+async def _use_cache(worker, control):
+    """One fetches, keeps and takes more than there is room for; the other throws it away."""
+    store = Store(Pipe(worker))
+    for name in ("n1", "n2"):
+        looked = await store.look("acme", name, ["faq"], "t", 5000)
+        how = Putting(since_ms=looked.now_ms, life_ms=60_000, most=1, stays=True, token="t")
+        assert await store.keep("acme", name, b"sealed", how)
+    assert (await store.poll("acme", "n2", ["faq"])).state is State.FOUND
+    await Store(Pipe(control)).mark("acme", ["faq"])
+    assert (await store.look("acme", "n2", ["faq"], "t", 5000)).state is State.YOURS
+    await store.drop("acme", "n2", "t")
 
 
 async def _tell_of_budgets(worker, control):
