@@ -72,11 +72,18 @@ class Book:
                 self._guards.clear()
             tenant = obliged(tenant, obligatory)
             settings = tenant.request if direction == "request" else tenant.response
-            lookout = None
+            lookout, patterns = None, None
             if direction == "response":
+                patterns = tenant.patterns
                 lookout = Lookout(self._memory, self._classifier, settings, tenant.topics)
             guard = self._guards[key] = Guard.of(
-                self._scanners, settings, self._key_of(tenant), tenant.urls, _banned(tenant, direction), lookout
+                self._scanners,
+                settings,
+                self._key_of(tenant),
+                tenant.urls,
+                _banned(tenant, direction),
+                lookout,
+                patterns,
             )
         return guard
 

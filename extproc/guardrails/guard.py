@@ -17,6 +17,7 @@ from extproc.detectors.content.classes import RULE_IDS as CONTENT_IDS
 from extproc.detectors.injection.expressions import RULE_IDS as PATTERN_IDS
 from extproc.detectors.leak import RULE_ID as LEAK_ID
 from extproc.detectors.leak import Canary
+from extproc.detectors.patterns import Patterns
 from extproc.detectors.urls.rules import finds
 from extproc.guardrails.finding import Finding
 from extproc.guardrails.placeholder import Replace, replacing
@@ -117,15 +118,18 @@ class Guard:
         urls: Urls | None = None,
         banned: Mapping[str, tuple[str, ...]] = _NOTHING,
         lookout: "Lookout | None" = None,
+        patterns: Mapping[str, str] | None = None,
     ) -> "Guard":
         """A guard that runs exactly the rules which `settings` turns on. The tenant's are `key`, for pseudonyms, `urls`
-        and the lists `banned`, and `lookout` for its answers.
+        the lists `banned` and `patterns`, and `lookout` for its answers.
         """
         enabled = {rule for rule, each in settings.items() if each.mode is not Mode.OFF and not is_whole(rule)}
         lists = {name: terms for name, terms in banned.items() if f"{BANNED}.{name}" in enabled}
         scanner = pool.scanner(rule for rule in enabled if not rule.startswith(f"{BANNED}."))
         scanner = scanner.finding_by(finds(urls)) if urls else scanner
-        made = cls(scanner.banning(Banned(lists)) if lists else scanner, settings, key)
+        found = {name: source for name, source in (patterns or {}).items() if f"{BANNED}.{name}" in enabled}
+        own = (*([Banned(lists)] if lists else ()), *([Patterns(found)] if found else ()))
+        made = cls(scanner.banning(*own) if own else scanner, settings, key)
         made.lookout = lookout or None
         return made
 

@@ -14,6 +14,7 @@ import hyperscan
 
 from extproc.detectors.banned import Banned
 from extproc.detectors.leak import Canary
+from extproc.detectors.patterns import Patterns
 from extproc.guardrails.finding import Finding
 from extproc.guardrails.rule import Find, Rule, Shape
 from extproc.guardrails.width import narrow
@@ -44,7 +45,7 @@ class Scanner:
         self.before_chars: Final = max((rule.before_chars for rule in rules), default=0)
         self.limit_chars: Final = max((rule.limit_chars for rule in rules), default=0)
         self._database: Final[hyperscan.Database | None] = _compile(self._rules) if like is None else like._database  # noqa: SLF001
-        self._watches: tuple[Canary | Banned, ...] = ()  # what no trigger tells
+        self._watches: tuple[Canary | Banned | Patterns, ...] = ()  # what no trigger tells
         self._match: Final = _nothing if self._database is None else _scan(self._database)
 
     def finding_by(self, finds: Mapping[str, Find]) -> "Scanner":
@@ -52,10 +53,10 @@ class Scanner:
         rules = [replace(rule, find=finds[rule.id]) if rule.id in finds else rule for rule in self._rules]
         return Scanner(rules, like=self)
 
-    def banning(self, terms: Banned) -> "Scanner":
-        """This scanner with the rules of a tenant's lists."""
-        banned = Scanner((*self._rules, *terms.rules), like=self)
-        banned._watches = (terms,)
+    def banning(self, *lists: Banned | Patterns) -> "Scanner":
+        """This scanner with the rules of a tenant's lists and patterns."""
+        banned = Scanner((*self._rules, *(rule for each in lists for rule in each.rules)), like=self)
+        banned._watches = lists
         return banned
 
     def watching(self, canary: Canary) -> "Scanner":

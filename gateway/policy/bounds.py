@@ -1,10 +1,13 @@
 """The `requests` block of a tenant: what its requests may ask for. Reads no file."""
 
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
 from gateway.policy.field import Table, shape
 from gateway.policy.model import Bounds
+from gateway.policy.pattern import PatternError, read_pattern
 from gateway.policy.problem import Problems
 from gateway.policy.tree import Sequence
 
@@ -17,6 +20,8 @@ _MOST_TOKENS: Final = 10_000_000  # beyond any model's
 _LEAST_LETTERS: Final = 2
 _MOST_CHARS: Final = 100_000_000  # beyond any answer
 _MOST_TERMS: Final = 2000  # each costs memory in every worker
+_MOST_PATTERNS: Final = 64  # and each of these an automaton
+_ANY_TEXT: Final = shape(r"(?s:.{1,1000})", "a regular expression")
 
 
 def read_bounds(table: Table | None, problems: Problems) -> Bounds:
@@ -43,10 +48,28 @@ def read_bounds(table: Table | None, problems: Problems) -> Bounds:
     return read
 
 
-def read_answers(table: Table | None, problems: Problems) -> tuple[dict[str, tuple[str, ...]], int | None]:
-    """The `answers` block: lists of words, whose use is `banned.<name>`, and `max_chars` of `output.length`."""
+#: Finds fault with a pattern, or None.
+CompilePattern = Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The `answers` block: words and patterns, whose use is `banned.<name>`, and the bound of `output.length`."""
+
+    banned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    patterns: Mapping[str, str] | None = None
+    max_chars: int | None = None
+
+    @property
+    def rules(self) -> frozenset[str]:
+        """What the lists and patterns are called in policy."""
+        return frozenset(f"banned.{name}" for name in (*self.banned, *(self.patterns or ())))
+
+
+def read_answers(table: Table | None, problems: Problems, compiled: CompilePattern | None = None) -> Answers:
+    """What the block says; no block bans nothing. `compiled` finds fault with a pattern that is well written."""
     if table is None:
-        return {}, None
+        return Answers()
     most = table.integer("max_chars", 1, _MOST_CHARS, default=0) or None
     listed = table.table("banned")
     banned = _banned(listed, problems)
@@ -57,8 +80,35 @@ def read_answers(table: Table | None, problems: Problems) -> tuple[dict[str, tup
                 problems.add(
                     listed.mark, path, "fewer than two letters or digits", "nothing else of a term is compared"
                 )
+    patterns = _patterns(table.table("patterns"), banned, problems, compiled)
     table.close()
-    return banned, most
+    return Answers(MappingProxyType(banned), patterns, most)
+
+
+def _patterns(
+    table: Table | None, taken: Collection[str], problems: Problems, compiled: CompilePattern | None
+) -> Mapping[str, str] | None:
+    if table is None:
+        return None
+    found: dict[str, str] = {}
+    for key, _ in list(table.entries()):
+        path = (*table.path, key.text)
+        if not _NAME.pattern.match(key.text):
+            problems.add(key.mark, path, f"expected {_NAME.expected}")
+        if key.text in taken:
+            problems.add(key.mark, path, "a list of words has this name too")
+        source = table.text(key.text, _ANY_TEXT)
+        try:
+            read_pattern(source)
+            wrong = None if compiled is None else compiled(source)
+        except PatternError as error:
+            wrong = str(error)
+        if wrong is not None:
+            problems.add(key.mark, path, f"not a pattern: {wrong}")
+        found[key.text] = source
+    if len(found) > _MOST_PATTERNS:
+        problems.add(table.mark, table.path, f"more than {_MOST_PATTERNS} patterns")
+    return MappingProxyType(found)
 
 
 def _set(table: Table, name: str) -> frozenset[str] | None:

@@ -14,7 +14,7 @@ from gateway.budgets.price import PriceBook
 from gateway.policy import adviser, budget, certificate, guard, introspector, issuer
 from gateway.policy.alert_hook import read_alert_hook
 from gateway.policy.api_versions import ApiVersions, read_versions
-from gateway.policy.bounds import read_answers, read_bounds
+from gateway.policy.bounds import CompilePattern, read_answers, read_bounds
 from gateway.policy.cache import read_cache
 from gateway.policy.damping import read_damping
 from gateway.policy.endpoint import BACKEND_NAME, read_backend
@@ -101,10 +101,12 @@ def load(
     routes: Collection[str] = ROUTES,
     compiled: Compile | None = None,
     schema_compiled: CompileSchema | None = None,
+    pattern_compiled: CompilePattern | None = None,
 ) -> Policy:
     """Read and check the policy in `directory`; `rules` are the ids of every rule that the guards know.
 
-    `compiled` finds fault with Rego, `schema_compiled` with a JSON Schema; without them, both are taken as they are.
+    `compiled` finds fault with Rego, `schema_compiled` with a JSON Schema, `pattern_compiled` with a pattern; without
+    them, all are taken as they are.
 
     Raises:
         PolicyError: with all problems, each with file, line and column.
@@ -115,7 +117,7 @@ def load(
     loader = _Loader(sections, frozenset(rules), frozenset(routes), problems, compiled, library, shelf)
     advisers = loader.advisers()
     advised = frozenset(rule for one in advisers.values() for rule in one.rules)
-    policy = replace(loader, advised=advised).read(directory.absolute(), advisers)
+    policy = replace(loader, advised=advised, patterns=pattern_compiled).read(directory.absolute(), advisers)
     problems.stop_if_any()
     return named(policy)
 
@@ -132,6 +134,7 @@ class _Loader:
     schemas: Library
     topics: Shelf
     advised: frozenset[str] = frozenset()  # rules of the policy's advisers
+    patterns: CompilePattern | None = None
 
     def advisers(self) -> dict[str, Adviser]:
         """Read before all else: their findings are rules that guards may name."""
@@ -316,8 +319,8 @@ class _Loader:
         schemas = self.schemas.bind(table.table("schemas"))
         topics = self.topics.bind(table.table("topics"))
         rules = self.rules | {f"{SCHEMA_FAMILY}.{name}" for name in schemas} | rules_of(topics)
-        banned, max_chars = read_answers(table.table("answers"), self.problems)
-        of_answers = {f"banned.{name}" for name in banned}
+        answers = read_answers(table.table("answers"), self.problems, self.patterns)
+        of_answers = answers.rules
         wishes = guard.read_guards(
             table.table("guards"), rules, self.problems, of_requests=self.advised, of_answers=of_answers
         )
@@ -329,8 +332,9 @@ class _Loader:
             request=guard.merge((wishes["request"], defaults["request"]), rules | self.advised),
             response=guard.merge((wishes["response"], defaults["response"]), rules | of_answers, "response"),
             urls=read_urls(table.table("urls"), self.problems),
-            banned=MappingProxyType(banned),
-            max_answer_chars=max_chars,
+            banned=answers.banned,
+            patterns=answers.patterns,
+            max_answer_chars=answers.max_chars,
             schemas=MappingProxyType(schemas),
             topics=MappingProxyType(topics),
             bounds=read_bounds(table.table("requests"), self.problems),

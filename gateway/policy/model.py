@@ -182,6 +182,7 @@ class Tenant:
     api_versions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # path -> those taken, oldest first
     urls: Urls = field(default_factory=Urls)
     banned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of answers: name -> words and phrases
+    patterns: Mapping[str, str] | None = None  # of answers: name -> regular expression (gateway.policy.pattern)
     max_answer_chars: int | None = None  # of one answer, as it is said to its reader
     schemas: Mapping[str, BoundSchema] = field(default_factory=dict)  # by name
     topics: Mapping[str, Topic] = field(default_factory=dict)  # by name

@@ -17,7 +17,9 @@ _FORM: Final = "ostiary.policy/0"
 #: The name itself, and the directory: the same policy in another place is the same policy.
 _OUTSIDE: Final = frozenset({"version", "credential_dir"})
 #: Came when policies had names already. Left out where it says nothing, so that those names stay.
-_LATER: Final = frozenset({"api_versions", "cache", "max_answer_chars", "pool", "string_chars", "shared", "vault"})
+_LATER: Final = frozenset(
+    {"api_versions", "cache", "max_answer_chars", "patterns", "pool", "string_chars", "shared", "vault"}
+)
 
 
 def canonical(policy: Policy) -> bytes:

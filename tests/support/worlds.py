@@ -90,7 +90,9 @@ class FakeWorld:
         if direction == "request":
             return Guard.of(_POOL, tenant.request, urls=tenant.urls)
         lookout = Lookout(_MEMORY, _CLASSIFIER, tenant.response, tenant.topics)
-        return Guard.of(_POOL, tenant.response, urls=tenant.urls, banned=tenant.banned, lookout=lookout)
+        return Guard.of(
+            _POOL, tenant.response, urls=tenant.urls, banned=tenant.banned, lookout=lookout, patterns=tenant.patterns
+        )
 
     def assessor(self, policy: Policy, tenant: Tenant, obligatory: frozenset[str] = frozenset()) -> Assessor:
         return Assessor(_MEMORY, _CLASSIFIER, obliged(tenant, obligatory).request)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.policy.bounds import read_answers, read_bounds
+from gateway.policy.bounds import Answers, read_answers, read_bounds
 from gateway.policy.field import Table
 from gateway.policy.model import Bounds
 from gateway.policy.problem import PolicyError, Problems
@@ -47,9 +47,9 @@ def test_mistakes_are_told(text):
 
 def answers(text):
     problems = Problems()
-    read, _ = read_answers(Table(parse(text, "t.yaml", problems), ("answers",), problems), problems)
+    read = read_answers(Table(parse(text, "t.yaml", problems), ("answers",), problems), problems)
     problems.stop_if_any()
-    return read
+    return read.banned
 
 
 def test_words_banned_from_answers_are_read():
@@ -66,5 +66,5 @@ def test_a_term_without_letters_and_other_mistakes_are_told(text):
 def test_answers_may_have_a_longest():
     problems = Problems()
     table = Table(parse("max_chars: 4000\n", "t.yaml", problems), ("answers",), problems)
-    assert read_answers(table, problems) == ({}, 4000)
-    assert read_answers(None, problems) == ({}, None)
+    assert read_answers(table, problems) == Answers(max_chars=4000)
+    assert read_answers(None, problems) == Answers()
