@@ -1,13 +1,20 @@
-"""Keys and tokens that open something: told by the fixed prefixes of their issuers, never by entropy alone.
+"""Keys and tokens that open something: told by the fixed prefixes of their issuers, or by what they are assigned to.
+
+Entropy alone tells nothing: hashes and identifiers have as much.
 
 A token that is longer than its rule's window is swallowed to its end by the rule's tail, so no length leaks.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from math import log2
 from string import ascii_letters, ascii_uppercase, digits
 from typing import Final
 
+from extproc.detectors.pii.formed import labelled
 from extproc.guardrails.rule import Rule, Shape, Tail
 
 _PLACEHOLDER: Final = "[SECRET]"
@@ -101,6 +108,78 @@ STRIPE: Final = _prefixed(
     limit_chars=32,
     opens="rs",
 )
+#: Head of a token by its length, and a token, for issuers with one kind of token each.
+_VENDORS: Final = {
+    24: (rb"(?:(?:hv[bs]\.|gsk_|xai-)[A-Za-z0-9_-]{20})", r"hv[bs]\.[A-Za-z0-9_-]{20,}|(?:gsk_|xai-)[A-Za-z0-9]{20,}"),
+    25: (rb"(?:ya29\.|pypi-)[A-Za-z0-9_-]{20}", r"ya29\.[A-Za-z0-9_-]{20,}|pypi-Ag[A-Za-z0-9_-]{18,}"),
+    26: (rb"glpat-[A-Za-z0-9_-]{20}", r"glpat-[A-Za-z0-9_-]{20,}"),
+    27: (rb"GOCSPX-[A-Za-z0-9_-]{20}", r"GOCSPX-[A-Za-z0-9_-]{20,}"),
+    33: (rb"hf_[A-Za-z0-9]{30}", r"hf_[A-Za-z0-9]{30,}"),
+    34: (rb"SK[0-9a-f]{32}", r"SK[0-9a-f]{32}(?![A-Za-z0-9])"),
+    36: (rb"dapi[0-9a-f]{32}", r"dapi[0-9a-f]{32,}"),
+    38: (rb"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}", r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32,}"),
+    39: (rb"do[opr]_v1_[0-9a-f]{32}", r"do[opr]_v1_[0-9a-f]{32,}"),
+    40: (rb"npm_[A-Za-z0-9]{36}", r"npm_[A-Za-z0-9]{36,}"),
+    42: (rb"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{16}", r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{16,}"),
+}  # fmt: skip
+VENDOR_TOKEN: Final = replace(
+    _prefixed(
+        "secrets.vendor_token",
+        {chars: head for chars, (head, _) in _VENDORS.items()},
+        "(?:" + "|".join(shape for _, shape in _VENDORS.values()) + ")",
+        alphabet=_TOKEN + ".",
+        limit_chars=48,
+        opens="GSdghnpsxy",
+    ),
+    tail=Tail(alphabet=_TOKEN),  # a full stop behind a token is a sentence's
+)
+
+_LABELS: Final = (
+    "password", "passwd", "passphrase", "pwd", "identified by", "db[_-]?pass(?:word)?", "user[_-]?pass(?:word)?",
+    "smtp[_-]?pass(?:word)?", "secret", "token", "api[_-]?key", "apikey", "access[_-]?key", "account[_-]?key",
+    "auth[_-]?key", "encryption[_-]?key", "signing[_-]?key", "shared[_-]?access[_-]?key", "secret[_-]?key",
+    "secret[_-]?access[_-]?key", "client[_-]?secret",
+)  # fmt: skip
+_SIGNS: Final = "+~!@$%^"  # of passwords; what else a value may hold stands in names, in Markdown and in entities too
+_VALUE: Final = _ALNUM + _SIGNS + "#&*/=_.-"
+_VALUE_CHARS: Final = 64
+#: What reads a secret instead of being one: names with dots, addresses, and what stands for a value.
+_NO_VALUE: Final = re.compile(
+    r"[A-Za-z_]+(?:\.[A-Za-z_]\w*)+|[^@]+@[^@]+\.[A-Za-z]{2,}|.*(?:x{4}|\*{3}|example\.com|placeholder|change.?me|your[_-]).*",
+    re.IGNORECASE,
+)
+_LEAST_BITS: Final = 2.5  # a character, of what is short: eight different ones have three
+_LONG: Final = 32  # from here on, one figure among letters will do: no name in code is as long
+
+
+def _random(value: str) -> bool:
+    """Whether nobody would have made up `value` to be read: three kinds of characters, well mixed."""
+    if _NO_VALUE.fullmatch(value) is not None:
+        return False
+    figures = [char.isdigit() for char in value if char.isalnum()]
+    changes = sum(one is not other for one, other in pairwise(figures))
+    signs = any(char in _SIGNS for char in value)
+    kinds = signs + any(figures) + any(map(str.islower, value)) + any(map(str.isupper, value))
+    bits = -sum(count / len(value) * log2(count / len(value)) for count in Counter(value).values())
+    # Two changes between letters and digits tell ab12cd from handler2; four do where there is one case only.
+    mixed = changes >= 4 or (kinds >= 3 and (signs or changes >= 2)) or (len(value) >= _LONG and changes > 0)
+    return mixed and bits >= _LEAST_BITS
+
+
+ASSIGNED: Final = replace(
+    labelled(
+        "secrets.assigned",
+        _PLACEHOLDER,
+        labels=_LABELS,
+        pattern=r"[A-Za-z0-9+/][A-Za-z0-9+/=_.~!@#$%^&*-]{7,}(?![(\[{])",
+        limit_chars=_VALUE_CHARS,
+        alphabet=_VALUE,
+        opens=_ALNUM + "+/",
+        accept=_random,
+    ),
+    tail=Tail(alphabet=_VALUE),
+)
+
 _JWT_CHARS: Final = 200
 JWT: Final = _prefixed(
     "secrets.jwt",
@@ -189,4 +268,5 @@ URL_PASSWORD: Final = Rule(
 )
 SECRETS: Final = (
     OPENAI, ANTHROPIC, AWS_ACCESS_KEY, GITHUB, SLACK, GOOGLE_API, STRIPE, JWT, PRIVATE_KEY, URL_PASSWORD,
+    VENDOR_TOKEN, ASSIGNED,
 )  # fmt: skip

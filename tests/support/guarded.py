@@ -27,6 +27,9 @@ JWT = "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0NTY3ODkwIn0." + "dozjgNryP4J3jV
 LONG_JWT = "eyJ" + "hbGciOiJSUzI1NiIsImtpZCI6I" * 12 + "." + "eyJzdWIiOiIxMjM0NTY3ODkwIn0" * 9 + ".c2lnbmF0dXJl"
 PEM_BODY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n" * 4
 PEM = "-----BEGIN PRIVATE " + "KEY-----\n" + PEM_BODY + "-----END PRIVATE " + "KEY-----"
+GITLAB_TOKEN = "glpat-" + "aB3dE6gH9jK2mN5pQ8sT"
+SENDGRID_KEY = "SG." + "aB3dE6gH9jK2mN5pQ8sT-_" + "." + "uV1wX4yZ7" * 5
+ASSIGNED = "password: " + "hV7kQ2xZ9pLm4RtB"
 URL = "postgres://app:s3cr3t" + "-pass@db.example.com/orders"
 
 EXFILTRATING = "https://collect.example.net/i.png?d=" + "dGhlIHVzZXIgaXMg" * 4
@@ -44,11 +47,12 @@ PLANTS = (
     "PESEL: 44051401359", "7753 Hickory Boulevard, Georgetown, FL 37453", "12B N Main St", "40.7128° N, 74.0060° W",
     "52.5200, 13.4050", "DOB: 1964-12-09", "born on March 5, 1985", "MORGA657054SM9IJ", "device: AEBE52E7-03EE-455A-B3C4-E57283966239",
     OPENAI_KEY, ANTHROPIC_KEY, AWS_KEY, GITHUB_TOKEN, GITHUB_PAT, SLACK_TOKEN, GOOGLE_KEY, STRIPE_KEY, JWT, LONG_JWT,
+    GITLAB_TOKEN, SENDGRID_KEY, ASSIGNED, "password=" + "q3f7tG1C!" * 9, "AccountKey=" + "Eby8vdM02xNOcqFlqUwJ" * 4 + "==",
     PEM, PEM.replace("\n", "\\n"), PEM[:90], URL, "https://u:p@ss@host.com/x",
     EXFILTRATING, "https://www.paypa1.com/login", "www.\u0440aypal.com",
 )  # fmt: skip
 #: What stays of a plant whose label tells it.
-LABELS = re.compile(r"(?i)(?:[a-z]+(?: no| on)?:? ?)?")
+LABELS = re.compile(r"(?i)(?:[a-z]+(?: no| on)?[:=]? ?)?")
 #: What touches, splits, prolongs or imitates a finding.
 NOISE = (
     "@", ".", "-", " ", "1", ":", "/", "://", "\n", "\\n", '"', "\\", "x", "é", "💥", "\u00a0", "A" * 30, "0" * 20,

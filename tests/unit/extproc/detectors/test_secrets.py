@@ -30,7 +30,33 @@ TOKENS = [
     ("secrets.jwt", guarded.JWT),
     ("secrets.jwt", guarded.LONG_JWT),
     ("secrets.jwt", "eyJ" + "hbGciOiJub25lIn0." + "eyJzdWIiOiIxIn0."),
+    ("secrets.vendor_token", guarded.GITLAB_TOKEN),
+    ("secrets.vendor_token", guarded.SENDGRID_KEY),
+    ("secrets.vendor_token", "hf_" + "aBcDeFgHiJ" * 4),
+    ("secrets.vendor_token", "npm_" + "a1B2c3D4e5F6" * 3),
+    ("secrets.vendor_token", "pypi-" + "AgEIcHlwaS5vcmc" + "aB3dE6gH9jK2" * 9),
+    ("secrets.vendor_token", "ya29." + "a0AfB_byC3dE6gH9jK2mN5pQ8sT"),
+    ("secrets.vendor_token", "GOCSPX-" + "aB3dE6gH9jK2mN5pQ8sTuV1wX4yZ"),
+    ("secrets.vendor_token", "hvs." + "CAESIJ3dE6gH9jK2mN5pQ8sTuV1wX4yZ7" * 3),
+    ("secrets.vendor_token", "dop_v1_" + "0123456789abcdef" * 4),
+    ("secrets.vendor_token", "shpat_" + "0123456789abcdef" * 2),
+    ("secrets.vendor_token", "dapi" + "0123456789abcdef" * 2),
+    ("secrets.vendor_token", "SK" + "0123456789abcdef" * 2),
+    ("secrets.vendor_token", "gsk_" + "aB3dE6gH9jK2mN5pQ8sT" * 2),
 ]
+#: What is assigned, how, and to what.
+VALUES = [
+    "hV7kQ2xZ9pLm4Rt",
+    "Xk29!fjQ2pz",
+    "q3f7tG1C",
+    "pU%NkEuQDV!Rgau",
+    "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "0123abcd4567ef89",
+]
+ASSIGNMENTS = [
+    ('password = "{}"', '"'), ("DB_PASSWORD={}", ""), ("api_key: {}", ""), ('"client_secret": "{}"', '"'), ("access token is {}", ""),
+    ("Server=db;Password={};Encrypt=yes", ";Encrypt=yes"), ("AccountKey={};", ";"), ("IDENTIFIED BY '{}'", "'"), ("aws_secret_access_key = {}", ""),
+]  # fmt: skip
 
 
 def rules(text):
@@ -108,3 +134,30 @@ def test_one_token_counts_once_however_long():
     tally = Tally()
     GUARD.apply(f"{guarded.LONG_JWT} {guarded.JWT} https://u:p@ss@host", tally)
     assert tally.counts == {"secrets.jwt": 2, "secrets.url_password": 1}
+
+
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize(("form", "right"), ASSIGNMENTS)
+def test_a_random_value_that_is_assigned_to_a_secrets_name_goes_whole(value, form, right):
+    text = form.format(value)
+    assert GUARD.apply(text, Tally()).text == text.replace(value, "[SECRET]")
+    assert text.endswith(value + right)
+    assert rules(text) == ["secrets.assigned"]
+
+
+def test_a_value_that_is_longer_than_the_window_goes_to_its_end():
+    text = f"token: {'aB3dE6gH' * 40} end"
+    assert GUARD.apply(text, Tally()).text == "token: [SECRET] end"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hV7kQ2xZ9pLm4Rt", "id = hV7kQ2xZ9pLm4Rt", "password = correct horse battery", "password: hunter2", "token = getToken2(user)",
+        "secret = settings.API_SECRET_KEY2", "token: refreshTokenHandler", 'password = "your-password-123"', "api_key = ${API_KEY}",
+        "password=xxxxxxxx1A!", "the token Optimization** of models", "the secret now.&#8221;", "password: joe@example.com",
+        "token count 1234567890", "api key: AKIA", "password: ********", "the secret is 20241122", "commit e3b0c44298fc1c149afbf4c8996fb924",
+    ],
+)  # fmt: skip
+def test_what_nobody_drew_at_random_or_no_name_tells_is_left_alone(text):
+    assert rules(text) == []
