@@ -1,10 +1,11 @@
 """Estimates of prompts against the usage that providers reported, from recordings of HTTP exchanges.
 
-Usage: `python bench/tokens_recorded.py DIR`, where DIR holds recordings of vcrpy (`*.yaml`, bodies parsed), as many
-client libraries keep them among their tests. Recordings are others' work and are not in this repository.
+Usage: `python bench/tokens_recorded.py DIR`, where DIR holds recordings of vcrpy (`*.yaml`), as many client libraries
+keep them among their tests. Recordings are others' work and are not in this repository.
 """
 
 import argparse
+import gzip
 import json
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ import yaml
 from extproc.counting.prompt import prompt_tokens
 from extproc.counting.tokenizer import tokenizer
 
+#: Providers whose own counts these are; servers of other models count by templates of their own.
+_HOSTS: Final = ("api.openai.com", "api.anthropic.com", "api.cerebras.ai")
 _PATHS: Final = ("/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/embeddings", "/v1/completions")
 _INPUTS: Final = ("input_tokens", "prompt_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 #: The front doors refuse these, or the provider adds text of its own that no request shows.
@@ -24,16 +27,30 @@ _REFUSED: Final = (
 )  # fmt: skip
 _FOREIGN: Final = (
     "server_tool_use", '"file_id"', "tool_reference", '"type": "url"', "file_url", "item_reference", "_search_call",
-    "code_interpreter_call", "mcp_", "shell_call", "apply_patch", '"compaction"',
+    "code_interpreter_call", "mcp_", "additional_tools", "shell_call", "apply_patch", '"compaction"',
 )  # fmt: skip
+
+
+def said(message: dict[str, Any]) -> Any:
+    """A recorded body: parsed already, or text, or bytes that may be compressed."""
+    body = message.get("parsed_body")
+    if body is not None:
+        return body
+    body = message.get("body")
+    body = body.get("string") if isinstance(body, dict) else body
+    try:
+        if isinstance(body, bytes):
+            body = (gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body).decode()
+        return json.loads(body or "null")
+    except (ValueError, OSError):
+        return body
 
 
 def reported(response: dict[str, Any]) -> int:
     """Prompt tokens of a JSON answer or an event stream; 0 where none are told."""
-    body = response.get("parsed_body")
+    body = said(response)
     found: dict[str, int] = {}
-    text = (response.get("body") or {}).get("string") or "" if body is None else ""
-    lines = text.splitlines() if isinstance(text, str) else []
+    lines = body.splitlines() if isinstance(body, str) else []
     for tree in [body, *(json.loads(line[6:]) for line in lines if line.startswith("data: {"))]:
         for holder in (tree, *(tree.get(name) for name in ("response", "message"))) if isinstance(tree, dict) else ():
             usage = holder.get("usage") if isinstance(holder, dict) else None
@@ -50,10 +67,13 @@ def exchanges(directory: Path) -> Iterator[tuple[str, dict[str, Any], int]]:
             recorded = yaml.load(file.read_text(), Loader=loader)  # noqa: S506 - a safe loader
         except (yaml.YAMLError, UnicodeDecodeError):
             continue
-        for each in (recorded or {}).get("interactions", ()):
-            body, uri = each["request"].get("parsed_body"), each["request"].get("uri", "").partition("?")[0]
+        for each in recorded.get("interactions") or () if isinstance(recorded, dict) else ():
+            if "request" not in each:
+                continue
+            body, uri = said(each["request"]), each["request"].get("uri", "").partition("?")[0]
+            host = uri.split("/")[2] if uri.count("/") > 2 else ""
             path = next((path for path in _PATHS if uri.endswith(path)), "")
-            if not path or not isinstance(body, dict) or any(body.get(name) for name in _REFUSED):
+            if host not in _HOSTS or not path or not isinstance(body, dict) or any(body.get(name) for name in _REFUSED):
                 continue
             tools = [tool for tool in body.get("tools") or () if tool.get("type") not in {None, "function", "custom"}]
             if tools or any(word in json.dumps(body, default=str) for word in _FOREIGN):
@@ -83,20 +103,26 @@ def main() -> None:
     parser.add_argument("--each", action="store_true", help="every exchange, the lowest ratio first")
     arguments = parser.parse_args()
     groups: dict[tuple[str, str], list[tuple[float, str, int, int]]] = defaultdict(list)
+    seen: set[str] = set()
     for path, body, told in exchanges(arguments.directory):
+        name = json.dumps([path, body, told], sort_keys=True, default=str)
+        if name in seen:  # the same request in several recordings
+            continue
+        seen.add(name)
         model = str(body.get("model"))
         found = prompt_tokens(path, body, tokenizer(model))
         groups[path, kind(body)].append((found / told, model, told, found))
     print(
-        "| route | holds | exchanges | below | least | median | most | excess of tokens, median |\n" + "|---" * 8 + "|"
+        "| route | holds | exchanges | below | least | median | mean | most | excess of tokens, median |\n"
+        + "|---" * 9
+        + "|"
     )
     for (path, holds), rows in sorted(groups.items()):
         rows.sort()
         middle, excess = rows[len(rows) // 2][0], sorted(found - told for _, _, told, found in rows)[len(rows) // 2]
-        below = sum(ratio < 1 for ratio, *_ in rows)
-        print(
-            f"| `{path}` | {holds} | {len(rows)} | {below} | {rows[0][0]:.2f} | {middle:.2f} | {rows[-1][0]:.2f} | {excess} |"
-        )
+        below, mean = sum(ratio < 1 for ratio, *_ in rows), sum(ratio for ratio, *_ in rows) / len(rows)
+        figures = " | ".join(f"{ratio:.2f}" for ratio in (rows[0][0], middle, mean, rows[-1][0]))
+        print(f"| `{path}` | {holds} | {len(rows)} | {below} | {figures} | {excess} |")
         for ratio, model, told, found in rows if arguments.each else ():
             print(f"  {ratio:.2f} {model} reported {told} estimated {found}")
 

@@ -32,7 +32,7 @@ def declaration(tool: dict[str, Any]) -> str:
     lines = _comment(tool.get("description"))
     if type(schema) is dict and schema.get("properties"):
         lines += [
-            *_comment(schema.get("description")),
+            *_comment(schema.get("title"), schema.get("description")),
             f"type {name} = (_: {_Writer(schema).object(schema, 0)}) => any;",
             "",
         ]
@@ -66,7 +66,7 @@ class _Writer:
             if type(each) is not dict:
                 lines.append(f"{name}: any,")
                 continue
-            lines += _comment(each.get("description"))
+            lines += _comment(each.get("title"), each.get("description"))
             lines += [f"// {key}: {_json(value)}" for key, value in each.items() if key not in _FORM]
             lines.append(f"{name}{'' if name in required else '?'}: {self._type(each, depth + 1)},")
         lines.append("}")
@@ -99,7 +99,7 @@ class _Writer:
             return _json(name)
         self._left[name] = left - 1
         each = self._definitions[name]
-        comment = _comment(each.get("description")) if type(each) is dict else []
+        comment = _comment(each.get("title"), each.get("description")) if type(each) is dict else []
         text = "\n".join([*comment, self._type(each, depth + 1)])
         self._chars -= len(text)
         return text

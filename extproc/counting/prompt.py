@@ -19,20 +19,21 @@ _PER_MESSAGE: Final = 3  # OpenAI: what stands before and behind each message
 _PER_NAME: Final = 1
 _PRIMING: Final = 3  # the beginning of the answer
 _FORMAT: Final = 8  # heading of a JSON schema for the answer
+_FORMAT_ALONE: Final = 8  # more in chat completions without functions, whose heading the two share
 _FORMAT_CLAUDE: Final = 640  # Anthropic's models are made to answer by a tool when they are reached by OpenAI's dialect
 _FORMAT_OTHER: Final = 80
 #: Servers of other models have templates of their own, some with a system prompt that nobody asked for (gpt-oss 60,
 #: Llama 23).
 _TEMPLATE: Final = 64
-_ANTHROPIC_BASE: Final = 2
+_ANTHROPIC_BASE: Final = 3
 _ANTHROPIC_SYSTEM: Final = 6
 _ANTHROPIC_PER_MESSAGE: Final = 6
 _ANTHROPIC_THINKING: Final = 32
 _ANTHROPIC_ADAPTIVE: Final = 20  # the model decides whether it thinks
 _ANTHROPIC_EFFORT: Final = 8
 #: What Anthropic says about tools in its own system prompt, where they are offered, and where one must be used.
-_ANTHROPIC_TOOLS: Final = 516
-_ANTHROPIC_TOOLS_FORCED: Final = 611
+_ANTHROPIC_TOOLS: Final = 515
+_ANTHROPIC_TOOLS_FORCED: Final = 610
 _ANTHROPIC_PER_TOOL: Final = 8
 _ANTHROPIC_PER_CALL: Final = 28  # a call and its result are two of them
 _ANTHROPIC_FORMAT: Final = 128
@@ -69,7 +70,10 @@ def _chat(body: dict[str, Any], tokens: Tokenizer) -> int:
     about = around(model, tokens, chat=True)
     system = any(type(one) is dict and one.get("role") in {"system", "developer"} for one in messages)
     total = _start(model, tokens) + _format(body.get("response_format"), model, tokens)
-    total += declared(body, tokens, about, system=system)
+    functions = declared(body, tokens, about, system=system)
+    total += functions
+    if tokens.exact and not functions and _kind(body.get("response_format")) == "json_schema":
+        total += _FORMAT_ALONE
     history = Calls(tokens, about)
     for message in messages:
         if type(message) is not dict:

@@ -31,7 +31,7 @@ class Around:
 _CHANNELS: Final = re.compile(r"(?:.{0,64}/)?(?:ft:)?(?:gpt-(?:5|oss)|o[134](?:-|\Z))")
 _CHAT: Final = Around(heading=14, without_system=4, call=6, parallel=10)
 _CHAT_CHANNELS: Final = Around(heading=98, without_system=0, call=11, parallel=10, comment=1, answer=2)
-_RESPONSES: Final = Around(heading=12, without_system=0, call=5, no_instructions=228)
+_RESPONSES: Final = Around(heading=15, without_system=0, call=7, no_instructions=228)
 _RESPONSES_CHANNELS: Final = Around(heading=16, without_system=0, call=14, comment=1, answer=2, no_instructions=64)
 #: Anthropic's own words about tools stand there too when its models are reached by OpenAI's dialect.
 _CLAUDE: Final = Around(heading=540, without_system=0, call=28, parallel=28)

@@ -8,7 +8,7 @@ def test_a_function_becomes_a_type_with_its_comments():
         "type": "object",
         "required": ["city"],
         "properties": {
-            "city": {"type": "string", "description": "Which one"},
+            "city": {"type": "string", "title": "City", "description": "Which one"},
             "unit": {"enum": ["C", "F"]},
             "days": {"type": "array", "items": {"type": "integer"}, "maxItems": 7},
             "near": {"anyOf": [{"type": "object", "properties": {"km": {"type": "number"}}}, {"type": "null"}]},
@@ -16,7 +16,7 @@ def test_a_function_becomes_a_type_with_its_comments():
     }
     found = declaration({"name": "weather", "description": "Tell it\nnow", "parameters": schema})
     assert found == (
-        '// Tell it\nnow\ntype weather = (_: {\n// Which one\ncity: string,\nunit?: "C" | "F",\n// maxItems: 7\n'
+        '// Tell it\nnow\ntype weather = (_: {\n// City\n// Which one\ncity: string,\nunit?: "C" | "F",\n// maxItems: 7\n'
         "days?: number[],\nnear?: {\nkm?: number,\n} | null,\n}) => any;\n"
     )  # fmt: skip
 
