@@ -157,7 +157,8 @@ class ContentWriter:
         self._origin = origin
         self._shell: dict[str, Any] = {"modelVersion": origin.model, "responseId": origin.request_id}
         self._kinds: dict[int, Kind] = {}
-        self._calls: dict[int, tuple[PartBegan, list[str]]] = {}
+        self._calls: dict[int, tuple[PartBegan, list[str]]] = {}  # in the order in which they began
+        self._complete: set[int] = set()
         self._signatures: dict[int, str] = {}
         self._waiting_chars = 0
         self._finish = Finished(Finish.STOP)
@@ -179,7 +180,8 @@ class ContentWriter:
             case PartEnded(index):
                 self._kinds.pop(index, None)
                 if index in self._calls:
-                    return self._call(index)
+                    self._complete.add(index)
+                    return self._ready()
             case Signed(index, signature):
                 if index in self._calls:
                     self._signatures[index] = signature
@@ -212,6 +214,14 @@ class ContentWriter:
             self._calls[index][1].append(text)
             return b""
         return self._say({"text": text, "thought": True} if kind is Kind.THINKING else {"text": text})
+
+    def _ready(self) -> bytes:
+        """Every call that is complete, up to the first that is not: clients number calls by their order."""
+        out = []
+        while self._calls and (index := next(iter(self._calls))) in self._complete:
+            self._complete.remove(index)
+            out.append(self._call(index))
+        return b"".join(out)
 
     def _call(self, index: int) -> bytes:
         began, said = self._calls.pop(index)
