@@ -30,6 +30,7 @@ SLOWER = {
         "test_budgets_under_load",
         "test_translation",
         "test_cache",
+        "test_cache_attacked",
     ),
     "test_tokenise",
 }
