@@ -23,6 +23,7 @@ from ostiary.commands import (
     keys,
     reconcile,
     revoke,
+    route,
     signing_keys,
     usage,
 )
@@ -44,6 +45,7 @@ run it beside your own Envoy:
   ostiary config check                are the OSTIARY_* settings complete and right?
   ostiary policy check policies/demo  is the policy right? prints every problem with its line
   ostiary inspect request.json ...    what would become of this request, and why?
+  ostiary route explain request.json  which backends may get this request, in which order, and why not the others?
   ostiary detect eval data.jsonl      how well do the detectors do on your labelled texts?
   ostiary envoy render -o envoy.yaml  Envoy's configuration from a short ostiary.yaml
   ostiary envoy lint envoy.yaml       how would this envoy.yaml weaken the gateway?
@@ -116,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add(commands)
     accounts.add(commands)
     signing_keys.add(commands)
+    route.add(commands)
     usage.add(commands)
     cache.add(commands)
     budgets.add(commands)

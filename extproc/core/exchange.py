@@ -222,7 +222,9 @@ class Exchange:
         ready = draft.ready
         if model.pool is not None:
             ready, self._lost = crossing.able(self._door, draft.tree, model, policy, ready)
-        draft.allowed, draft.walk = route.choose(model, ready, self._tally_in.counts, journal.caller.request_id)
+        asking = route.Asking(model, ready, self._tenant, journal.caller, policy.prices, at_s)
+        rules = self._tally_in.counts
+        draft.allowed, draft.walk = route.choose(asking, draft.tree, self._door, draft.judged, rules)
         journal.backend = draft.allowed[0]
         if model.pool is not None:
             journal.first = journal.backend

@@ -316,6 +316,9 @@ class _Loader:
                 path = (*table.path, "routes", f"[{at}]")
                 hint = nearest(word.text, self.routes)
                 self.problems.add(word.mark, path, f"unknown route {shown(word.text)}", hint)
+        backends = table.words("backends", BACKEND_NAME, optional=True) if table.node("backends") is not None else None
+        for at, word in enumerate(backends or ()):
+            self._refer(word, (*table.path, "backends", f"[{at}]"), "backends")
         schemas = self.schemas.bind(table.table("schemas"))
         topics = self.topics.bind(table.table("topics"))
         rules = self.rules | {f"{SCHEMA_FAMILY}.{name}" for name in schemas} | rules_of(topics)
@@ -341,6 +344,7 @@ class _Loader:
             budgets=budget.merge(own, over, table, self.problems),
             restore=read_restore(table, self.problems),
             cache=read_cache(table.table("cache"), self.problems),
+            backends=None if backends is None else frozenset(word.text for word in backends),
             strict_schema=table.choice("schema", SCHEMAS, default=schema) == "strict",
             api_versions=read_versions(table.table("api_versions"), self.problems, versions),
             rate=read_rate(table.table("rate")),

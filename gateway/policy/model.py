@@ -187,6 +187,7 @@ class Tenant:
     schemas: Mapping[str, BoundSchema] = field(default_factory=dict)  # by name
     topics: Mapping[str, Topic] = field(default_factory=dict)  # by name
     cache: Cache | None = None  # None: every request is sent on
+    backends: frozenset[str] | None = None  # that may see its requests, wherever a model leads; None: all
 
     def may_call(self, path: str) -> bool:
         """Whether the tenant's route allow-list names `path`."""
@@ -429,6 +430,8 @@ class Select(StrEnum):
 
     ORDERED = "ordered"  # the first one listed
     WEIGHTED = "weighted"  # drawn by weight, for each request
+    STICKY = "sticky"  # always the same one for a principal, as long as it is there: its prompt cache stays warm
+    CHEAPEST = "cheapest"  # by the price book, for what this request may cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -454,7 +457,12 @@ class Pool:
     first_byte_s: int = 120  # longest silence before an answer begins
     restrictions: tuple[Restriction, ...] = ()
     tell: bool = False  # whether clients are told which backend answered, and after how many attempts
+    lacks: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by backend: of `FEATURES`, what it cannot do
+    context: Mapping[str, int] = field(default_factory=dict)  # by backend: tokens of prompt and answer that it takes
 
+
+#: What a request may ask of a model beyond text.
+FEATURES: Final = ("image", "audio", "file", "tools", "json_schema")
 
 #: A field that cannot be carried over to a backend is left out and told, or the backend is.
 ON_LOSS: Final = ("drop", "refuse")

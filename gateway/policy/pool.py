@@ -1,20 +1,21 @@
 """The pool of a model: `backends` and how one stands in for another. Reads its fields, routes nothing."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from gateway.policy import walk
 from gateway.policy.endpoint import BACKEND_NAME
-from gateway.policy.field import Shape, Table, read_scalar, shape
-from gateway.policy.model import RETRY_ON, Limits, Model, Pool, Restriction, Select
+from gateway.policy.field import Shape, Table, read_choice, read_scalar, shape
+from gateway.policy.model import FEATURES, RETRY_ON, Limits, Model, Pool, Restriction, Select
 from gateway.policy.problem import Mark, Problems, nearest, shown
 from gateway.policy.tree import Mapping as Fields
-from gateway.policy.tree import Path, Scalar, Sequence
+from gateway.policy.tree import Node, Path, Scalar, Sequence
 
 _WEIGHT: Final = shape(r"[0-9]{1,4}", "a weight from 0 to 9999")
 _ANY: Final[Shape] = shape(r"[!-~]{1,64}", "a word")
 _FIRST_BYTE_S: Final = (1, 3600)
+_TOKENS: Final = shape(r"[1-9][0-9]{2,7}", "tokens, at least 100")
 _MODEL: Final = shape(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}", "a provider's name of a model")
 
 
@@ -38,6 +39,8 @@ def read_pool(
         first_byte_s=table.integer("first_byte_s", *_FIRST_BYTE_S, default=limits.idle_s),
         restrictions=_restrictions(table, backends, rules, problems),
         tell=table.flag("tell"),
+        lacks=MappingProxyType(_lacks(table, backends, problems)),
+        context=MappingProxyType(_context(table, backends, problems)),
     )
 
 
@@ -100,13 +103,43 @@ def _weights(table: Table, backends: tuple[str, ...], select: Select, problems: 
         value = read_scalar(node, (*path, key.text), _WEIGHT, problems)
         weights[key.text] = int(value.text) if value else 0
     missing = [name for name in backends if name not in weights]
-    if select is Select.ORDERED:
+    if select is not Select.WEIGHTED:
         problems.add(block.mark, path, "only select: weighted has weights")
     elif missing:
         problems.add(block.mark, path, f"no weight for {shown(missing[0])}", "0 keeps a backend as a stand-in")
     elif not any(weights.values()):
         problems.add(block.mark, path, "all weights are 0")
     return weights
+
+
+def _lacks(table: Table, backends: tuple[str, ...], problems: Problems) -> dict[str, frozenset[str]]:
+    found = {}
+    for key, node in _by_backend(table, "lacks", backends, problems):
+        path = (*table.path, "lacks", key.text)
+        items = node.items if isinstance(node, Sequence) else (node,)
+        words = [read_choice(item, (*path, f"[{at}]"), FEATURES, problems) for at, item in enumerate(items)]
+        found[key.text] = frozenset(words)
+    return found
+
+
+def _context(table: Table, backends: tuple[str, ...], problems: Problems) -> dict[str, int]:
+    found = {}
+    for key, node in _by_backend(table, "context", backends, problems):
+        word = read_scalar(node, (*table.path, "context", key.text), _TOKENS, problems)
+        if word is not None:
+            found[key.text] = int(word.text)
+    return found
+
+
+def _by_backend(
+    table: Table, name: str, backends: tuple[str, ...], problems: Problems
+) -> Iterator[tuple[Scalar, Node]]:
+    block = table.table(name)
+    for key, node in () if block is None else block.entries():
+        if key.text not in backends:
+            path = (*table.path, name, key.text)
+            problems.add(key.mark, path, "not a backend of this pool", nearest(key.text, backends))
+        yield key, node
 
 
 def _retry_on(table: Table, problems: Problems) -> frozenset[str]:

@@ -5,7 +5,7 @@ the renderer lists them here, and `inspect` chooses one of them here.
 """
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
@@ -59,6 +59,12 @@ def count(pool: Pool) -> int:
     return sum(1 for _ in walks_of(pool))
 
 
+def able(pool: Pool, ready: Collection[str], features: Collection[str], tokens: int) -> tuple[str, ...]:
+    """The backends that can do what a request asks for, in the order of the pool; may be empty."""
+    found = [name for name in pool.backends if name in ready and pool.lacks.get(name, frozenset()).isdisjoint(features)]
+    return tuple([name for name in found if tokens <= pool.context.get(name, tokens)])
+
+
 def allowed(pool: Pool, ready: Collection[str], rules: Collection[str]) -> tuple[str, ...]:
     """The backends that may see a request in which `rules` fired, in the order of the pool; may be empty."""
     found = [name for name in pool.backends if name in ready]
@@ -68,9 +74,18 @@ def allowed(pool: Pool, ready: Collection[str], rules: Collection[str]) -> tuple
     return tuple(found)
 
 
-def choose(pool: Pool, allowed: tuple[str, ...], request_id: str) -> Walk:
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What one request is sent by, where a pool's first backend is not simply the first."""
+
+    request_id: str
+    caller: str = ""  # tenant and principal
+    price: Callable[[str], int | None] = lambda _backend: None  # what it may cost at a backend; None: not known
+
+
+def choose(pool: Pool, allowed: tuple[str, ...], draw: Draw) -> Walk:
     """The walk of one request. `allowed` is not empty."""
-    return _walk(pool, allowed, _first(pool, allowed, request_id))
+    return _walk(pool, allowed, _first(pool, allowed, draw))
 
 
 def _walk(pool: Pool, allowed: tuple[str, ...], first: str) -> Walk:
@@ -81,18 +96,29 @@ def _walk(pool: Pool, allowed: tuple[str, ...], first: str) -> Walk:
 def _firsts(pool: Pool, allowed: tuple[str, ...]) -> tuple[str, ...]:
     if pool.select is Select.ORDERED:
         return allowed[:1]
-    return tuple([name for name in allowed if pool.weights.get(name, 0) > 0]) or allowed[:1]
+    if pool.select is Select.WEIGHTED:
+        return tuple([name for name in allowed if pool.weights.get(name, 0) > 0]) or allowed[:1]
+    return allowed
 
 
-def _first(pool: Pool, allowed: tuple[str, ...], request_id: str) -> str:
-    """Drawn by the request's id: the same on every replica, and not by anything that a client chooses."""
+def _first(pool: Pool, allowed: tuple[str, ...], draw: Draw) -> str:
+    """The same on every replica, and not by anything that a client chooses."""
     firsts = _firsts(pool, allowed)
     if len(firsts) == 1:
         return firsts[0]
-    drawn = int.from_bytes(hashlib.sha256(f"pool {request_id}".encode()).digest()[:8])
-    left = drawn * sum(pool.weights[name] for name in firsts) // _FRACTIONS
+    if pool.select is Select.STICKY:
+        # Highest random weight (Thaler and Ravishankar, 1998): who is left out moves nobody else.
+        return max(firsts, key=lambda name: _number(f"sticky {draw.caller} {name}"))
+    if pool.select is Select.CHEAPEST:
+        prices = {name: draw.price(name) for name in firsts}
+        return min(firsts, key=lambda name: (prices[name] is None, prices[name] or 0))
+    left = _number(f"pool {draw.request_id}") * sum(pool.weights[name] for name in firsts) // _FRACTIONS
     for name in firsts:
         left -= pool.weights[name]
         if left < 0:
             return name
     return firsts[-1]
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     from gateway.policy.problem import PolicyError
     from ostiary import bundle
 
-    raw = _read(arguments.file)
+    raw = read_request(arguments.file)
     try:
         policy = bundle.load(arguments.policy)
     except PolicyError as failure:
@@ -78,7 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     return _REFUSED if told.decision == "refuse" else 0
 
 
-def _read(name: str) -> bytes:
+def read_request(name: str) -> bytes:
+    """A request body from a file, or from standard input for `-`."""
     raw = sys.stdin.buffer.read(_MAX_BYTES + 1) if name == "-" else Path(name).read_bytes()
     if len(raw) > _MAX_BYTES:
         raise Problem("the request is larger than any policy lets through")

@@ -2,16 +2,19 @@
 
 from dataclasses import replace
 
+import orjson
 import pytest
 
-from extproc.core import route
+from extproc.core import admission, route
+from extproc.core.admission import Judged
 from extproc.core.commands import HeaderChange, PassRequestBody, PassResponseHead
 from extproc.core.events import ResponseChunk
+from extproc.core.journal import NOBODY
 from gateway import contract
 from gateway.budgets.price import Line, Price, PriceBook
 from gateway.errors import GatewayError, Kind
-from gateway.policy.model import RETRY_ON, Backend, Model, Pool, Restriction
-from playbook import VIA, Play, answer_head, completion
+from gateway.policy.model import RETRY_ON, Backend, Model, Pool, Restriction, Select
+from playbook import VIA, Play, answer_head, chat, completion
 from worlds import policy
 
 POOL = Pool(
@@ -48,23 +51,66 @@ def sent(play):
     return passed
 
 
+def choose(model, ready, rules=(), *, backends=None, **fields):
+    base = held()
+    tenant = replace(base.tenants["acme"], backends=backends)
+    asking = route.Asking(model, ready, tenant, NOBODY, base.prices, 0.0)
+    tree = orjson.loads(chat(**fields))
+    return route.choose(asking, tree, admission.DOORS["/v1/chat/completions"], Judged([], False, None), rules)
+
+
 def test_a_lone_backend_is_no_walk():
-    assert route.choose(Model(name="m", backend="x"), ("x",), {"pii.card"}, "r") == (("x",), None)
+    assert choose(Model(name="m", backend="x"), ("x",), {"pii.card"}) == (("x",), None)
 
 
 def test_a_walk_over_what_is_ready():
-    allowed, walk = route.choose(MODEL, ("b", "c"), (), "r")
+    allowed, walk = choose(MODEL, ("b", "c"))
     assert (allowed, walk.backends) == (("b", "c"), ("b", "c"))
 
 
 def test_one_backend_that_is_left_is_asked_alone():
-    assert route.choose(MODEL, ("a", "c"), {"pii.card"}, "r") == (("c",), None)
+    assert choose(MODEL, ("a", "c"), {"pii.card"}) == (("c",), None)
 
 
 def test_nobody_left_is_unavailable():
     with pytest.raises(GatewayError) as caught:
-        route.choose(MODEL, ("a", "b"), {"pii.card"}, "r")
+        choose(MODEL, ("a", "b"), {"pii.card"})
     assert caught.value.kind is Kind.BACKEND_UNAVAILABLE
+
+
+def test_a_tenants_requests_reach_its_own_backends_only():
+    assert choose(MODEL, ("a", "b", "c"), backends=frozenset("b")) == (("b",), None)
+    with pytest.raises(GatewayError) as caught:
+        choose(Model(name="m", backend="x"), ("x",), backends=frozenset("b"))
+    assert caught.value.kind is Kind.BACKEND_UNAVAILABLE
+
+
+IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x.example/i.png"}}]}]
+TOOL = {"type": "function", "function": {"name": "f"}}
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "lack"),
+    [({"messages": IMAGE}, "image"), ({"tools": [TOOL]}, "tools"), ({"response_format": SCHEMA}, "json_schema")],
+    ids=["image", "tools", "json_schema"],
+)
+def test_a_backend_that_cannot_do_what_is_asked_is_left_out(fields, lack):
+    pool = replace(POOL, lacks={"a": frozenset({lack})})
+    assert choose(replace(MODEL, pool=pool), ("a", "b", "c"), **fields)[0] == ("b", "c")
+    assert choose(replace(MODEL, pool=pool), ("a", "b", "c"))[0] == ("a", "b", "c")
+
+
+def test_where_nobody_can_do_it_the_caller_is_told():
+    pool = replace(POOL, context=dict.fromkeys("abc", 100))
+    with pytest.raises(GatewayError) as caught:
+        choose(replace(MODEL, pool=pool), ("a", "b", "c"), max_tokens=101)
+    assert (caught.value.kind, caught.value.param) == (Kind.REQUEST_INVALID, "model")
+
+
+def test_the_cheapest_is_asked_first():
+    pool = replace(POOL, select=Select.CHEAPEST, backends=("b", "a", "c"))
+    assert choose(replace(MODEL, pool=pool), ("b", "a", "c"))[0] == ("a", "b", "c")
 
 
 def test_clients_are_told_only_where_policy_says_so():

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from gateway.policy import walk
 from gateway.policy.model import RETRY_ON, Pool, Restriction, Select
+from gateway.policy.walk import Draw
 
 NAMES = ("a", "b", "c", "d", "e")
+PRICES = {"a": 30, "b": 10, "c": 20}  # nobody knows what d and e cost
 
 
 def pool(*names, **fields):
@@ -34,34 +36,34 @@ def test_every_walk_that_may_be_chosen_was_rendered(made, data):
     rendered = {each.route for each in walk.walks_of(made)}
     ready = data.draw(st.sets(st.sampled_from(made.backends), min_size=2))
     allowed = walk.allowed(made, ready, ())
-    chosen = walk.choose(made, allowed, data.draw(st.text(max_size=8)))
+    chosen = walk.choose(made, allowed, Draw(data.draw(st.text(max_size=8)), "t/p", PRICES.get))
     assert chosen.route in rendered
     assert sorted(chosen.backends) == sorted(ready)
 
 
 def test_the_order_is_the_pools_whoever_is_left_out():
     made = pool("b", "a", "c")
-    assert walk.choose(made, walk.allowed(made, {"a", "b", "c"}, ()), "x").backends == ("b", "a", "c")
-    assert walk.choose(made, walk.allowed(made, {"a", "c"}, ()), "x").backends == ("a", "c")
+    assert walk.choose(made, walk.allowed(made, {"a", "b", "c"}, ()), Draw("x")).backends == ("b", "a", "c")
+    assert walk.choose(made, walk.allowed(made, {"a", "c"}, ()), Draw("x")).backends == ("a", "c")
 
 
 @pytest.mark.parametrize("weights", [{"a": 1, "b": 1}, {"a": 90, "b": 10}, {"a": 7, "b": 2, "c": 1}])
 def test_first_choices_follow_the_weights_within_two_percent(weights):
     made = weighted(**weights)
-    drawn = Counter(walk.choose(made, made.backends, f"request-{number}").backends[0] for number in range(20_000))
+    drawn = Counter(walk.choose(made, made.backends, Draw(f"request-{number}")).backends[0] for number in range(20_000))
     for name, weight in weights.items():
         assert abs(drawn[name] / 20_000 - weight / sum(weights.values())) < 0.02
 
 
 def test_a_weight_of_nothing_makes_a_stand_in():
     made = weighted(a=1, b=0)
-    assert {walk.choose(made, ("a", "b"), str(number)).backends for number in range(50)} == {("a", "b")}
-    assert walk.choose(weighted(a=1, b=0, c=0), ("b", "c"), "x").backends == ("b", "c")
+    assert {walk.choose(made, ("a", "b"), Draw(str(number))).backends for number in range(50)} == {("a", "b")}
+    assert walk.choose(weighted(a=1, b=0, c=0), ("b", "c"), Draw("x")).backends == ("b", "c")
 
 
 def test_the_same_request_is_drawn_alike_everywhere():
     made = weighted(a=1, b=1)
-    assert len({walk.choose(made, ("a", "b"), "req-7").route for _ in range(5)}) == 1
+    assert len({walk.choose(made, ("a", "b"), Draw("req-7")).route for _ in range(5)}) == 1
 
 
 def test_what_was_found_shrinks_the_set():
@@ -92,3 +94,41 @@ def test_the_stated_numbers_of_walks():
     assert walk.count(pool(*NAMES)) == 26
     assert walk.count(weighted(**dict.fromkeys(NAMES, 1))) == 75
     assert walk.count(pool("a", "b")) == sum(1 for size in (2,) for _ in combinations("ab", size))
+
+
+def first(made, allowed=None, **draw):
+    return walk.choose(made, allowed or made.backends, Draw("request", **draw)).backends[0]
+
+
+def test_the_cheapest_comes_first_and_what_has_no_price_last():
+    made = pool("d", "a", "c", "b", select=Select.CHEAPEST)
+    assert first(made, price=PRICES.get) == "b"
+    assert first(made, ("d", "a", "c"), price=PRICES.get) == "c"
+    assert first(made, ("d", "a"), price=PRICES.get) == "a"
+    assert first(pool("d", "e", select=Select.CHEAPEST), price=PRICES.get) == "d"
+
+
+def test_a_principal_stays_with_its_backend_whoever_else_is_left_out():
+    made = pool("a", "b", "c", select=Select.STICKY)
+    principals = [f"acme/{number}" for number in range(3000)]
+    homes = {one: first(made, caller=one) for one in principals}
+    assert all(abs(count / 3000 - 1 / 3) < 0.03 for count in Counter(homes.values()).values())
+    moved = [one for one in principals if homes[one] != "c" and first(made, ("a", "b"), caller=one) != homes[one]]
+    assert moved == []
+
+
+@pytest.mark.parametrize(
+    ("features", "tokens", "left"),
+    [
+        ((), 100, ("a", "b")),
+        (("tools",), 100, ("a",)),
+        (("image", "tools"), 100, ("a",)),
+        (("audio",), 100, ("b",)),
+        ((), 8193, ("b",)),
+        (("tools",), 8193, ()),
+    ],
+)
+def test_what_a_backend_cannot_do_is_not_asked_of_it(features, tokens, left):
+    lacks = {"a": frozenset({"audio"}), "b": frozenset({"tools", "image"})}
+    made = pool("a", "b", lacks=lacks, context={"a": 8192})
+    assert walk.able(made, {"a", "b"}, features, tokens) == left

@@ -1,0 +1,124 @@
+"""Which backends one request may reach, and why not the others: told by the functions that choose. Sends nothing."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from extproc.core import admission, crossing, route
+from extproc.explain import Offline, Verdict, judge
+from gateway.budgets.price import price_of, worst
+from gateway.clock import Clock
+from gateway.errors import GatewayError
+from gateway.identity import Caller
+from gateway.policy.model import Model, Policy
+from gateway.policy.store import PolicyStore
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One backend of the model."""
+
+    backend: str
+    place: int  # in the order of the attempts, from 1; 0: the request may not go there
+    why: str  # not
+    dialect: str
+    upstream_model: str
+    lost: str = ""  # what has no word in its dialect
+    micros: int | None = None  # what the request may cost there, in millionths of the currency; None: not known
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """The whole story. `verdict` is a refusal where the request goes nowhere."""
+
+    policy: str
+    model: str
+    select: str  # "" where the model is no pool
+    verdict: Verdict
+    candidates: tuple[Candidate, ...]
+
+
+def ways(raw: bytes, path: str, policy: Policy, caller: Caller, clock: Clock) -> Ways:
+    """Where the request would go.
+
+    Raises:
+        ValueError: the policy has no such tenant, or the request names no model of it.
+    """
+    if caller.tenant not in policy.tenants:
+        raise ValueError(f"the policy has no tenant {caller.tenant}")
+    verdict = judge(raw, path, Offline(PolicyStore(policy)), caller, clock)
+    try:
+        door = admission.door_of(path)
+        opened = door.open(admission.parse(raw, policy))
+    except GatewayError as error:
+        raise ValueError(str(error)) from None
+    model = policy.models.get(opened.model)
+    if model is None:
+        raise ValueError("the request names no model of the policy")
+    fired = frozenset(each.rule for each in verdict.found if each.direction == "request")
+    order = verdict.backend.split(",") if verdict.backend else []
+    candidates = [
+        _candidate(raw, path, policy, caller, model, name, order, fired, clock.now()) for name in model.backends
+    ]
+    select = "" if model.pool is None else model.pool.select.value
+    return Ways(policy.version, model.name, select, verdict, tuple(sorted(candidates, key=_by_place)))
+
+
+def _by_place(one: Candidate) -> tuple[bool, int]:
+    return one.place == 0, one.place
+
+
+def _candidate(
+    raw: bytes,
+    path: str,
+    policy: Policy,
+    caller: Caller,
+    model: Model,
+    name: str,
+    order: list[str],
+    fired: Collection[str],
+    at_s: float,
+) -> Candidate:
+    backend, door, tree = policy.backends[name], admission.door_of(path), admission.parse(raw, policy)
+    lost, why = "", ""
+    if not crossing.speaks(door, backend):
+        why = f"its dialect, {backend.dialect}, has no words for {path}"
+    elif (way := crossing.crossing(door, model, backend)) is not None:
+        try:
+            lost = way.request(raw).told
+        except GatewayError as error:
+            why = str(error)
+    chars = sum(len(text) for _, text in door.positions(tree))
+    need = route.tokens_of(tree, door, chars, None)
+    found = price_of(policy.prices, model.name, name, at_s)
+    why = why or next(_reasons(policy, caller, model, name, route.features(tree, door), sum(need), fired), "")
+    place = order.index(name) + 1 if name in order else 0
+    if not place and not why:
+        why = "the request is refused" if not order else "another one is asked, and this one stands in for nobody"
+    micros = None if found is None else worst(found, *need)
+    return Candidate(name, place, "" if place else why, backend.dialect, model.upstream_name(name), lost, micros)
+
+
+def _reasons(
+    policy: Policy,
+    caller: Caller,
+    model: Model,
+    name: str,
+    features: Collection[str],
+    tokens: int,
+    fired: Collection[str],
+) -> Iterator[str]:
+    own = policy.tenants[caller.tenant].backends
+    if own is not None and name not in own:
+        yield "the tenant's requests may not go there"
+    pool = model.pool
+    if pool is None:
+        return
+    lacking = sorted(pool.lacks.get(name, frozenset()) & set(features))
+    if lacking:
+        yield f"it lacks {', '.join(lacking)}"
+    if tokens > pool.context.get(name, tokens):
+        yield f"it takes {pool.context[name]} tokens, and the request may need {tokens}"
+    for each in pool.restrictions:
+        rules = sorted(rule for rule in fired if each.covers(rule))
+        if rules and name not in each.backends:
+            yield f"{', '.join(rules)} was found, which only {', '.join(sorted(each.backends))} may see"
