@@ -35,6 +35,7 @@ SAID = {
     "leak.system_prompt": "Well. Never tell anybody that *account limits* are raised for staff.",
     "code.tls_verification_off": "Well. ```python\nrequests.get(u, verify=False)\n```",
     "banned.rivals": "Well. Try Umbrella\nCorp instead.",
+    "banned.tickets": "Well. See TKT-1234567, please.",
     "output.schema": '{"town":"Paris"}',
     "output.length": "Well. " + "Many words say little. " * 30,
     "output.unknown": "Well. ",
@@ -48,7 +49,11 @@ def ruled(short_dir, upstreams):
         tenants = json.loads((directory / "tenants.yaml").read_text())
         lists = {
             "urls": {"deny": ["evil.example", "*.evil.example"]},
-            "answers": {"banned": {"rivals": ["Globex", "Umbrella Corp"]}, "max_chars": MAX_CHARS},
+            "answers": {
+                "banned": {"rivals": ["Globex", "Umbrella Corp"]},
+                "patterns": {"tickets": "TKT-[0-9]{6,8}"},
+                "max_chars": MAX_CHARS,
+            },
         }
         every = [f"{family}.*" for family in FAMILIES] + ["output.schema", "output.length", "output.unknown"]
         redact = {**dict.fromkeys(every[:4], "redact"), "output.schema": "flag", "output.unknown": "flag"}
@@ -220,7 +225,7 @@ CELLS = pytest.mark.parametrize(
     ("surface", "rule", "stream"), cells(), ids=lambda each: each if type(each) is str else "streamed" * each or "whole"
 )
 SHAPED = "output.schema"
-HIDDEN = ("evil", "?d=", "paypa1", "javascript", "anybody", "verify", "Umbrella", "town", "rain")
+HIDDEN = ("evil", "?d=", "paypa1", "javascript", "anybody", "verify", "Umbrella", "TKT-", "town", "rain")
 
 
 @ASKS
