@@ -128,7 +128,12 @@ def asks(number: int) -> list[Ask]:
     """Exchanges of 50 tenants with four keys each."""
     chosen = random.Random(number)
     subjects = [Subject(f"t{n % 50}", key=f"k{n % 200}", model="gpt-4o") for n in range(200)]
-    return [Ask(chosen.choice(subjects), LIMITS, ASKED) for _ in range(number)]
+    return [Ask(chosen.choice(subjects), LIMITS, drawn(chosen)) for _ in range(number)]
+
+
+def drawn(chosen: random.Random) -> Amounts:
+    """About `ASKED`, and hardly ever the same twice."""
+    return Amounts(chosen.randrange(400, 1000), 1000, chosen.randrange(10_000, 14_000))
 
 
 def exact(client: Redis) -> tuple[ExactBudgets, Pipe]:

@@ -174,15 +174,15 @@ class ExactBudgets:
             if one.answer is not None:
                 self._local.saw([one.local], one.answer.figures[1:])
         standings = [standing for call, answer in answers for standing in call.standings(answer)]
-        verdict = _verdict(standings, allowed=all(answer.done for _, answer in answers))
-        if not verdict.allowed:
+        found = verdict(standings, allowed=all(answer.done for _, answer in answers))
+        if not found.allowed:
             undo_all()
             if own.answer is not None and not own.answer.done:
                 for one in shared:
                     self._withdraw(one)
-            return Exceeded(verdict)
+            return Exceeded(found)
         holds = tuple([one.hold for call, answer in answers for one in call.holdings(answer)])
-        return Reserved(replace(reservation, holds=holds), verdict)
+        return Reserved(replace(reservation, holds=holds), found)
 
     def _undo(self, record: str, holdings: Sequence[Holding]) -> None:
         """Give back what one call got and another refused, the request too."""
@@ -378,12 +378,13 @@ def parts_of(reservation: Reservation, used: Amounts) -> tuple[Part, ...]:
 
 def verdict_of(limits: Sequence[Limit], answer: Answer) -> Verdict:
     """In words for clients. A limit that refuses for ever comes before one that refuses for a while."""
-    return _verdict(
+    return verdict(
         [standing(limit, one) for limit, one in zip(limits, answer.figures, strict=True)], allowed=answer.done
     )
 
 
-def _verdict(standings: Sequence[Standing], *, allowed: bool) -> Verdict:
+def verdict(standings: Sequence[Standing], *, allowed: bool) -> Verdict:
+    """What limits that stand so say together."""
     exceeded = tuple(
         [one for one in standings if one.limit.kind is Kind.SOFT and one.used + one.held > one.limit.amount]
     )

@@ -14,9 +14,21 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway import aio
-from gateway.budgets.exact import ExactBudgets, verdict_of, wants_of
-from gateway.budgets.model import Amounts, Ask, Exceeded, Hold, Limit, Reservation, Reserved, Resource, Verdict, applies
-from gateway.budgets.oracle import Answer, Slice
+from gateway.budgets.exact import ExactBudgets, verdict, wants_of
+from gateway.budgets.model import (
+    Amounts,
+    Ask,
+    Exceeded,
+    Hold,
+    Limit,
+    Reservation,
+    Reserved,
+    Resource,
+    Standing,
+    Verdict,
+    applies,
+)
+from gateway.budgets.oracle import Slice
 from gateway.budgets.store import Store
 from gateway.budgets.watch import Saw, nobody
 from gateway.budgets.window import Figures, Meter
@@ -59,6 +71,11 @@ class _Held:
     drawn: int = 0  # in this second, before that
     busy: bool = False  # a synchronisation is under way
     figures: Figures = field(default=Figures(0, 0, 0, 0, 0, 0))
+    hold: Hold = field(init=False)  # the last one that was made: one of requests or streams is like another
+
+    def __post_init__(self) -> None:
+        """Begin with a hold of nothing."""
+        self.hold = Hold(self.limit, self.key, 0)
 
     @property
     def idle(self) -> bool:
@@ -121,7 +138,12 @@ class LeasedBudgets:
             if (held.free < amount or now >= held.ends_at) and not held.meter.soft:
                 self._miss(row, ask)
                 return None
+        holds = []
         for held, amount in zip(row.slices, wanted, strict=True):
+            hold = held.hold
+            if hold.granted != amount or hold.limit is not held.limit:
+                hold = held.hold = Hold(held.limit, held.key, amount)
+            holds.append(hold)
             held.free -= amount
             if held.meter.once:
                 held.used += amount
@@ -137,10 +159,9 @@ class LeasedBudgets:
         self._count += 1
         name = f"lease:{self._worker}:{self._count}"
         self._running[name] = _Running(row, wanted, [0] * len(wanted))
-        holds = tuple([Hold(one.limit, one.key, amount) for one, amount in zip(row.slices, wanted, strict=True)])
-        reservation = Reservation(name, ask.subject.tenant, holds, now + LEASE_S)
+        reservation = Reservation(name, ask.subject.tenant, tuple(holds), now + LEASE_S)
         if row.told >= _TOLD:
-            row.told, row.verdict = 0, _verdict(row)
+            row.told, row.verdict = 0, _told(row)
         row.told += 1
         return Reserved(reservation, row.verdict)
 
@@ -333,11 +354,10 @@ def _leased(reservation: Reservation) -> bool:
     return reservation.id.startswith("lease:")
 
 
-def _verdict(row: _Row) -> Verdict:
-    figures = []
+def _told(row: _Row) -> Verdict:
+    standings = []
     for held in row.slices:
-        known = held.figures
-        running = known.held - max(held.free, 0)  # what is free here is held for nobody
-        fresh = held.used - held.charged
-        figures.append(known._replace(used=known.used + fresh, held=max(running - fresh, 0)))
-    return verdict_of([held.limit for held in row.slices], Answer(done=True, figures=tuple(figures)))
+        known, fresh = held.figures, held.used - held.charged
+        running = known.held - max(held.free, 0) - fresh  # what is free here is held for nobody
+        standings.append(Standing(held.limit, known.used + fresh, max(running, 0), known.reset_ms / 1000))
+    return verdict(standings, allowed=True)
