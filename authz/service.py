@@ -119,7 +119,9 @@ class Authorization:
         damper: Damper | None = None,
         usage: Usage | None = None,
         random: RandomBytes | None = None,
+        full: Callable[[], bool] | None = None,
     ) -> None:
+        """`full`: whether as many exchanges are open as this process may hold."""
         self._policies = policies
         self._means = means
         self._issuers = issuers
@@ -133,6 +135,7 @@ class Authorization:
         self._damper = damper
         self._usage = usage
         self._random = random or trace.Pool()
+        self._full = full
 
     async def check(self, raw: bytes, _context: object = None) -> bytes:
         """Answer one serialised CheckRequest with a serialised CheckResponse."""
@@ -140,6 +143,13 @@ class Authorization:
         ask = _UNREAD
         try:
             ask = wire.decode(raw)
+            if self._full is not None and self._full():
+                # Before anybody is identified: who is let in beyond it slows down those who are in.
+                raise GatewayError(
+                    Kind.OVERLOADED,
+                    "The gateway is full. Try again shortly.",
+                    cause="as many exchanges are open as this worker may hold",
+                )
             policy = self._policies.current
             until_s = began_s + self._deadline_s  # for everything that has to be waited for
             decision = await self._decide(ask, policy, until_s)

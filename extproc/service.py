@@ -80,6 +80,7 @@ class Processor:
         self._oracle = oracle or Oracle()
         self._pace = Pace()
         self.open_streams = 0
+        self.open_exchanges = 0
 
     async def process(self, _requests: object, context: Any) -> None:
         """One stream of raw ProcessingRequest bytes. Reads by `context.read()`: cheaper than the iterator."""
@@ -98,6 +99,7 @@ class Processor:
 
     async def _inspect(self, context: Any) -> None:
         self._meters.inflight(1)
+        self.open_exchanges += 1
         exchange = Exchange(self._book, self._clock)
         errand = _Errand(exchange, self._oracle, self._clock)
         outbox = errand.outbox = _Outbox(context, self._put, errand)
@@ -126,6 +128,7 @@ class Processor:
             watch.stop()
             errand.stop()
             self._meters.inflight(-1)
+            self.open_exchanges -= 1
             finished = exchange.finished
             outbox.keep(exchange.receive(Gone()))
             errand.close()

@@ -66,6 +66,9 @@ class Settings:
     ledger_mode: str = "exact"  # "leased": workers hold slices of each limit, and ask once a second
     # Under 200 ms, Envoy's default ext_authz timeout: our own answer must win even where nobody raised that.
     authz_deadline_ms: int = 150
+    # Open exchanges of all workers together, `bounds.exchanges` of Envoy's spec: beyond it Envoy's own breaker opens,
+    # and that cannot say why. Each costs a worker about 60 KiB when its reader is slow (bench/README.md).
+    exchanges: int = 1000
     # 8,192 records of about 1 KiB are 8 MiB, and bridge a disk that stalls for 8 s at 1,000 exchanges/s.
     audit_queue_records: int = 8192
     audit_full: str = "deny"  # what cannot be put on record does not happen; v0 knows nothing else
@@ -342,6 +345,7 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "valkey_cert_file": _absolute,
     "valkey_key_file": _absolute,
     "authz_deadline_ms": _whole(1, 10_000),  # a door that takes 10 s is shut
+    "exchanges": _whole(1, 100_000),  # as in Envoy's spec
     "audit_queue_records": _whole(16, 1_000_000),  # about 1 GiB of records
     "audit_full": _one_of("deny"),
     "audit_fsync_ms": _whole(1, 10_000),

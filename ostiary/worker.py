@@ -172,6 +172,7 @@ def compose(settings: Settings) -> Worker:
     keyring = Keyring(fetch.get, clock)
     inquirer = Inquirer(lambda url, ca_file: fetch.Line(url, ca_file, clock), clock)
     consultation = _consultation(policy, clock)
+    share = -(-settings.exchanges // settings.workers)
     authorization = Authorization(
         policies=door,
         means=Means(
@@ -192,6 +193,7 @@ def compose(settings: Settings) -> Worker:
         consult=consultation,
         damper=AddressDamper(clock, workers=settings.workers),
         usage=last_use,
+        full=lambda: processor.open_exchanges >= share,
     )
     ledger = budgeting.ledger(settings, clock, partial(_alerts, store), meters.budget)
     advisers = Advisers(partial(_dial, settings, clock), clock)

@@ -78,6 +78,7 @@ class Door:
     policies: OnePolicy = field(default_factory=OnePolicy)
     issuers: object = field(default_factory=NoKeys)
     full: bool = False
+    crowded: bool = False
     deadline_s: float = 60.0
     records: list = field(default_factory=list)
     counts: list = field(default_factory=list)
@@ -102,6 +103,7 @@ class Door:
             clock=self.clock,
             deadline_s=self.deadline_s,
             random=ones,
+            full=lambda: self.crowded,
         )
         return CheckResponse.FromString(await service.check(data, None))
 
@@ -116,6 +118,17 @@ def refused_with(answer, kind: Kind) -> bool:
         and answer.status.code != 0
         and headers_of(answer)[contract.ERROR_CODE_HEADER] == kind.value
     )
+
+
+async def test_a_worker_that_holds_all_it_may_says_when_to_come_again():
+    door = Door(crowded=True)
+    answer = await door.check(raw(ask(bearer(GOOD))))
+    assert refused_with(answer, Kind.OVERLOADED)
+    assert answer.denied_response.status.code == 503
+    assert int(headers_of(answer)["retry-after"]) > 0
+    assert [record.code for record in door.records] == [Kind.OVERLOADED.value]
+    door.crowded = False
+    assert (await door.check(raw(ask(bearer(GOOD))))).WhichOneof("http_response") == "ok_response"
 
 
 async def test_good_key_is_allowed_counted_and_left_to_inspect_to_record():

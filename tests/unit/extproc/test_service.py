@@ -125,7 +125,40 @@ async def test_cancellation_is_never_swallowed_and_the_record_is_kept(messages):
     with pytest.raises(asyncio.CancelledError):
         await made.process(None, FakeContext(messages, then=asyncio.CancelledError()))
     assert len(kept) == 1
-    assert made.open_streams == 0
+    assert (made.open_streams, made.open_exchanges) == (0, 0)
+
+
+class NoTurn:
+    """A pace at which nobody's turn comes."""
+
+    def __init__(self):
+        self.asked = asyncio.Event()
+
+    def take(self, size_bytes):
+        self.asked.set()
+        return asyncio.get_running_loop().create_future()
+
+
+async def test_a_stream_that_is_cancelled_while_it_waits_for_its_turn_never_ends_with_ok():
+    made, kept = processor()
+    made._pace = turns = NoTurn()
+    running = asyncio.ensure_future(made.process(None, FakeContext(PHASES[-1])))
+    await asyncio.wait_for(turns.asked.wait(), 20)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [record.outcome for record in kept] == ["aborted"]
+    assert made.open_exchanges == 0
+
+
+async def test_many_streams_at_once_are_all_judged_whole():
+    made, kept = processor()
+    answer = [reply_message(EVENT * 400), reply_message(b"data: [DONE]\n\n", end=True)]
+    contexts = [FakeContext([*PHASES[3], *answer]) for _ in range(50)]
+    await asyncio.gather(*[made.process(None, context) for context in contexts])
+    assert [context.aborted for context in contexts] == [None] * 50
+    assert all(context.last.end_of_stream for context in contexts)
+    assert [record.outcome for record in kept] == ["completed"] * 50
 
 
 async def test_a_finished_exchange_may_end_with_ok():
