@@ -49,14 +49,14 @@ class MiniLM:
         self.tokenizer.no_truncation()
 
     @classmethod
-    def load(cls, threads: int = 1) -> "MiniLM":
-        """From the installed package.
+    def load(cls, threads: int = 1, kept: Sequence[int] = KEPT) -> "MiniLM":
+        """From the installed package; `embed` tells the layers that are `kept`.
 
         Raises:
             WeightsError: it is not installed, or is another one.
         """
         weights, tokenizer = unpacked(archive())
-        return cls(graph(weights), tokenizer, threads)
+        return cls(graph(weights, kept), tokenizer, threads)
 
     def embed(self, rows: Sequence[Sequence[int]]) -> Floats:
         """For each row of token ids, the means of the kept layers over its tokens: (rows, layers, width)."""
@@ -71,7 +71,7 @@ class MiniLM:
         return np.stack([np.einsum("bsw,bs->bw", layer, share) for layer in layers], axis=1)
 
 
-def graph(weights: dict[str, Floats]) -> bytes:
+def graph(weights: dict[str, Floats], kept: Sequence[int] = KEPT) -> bytes:
     """The encoder as an ONNX model: `ids` and `mask` in, hidden states of the kept layers out."""
     made = Graph()
     made.input("ids", "int32", ("rows", "tokens"))
@@ -94,9 +94,9 @@ def graph(weights: dict[str, Floats]) -> bytes:
         epsilon=_EPSILON,
     )
     made.constant("thirds", np.array([WIDTH] * 3, dtype=np.int64))
-    for number in range(max(KEPT)):
+    for number in range(max(kept)):
         _layer(made, weights, number)
-    for number in KEPT:
+    for number in kept:
         made.output(f"layer{number}", "float32", ("rows", "tokens", WIDTH))
     return made.model()
 
