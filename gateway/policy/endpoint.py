@@ -12,7 +12,7 @@ from gateway.policy.problem import Problems, shown
 from gateway.policy.tree import Broken, Scalar
 
 #: Dialects of providers. Chat is translated between them (docs/translation.md); all else needs the caller's own.
-DIALECTS: Final = ("openai", "azure", "anthropic")
+DIALECTS: Final = ("openai", "azure", "anthropic", "gemini")
 _NO_VAULT: Final = "policy.yaml has no `vault:` section"
 _ADAPT: Final = ("auto", "always")
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}  # RFC 9110, sections 4.2.1 and 4.2.2
