@@ -4,7 +4,7 @@ an answer is given again, what is handed over to be kept. Pure; holds no entry, 
 A request is looked up by all that its answer depends on. What is not known to be harmless is part of it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -40,6 +40,8 @@ _BEFORE: Final = "previous_response_id"
 #: Fields that name an end user.
 _PERSONAL: Final = ("user", "safety_identifier", "metadata")
 _COUNTS: Final = ("n", "best_of")
+#: Of a request. To write it down once more and to hash it takes some milliseconds for each of these million.
+_MOST_CHARS: Final = 1_000_000
 _MOST_AGE_S: Final = 10**9
 #: Headers that decide nothing of an answer, beside those that no provider gets. All others are part of the key.
 _UNHEARD: Final = frozenset(
@@ -172,12 +174,12 @@ class Asked:
     streamed: bool
 
 
-def caching(tenant: Tenant, cache: Cache, asked: Asked, texts: Iterable[str], sieve: Scanner | None) -> Caching | None:
+def caching(tenant: Tenant, cache: Cache, asked: Asked, texts: Sequence[str], sieve: Scanner | None) -> Caching | None:
     """The exchange's part in its tenant's cache; None where the request is not of the kind that is kept, or says no.
 
     No rule found anything in the request, and policy did not change it. `texts` are all of it.
     """
-    if cache.models and asked.model not in cache.models:
+    if (cache.models and asked.model not in cache.models) or sum(map(len, texts)) > _MOST_CHARS:
         return None
     wanted = wishes(asked.names)
     if not wanted.keep or not _lasts(cache, asked.door.as_chat(asked.tree), asked.tree):

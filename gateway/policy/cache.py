@@ -4,6 +4,7 @@ from typing import Final
 
 from gateway.policy.field import Shape, Table, shape
 from gateway.policy.model import Cache, Scope
+from gateway.policy.prices import Refer
 from gateway.policy.problem import Problems
 
 #: Of entries. Beyond a week an answer is rather a document; below a second nothing is saved.
@@ -20,7 +21,7 @@ _WAIT_MS: Final = (0, 30_000)
 _CHARGES: Final = ("nothing", "full")
 
 
-def read_cache(table: Table | None, problems: Problems) -> Cache | None:
+def read_cache(table: Table | None, refer: Refer, problems: Problems) -> Cache | None:
     """What the block says; without it nothing is kept, and `cache: {}` keeps with the defaults."""
     if table is None:
         return None
@@ -28,10 +29,13 @@ def read_cache(table: Table | None, problems: Problems) -> Cache | None:
     tags = table.words("tags", TAG, optional=True)
     if len(tags) > _TAGS:
         problems.add(table.mark, (*table.path, "tags"), f"more than {_TAGS} tags")
+    models = table.words("models", _MODEL, optional=True)
+    for at, word in enumerate(models):
+        refer(word, (*table.path, "models", f"[{at}]"), "models")
     read = Cache(
         scope=Scope(table.choice("scope", tuple(Scope), default=usual.scope.value) or usual.scope),
         ttl_s=table.integer("ttl_s", *TTL_S, default=usual.ttl_s),
-        models=frozenset(word.text for word in table.words("models", _MODEL, optional=True)),
+        models=frozenset(word.text for word in models),
         tags=frozenset(word.text for word in tags),
         tools=table.flag("tools"),
         personal=table.flag("personal"),

@@ -343,7 +343,7 @@ class _Loader:
             bounds=read_bounds(table.table("requests"), self.problems),
             budgets=budget.merge(own, over, table, self.problems),
             restore=read_restore(table, self.problems),
-            cache=read_cache(table.table("cache"), self.problems),
+            cache=read_cache(table.table("cache"), self._refer, self.problems),
             backends=None if backends is None else frozenset(word.text for word in backends),
             strict_schema=table.choice("schema", SCHEMAS, default=schema) == "strict",
             api_versions=read_versions(table.table("api_versions"), self.problems, versions),

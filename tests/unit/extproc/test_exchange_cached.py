@@ -134,13 +134,14 @@ def test_spaces_and_headers_that_decide_nothing_have_no_place():
         chat(MAIL),
         chat(user="u1"),
         chat(metadata={"customer": "7"}),
+        chat("word " * 200_001),
         chat(n=2),
         chat(temperature=1.3),
         chat(web_search_options={"search_context_size": "low"}),
         chat(tools=[{"type": "function", "function": {"name": "f"}}]),
         chat([{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]),
     ],
-    ids=["data", "user", "metadata", "n", "temperature", "search", "tools", "picture"],
+    ids=["data", "user", "metadata", "long", "n", "temperature", "search", "tools", "picture"],
 )
 def test_what_would_not_do_another_time_is_not_looked_for(body):
     play, look = asked(body)

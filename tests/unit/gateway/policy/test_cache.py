@@ -10,7 +10,13 @@ from gateway.policy.tree import parse
 def read(text):
     problems = Problems()
     table = Table(parse(text, "t.yaml", problems), (), problems)
-    found = read_cache(table.table("cache"), problems)
+
+    def refer(word, path, kind):
+        assert kind == "models"
+        if word.text != "gpt-4o-mini":
+            problems.add(word.mark, path, "unknown model")
+
+    found = read_cache(table.table("cache"), refer, problems)
     problems.stop_if_any()
     return found
 
@@ -48,6 +54,7 @@ def test_a_tenant_has_a_cache_where_its_policy_says_so(text, wanted):
         "cache: {entry_bytes: 2000000}",
         "cache: {wait_ms: 60000}",
         "cache: {charge: half}",
+        "cache: {models: [gpt-5-nano]}",
         "cache: {threshhold: 1}",
         f"cache: {{tags: [{', '.join(f't{number}' for number in range(17))}]}}",
     ],
