@@ -115,7 +115,9 @@ class Attempt:
         return Received(200, orjson.dumps(self.front.write_answer(answer, origin)), answer.lost)
 
     def stream(self, origin: Origin, max_event_bytes: int) -> "Stream":
-        """A translator for one stream with status 200. Only where `translates`."""
+        """A translator for one stream with status 200."""
+        if not self.translates:
+            return _Same()
         return Stream(self.back.reader(max_event_bytes), self.front.writer(origin))
 
 
@@ -145,6 +147,21 @@ class Stream:
             return b""
         self._done = isinstance(events[-1], Ended | Failure)
         return self._writer.write(events)
+
+
+class _Same(Stream):
+    """One stream of the client's own dialect: bytes as they are."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        """Without reader and writer: neither is needed."""
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def close(self) -> bytes:
+        return b""
 
 
 _BROKE_OFF: Final = Failure(Fault.BROKEN, 502, "The model's answer broke off.", "stream_broken")
