@@ -34,6 +34,7 @@ _ANTHROPIC_EFFORT: Final = 8
 #: What Anthropic says about tools in its own system prompt, where they are offered, and where one must be used.
 _ANTHROPIC_TOOLS: Final = 515
 _ANTHROPIC_TOOLS_FORCED: Final = 610
+_ANTHROPIC_TOOLS_OPUS_3: Final = 540  # Anthropic publishes 530 for it, and less for all others
 _ANTHROPIC_PER_TOOL: Final = 8
 _ANTHROPIC_PER_CALL: Final = 28  # a call and its result are two of them
 _ANTHROPIC_FORMAT: Final = 128
@@ -103,7 +104,7 @@ def _responses(body: dict[str, Any], tokens: Tokenizer) -> int:
     history = Calls(tokens, about)
     instructions = body.get("instructions")
     if type(instructions) is str:
-        total += _PER_MESSAGE + 1 + (tokens.count(instructions) or about.no_instructions)
+        total += _PER_MESSAGE + 1 + tokens.count(instructions)
     items = body.get("input")
     for item in [{"role": "user", "content": items}] if type(items) is str else _list(items):
         if type(item) is not dict:
@@ -123,13 +124,20 @@ def _responses(body: dict[str, Any], tokens: Tokenizer) -> int:
 
 
 def _completions(body: dict[str, Any], tokens: Tokenizer) -> int:
-    prompt = body.get("prompt")
-    return sum(tokens.count(text) for text in ([prompt] if type(prompt) is str else _list(prompt)) if type(text) is str)
+    return _texts(body.get("prompt"), tokens)
 
 
 def _embeddings(body: dict[str, Any], tokens: Tokenizer) -> int:
-    texts = body.get("input")
-    return sum(tokens.count(text) for text in ([texts] if type(texts) is str else _list(texts)) if type(text) is str)
+    return _texts(body.get("input"), tokens)
+
+
+def _texts(given: Any, tokens: Tokenizer) -> int:
+    """Texts, or tokens in their place, which only tenants without strict schemas may send."""
+    if type(given) is str:
+        return tokens.count(given)
+    return sum(
+        tokens.count(each) if type(each) is str else len(each) if type(each) is list else 1 for each in _list(given)
+    )
 
 
 def _content(content: Any, model: str, tokens: Tokenizer) -> int:
@@ -185,7 +193,9 @@ def _messages(body: dict[str, Any], tokens: Tokenizer) -> int:
     total += _ANTHROPIC_SYSTEM if body.get("system") else 0
     tools = [tool for tool in _list(body.get("tools")) if type(tool) is dict]
     if tools:
-        total += _ANTHROPIC_TOOLS if _kind(body.get("tool_choice")) in {"", "auto", "none"} else _ANTHROPIC_TOOLS_FORCED
+        free = _kind(body.get("tool_choice")) in {"", "auto", "none"}
+        usual = _ANTHROPIC_TOOLS_OPUS_3 if "claude-3-opus" in model else _ANTHROPIC_TOOLS
+        total += usual if free else _ANTHROPIC_TOOLS_FORCED
         total += sum(_ANTHROPIC_PER_TOOL + tokens.count(_json(tool)) for tool in tools)
     thinking = _kind(body.get("thinking"))
     if thinking not in {"", "disabled"}:

@@ -29,8 +29,8 @@ _BY_NAME: Final = (
 )
 
 #: For models whose tokenizer is not public: hundredths of an o200k token. Recorded exchanges in English show Claude to
-#: 4.6 at 100 to 113, Claude Opus 4.8 at 143; vocabularies of 32,000 tokens make a fifth to a third more.
-_HUNDREDTHS: Final = {"o200k": 100, "cl100k": 100, "claude": 114, "other": 150}
+#: 4.6 at 100 to 116, Claude Opus 4.8 at 143; vocabularies of 32,000 tokens make a fifth to a third more.
+_HUNDREDTHS: Final = {"o200k": 100, "cl100k": 100, "claude": 118, "other": 150}
 
 
 class _Table(Protocol):

@@ -24,15 +24,14 @@ class Around:
     parallel: int = 0  # each call, of several in one message
     comment: int = 0  # each description inside a declaration
     answer: int = 0  # each earlier answer: the channel that it came in
-    no_instructions: int = 0  # of the provider's own, where a request's are empty
 
 
 #: Models that answer in channels are told which of them are for calls; in chat completions at every request.
 _CHANNELS: Final = re.compile(r"(?:.{0,64}/)?(?:ft:)?(?:gpt-(?:5|oss)|o[134](?:-|\Z))")
 _CHAT: Final = Around(heading=14, without_system=4, call=6, parallel=10)
 _CHAT_CHANNELS: Final = Around(heading=98, without_system=0, call=11, parallel=10, comment=1, answer=2)
-_RESPONSES: Final = Around(heading=15, without_system=0, call=7, no_instructions=228)
-_RESPONSES_CHANNELS: Final = Around(heading=16, without_system=0, call=14, comment=1, answer=2, no_instructions=64)
+_RESPONSES: Final = Around(heading=15, without_system=0, call=7)
+_RESPONSES_CHANNELS: Final = Around(heading=16, without_system=0, call=14, comment=1, answer=2)
 #: Anthropic's own words about tools stand there too when its models are reached by OpenAI's dialect.
 _CLAUDE: Final = Around(heading=540, without_system=0, call=28, parallel=28)
 #: Templates of other servers differ by hundreds: Qwen's has 190, Llama 4's 600.
@@ -43,6 +42,8 @@ _LESS: Final = 2
 _LESS_BARE: Final = 1
 #: GPT-4 and older: Cookbook, "How to count tokens with tiktoken", has three more for each function than for GPT-4o.
 _MORE_OLDER: Final = 3
+#: What a custom tool has in place of parameters: a grammar, and how to keep to it.
+_GRAMMAR: Final = 34
 _UNKNOWN_NAME: Final = 8  # of a result whose call does not stand in the request
 _MOST_NAMES: Final = 4096  # calls whose names are remembered
 
@@ -58,7 +59,7 @@ def around(model: str, tokens: Tokenizer, *, chat: bool) -> Around:
 
 def declared(body: dict[str, Any], tokens: Tokenizer, about: Around, *, system: bool) -> int:
     """Functions, in the old field and the new ones."""
-    functions = [tool.get("function", tool) for tool in _objects(body.get("tools"))]
+    functions = [tool.get("function") or tool.get("custom") or tool for tool in _objects(body.get("tools"))]
     functions += _objects(body.get("functions"))
     if not functions:
         return 0
@@ -70,7 +71,7 @@ def _function(function: Any, tokens: Tokenizer, about: Around) -> int:
     if type(function) is not dict:
         return tokens.count(orjson.dumps(function).decode())
     text = declaration(function)
-    counted = tokens.count(text) + about.comment * text.count("\n// ")
+    counted = tokens.count(text) + (_GRAMMAR if function.get("format") else 0) + about.comment * text.count("\n// ")
     if tokens.family != "o200k":
         return counted + _MORE_OLDER
     schema = function.get("parameters")

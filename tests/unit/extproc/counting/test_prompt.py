@@ -75,6 +75,11 @@ def test_texts_without_messages_have_no_overhead():
     assert estimate("/v1/embeddings", model="text-embedding-3-small", input="Hello world") == 2
 
 
+def test_tokens_in_place_of_texts_count_as_what_they_are():
+    for given, count in (([1, 2, 3], 3), ([[1, 2], [3]], 3), (["Hello", [1]], 2)):
+        assert estimate("/v1/embeddings", model="text-embedding-3-small", input=given) == count
+
+
 #: Body of a request, and a text that it must count: added, the estimate must grow by at least that text's tokens.
 TEXT = " committee library reading room northern" * 10
 PLACES = [

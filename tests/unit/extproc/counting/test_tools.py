@@ -108,9 +108,11 @@ def test_calls_at_once_cost_more_than_calls_in_turn():
     assert at_once > in_turn
 
 
-def test_empty_instructions_are_replaced_by_the_providers():
-    assert estimate(RESPONSES, input="Hello", instructions="") > 200
-    assert estimate(RESPONSES, input="Hello", instructions="Be kind.") < 30
+def test_a_grammar_counts_with_what_is_said_about_it():
+    grammar = {"type": "grammar", "syntax": "lark", "definition": "start: INT"}
+    custom = [{"type": "custom", "name": "f", "format": form} for form in (grammar, None)]
+    with_it, without = (estimate(RESPONSES, "gpt-5", input="Hello", tools=[one]) for one in custom)
+    assert with_it - without > 34
 
 
 @pytest.mark.parametrize(
