@@ -162,7 +162,7 @@ def judge(
     opened = encoded.lay(tree, laid.texts, guard, tally)
     if opened.blocked is not None:
         raise refused_span(opened.blocked)
-    if tenant.bounds.banned:
+    if tenant.bounds.banned or tenant.bounds.patterns:
         bounds.banned(laid.texts, tenant.bounds)
     return Judged(laid.texts, laid.changed or opened.changed, capped)
 

@@ -4,8 +4,10 @@ Each refusal names its rule (`tenant.tools` and so on) for the record, and says 
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
+from extproc.detectors.patterns import Patterns
 from extproc.detectors.terms import Folded, compiled
 from gateway.errors import GatewayError, Kind
 from gateway.policy.model import Bounds
@@ -31,19 +33,32 @@ def check(body: dict[str, Any], bounds: Bounds) -> None:
 
 
 def banned(texts: Iterable[str], bounds: Bounds) -> None:
-    """Refuse texts that hold a banned word or phrase, in any case, between words. Linear in the texts' length.
+    """Refuse texts that hold a banned word or phrase, in any case, between words, or a banned pattern.
+
+    Linear in the texts' length.
 
     Other letters' forms, letters of another script that look alike, and invisible characters inside a word do not hide
     it.
     """
     lists = [(name, compiled(terms)) for name, terms in bounds.banned.items()]
+    patterns = _patterns(tuple(bounds.patterns.items())) if bounds.patterns else None
     for text in texts:
         folded = Folded(text)
         for name, terms in lists:
             if terms.found(folded):
-                raise _refusal(
-                    f"tenant.banned.{name}", "The request holds words that your policy bans. Remove them.", "messages"
-                )
+                raise _banned(f"banned.{name}")
+        found = patterns.scan(text, 0) if patterns is not None else ()
+        if found:
+            raise _banned(found[0].rule)
+
+
+@lru_cache(maxsize=256)  # sets of all tenants; each has a scratch space of its own
+def _patterns(named: tuple[tuple[str, str], ...]) -> Patterns:
+    return Patterns(dict(named))
+
+
+def _banned(rule: str) -> GatewayError:
+    return _refusal(f"tenant.{rule}", "The request holds words that your policy bans. Remove them.", "messages")
 
 
 def _tools(body: dict[str, Any], allowed: frozenset[str]) -> None:

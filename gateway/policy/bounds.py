@@ -24,8 +24,12 @@ _MOST_PATTERNS: Final = 64  # and each of these an automaton
 _ANY_TEXT: Final = shape(r"(?s:.{1,1000})", "a regular expression")
 
 
-def read_bounds(table: Table | None, problems: Problems) -> Bounds:
-    """What the block says; no block bounds nothing."""
+#: Finds fault with a pattern, or None.
+CompilePattern = Callable[[str], str | None]
+
+
+def read_bounds(table: Table | None, problems: Problems, compiled: CompilePattern | None = None) -> Bounds:
+    """What the block says; no block bounds nothing. `compiled` finds fault with a pattern that is well written."""
     if table is None:
         return Bounds()
     tools = _set(table, "tools")
@@ -37,19 +41,17 @@ def read_bounds(table: Table | None, problems: Problems) -> Bounds:
                 path = (*table.path, "modalities", f"[{at}]")
                 problems.add(word.mark, path, f"unknown modality {word.text}", f"known: {', '.join(MODALITIES)}")
         modalities = frozenset(word.text for word in listed)
+    banned = _banned(table.table("banned"), problems)
     read = Bounds(
         tools=tools,
         modalities=modalities,
         max_tokens=table.integer("max_tokens", 1, _MOST_TOKENS, default=0) or None,
         system_prompt=table.text("system_prompt", _PROMPT, default=""),
-        banned=MappingProxyType(_banned(table.table("banned"), problems)),
+        banned=MappingProxyType(banned),
+        patterns=_patterns(table.table("patterns"), banned, problems, compiled),
     )
     table.close()
     return read
-
-
-#: Finds fault with a pattern, or None.
-CompilePattern = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -340,7 +340,7 @@ class _Loader:
             max_answer_chars=answers.max_chars,
             schemas=MappingProxyType(schemas),
             topics=MappingProxyType(topics),
-            bounds=read_bounds(table.table("requests"), self.problems),
+            bounds=read_bounds(table.table("requests"), self.problems, self.patterns),
             budgets=budget.merge(own, over, table, self.problems),
             restore=read_restore(table, self.problems),
             cache=read_cache(table.table("cache"), self._refer, self.problems),

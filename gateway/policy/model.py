@@ -63,6 +63,7 @@ class Bounds:
     max_tokens: int | None = None  # most output tokens; what a request leaves open is set to it
     system_prompt: str = ""  # the first message must be the tenant's and begin with this
     banned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> words and phrases, any case
+    patterns: Mapping[str, str] | None = None  # name -> a regular expression (gateway.policy.pattern)
 
 
 class Part(StrEnum):

@@ -206,3 +206,17 @@ def test_a_system_prompt_cannot_be_left_out_by_another_endpoint():
     assert refused(asked, {"prompt": "Once upon a time"}) == "tenant.system_prompt"
     assert refused(asked, {"messages": []}) == "tenant.system_prompt"
     bounds.check({"input": "to embed"}, asked)
+
+
+def test_what_a_pattern_matches_is_refused_by_its_name_and_not_repeated():
+    base = policy()
+    asked = Bounds(banned={"names": ("bluebird",)}, patterns={"tickets": "TKT-[0-9]{6,8}"})
+    tenant = replace(base.tenants["acme"], bounds=asked)
+    held = replace(base, tenants={"acme": tenant})
+    for text, rule in (("see TKT-1234567, please", "tenant.banned.tickets"), ("Bluebird", "tenant.banned.names")):
+        play = Play(held)
+        told = play.asked(chat(text))
+        assert play.records[0].record.reason == rule
+        assert b"1234567" not in told[-1].rendered.body
+    for text in ("TKT-12345", "tickets"):
+        assert any(isinstance(each, PassRequestBody) for each in Play(held).asked(chat(text)))

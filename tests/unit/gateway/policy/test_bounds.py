@@ -28,6 +28,15 @@ def test_every_field_is_read():
     )
 
 
+def test_patterns_are_read_as_those_on_answers_are():
+    assert read("{patterns: {tickets: 'TKT-[0-9]{6,8}'}}").patterns == {"tickets": "TKT-[0-9]{6,8}"}
+    for block in ("{x: 'a*'}", "{x: '(?=a)'}", "{'X Y': abc}", "[abc]"):
+        with pytest.raises(PolicyError):
+            read(f"{{patterns: {block}}}")
+    with pytest.raises(PolicyError, match="a list of words has this name too"):
+        read("{banned: {x: [one]}, patterns: {x: two}}")
+
+
 def test_nothing_bounds_nothing_and_an_empty_list_allows_nothing():
     assert read("{}") == Bounds()
     assert read("{tools: []}").tools == frozenset()
