@@ -13,6 +13,8 @@ import struct
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from gateway.budgets.model import (
     Limit,
     Reserved,
     Resource,
+    Shared,
     Subject,
 )
 from gateway.budgets.share import LocalShare
@@ -163,6 +166,46 @@ async def exact_worker(client: Redis, count: int, at_once: int) -> dict[str, flo
     return {"at_once": at_once, "us": spent / count * 1e6, "round_trips_each": (pipe.batches - before) / count}
 
 
+async def refused(budgets: ExactBudgets, todo: Iterator[Ask]) -> int:
+    """Plays exchanges; what is shared and small is not given back, so that others are refused."""
+    count = 0
+    for ask in todo:
+        got = await budgets.reserve(ask)
+        if not isinstance(got, Reserved):
+            count += 1
+        elif ask.limits[0].amount == PLENTY:
+            budgets.settle(got.reservation, USED)
+    return count
+
+
+PLENTY = 10**9
+
+
+async def shared(client: Redis, members: int, count: int) -> dict[str, float]:
+    """What tenants share: the server's CPU for an exchange that fits and for one that is refused while all wait."""
+    names = tuple((f"t{n}", 1 + n % 3) for n in range(members))
+    limit = Limit("gpu", (Dimension.TENANT,), Resource.TOKENS, PLENTY, PER_MINUTE, shared=Shared(names))
+    chosen = random.Random(members)
+    todo = [Ask(Subject(chosen.choice(names)[0], model="gpt-4o"), (limit,), drawn(chosen)) for _ in range(count)]
+    found: dict[str, float] = {"members": members}
+    for name, amount in (("fits", PLENTY), ("refused", 64_000)):
+        await client.flushall()
+        budgets, pipe = exact(client)
+        limits = (replace(limit, amount=amount),)
+        asks_left = iter([replace(ask, limits=limits) for ask in todo])
+        started, before, batches = time.process_time(), await cpu(client), pipe.batches
+        refusals = sum(await asyncio.gather(*(refused(budgets, asks_left) for _ in range(64))))
+        await budgets.close(30)
+        spent = await cpu(client) - before
+        found |= {
+            f"{name}_server_us": spent / count * 1e6,
+            f"{name}_worker_us": (time.process_time() - started) / count * 1e6,
+            f"{name}_round_trips_each": (pipe.batches - batches) / count,
+            f"{name}_refusals": refusals,
+        }
+    return found
+
+
 async def leased_worker(client: Redis, count: int) -> dict[str, float]:
     """CPU of this process for an exchange out of slices, synchronisations included, and how many had to wait."""
     await client.flushall()
@@ -251,6 +294,7 @@ async def main(arguments: argparse.Namespace) -> None:
                 found = {
                     "server": [await server(url, client, limits, arguments.pairs) for limits in (1, 3, 5)],
                     "exact": [await exact_worker(client, arguments.exchanges, n) for n in (1, 8, 64)],
+                    "shared": [await shared(client, members, arguments.exchanges) for members in (2, 8, 64)],
                     "leased": await leased_worker(client, arguments.exchanges),
                     "stranding": [await stranding(client, amount) for amount in (200_000, 2_000_000)],
                 }

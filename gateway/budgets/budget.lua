@@ -213,6 +213,7 @@ local function general()
     limit.shifted = limit.offset ~= offset
     local was, is = div(before, HOLD_SLOT), div(limit.at, HOLD_SLOT)
     limit.stale = not state or is > was
+    limit.crossed = state and is > was
     -- Holds end at most 122 slots after they began; what lies further ahead cannot be there.
     limit.held = limit.held - forget(limit, 'h', was + 1, min(is, was + 122))
     limit.ending = div(limit.at + ttl, HOLD_SLOT) + 1
@@ -220,6 +221,7 @@ local function general()
       limit.slot_ms = ceil(span / SLOTS)
       limit.slots = ceil(span / limit.slot_ms)
       limit.slot = div(limit.at, limit.slot_ms)
+      limit.crossed = limit.crossed or (state and limit.slot > div(before, limit.slot_ms))
       local first = div(before, limit.slot_ms) - limit.slots
       limit.used = limit.used - forget(limit, 'u', first, min(first + limit.slots, limit.slot - limit.slots - 1))
     elseif shape == BUCKET then
@@ -405,8 +407,14 @@ local function general()
       local wants, since = unmet(KEYS[3], wishes[i - 2], turn)
       local p = 24 + 2 * (i - 4)
       if wants > 0 then
-        local other = load(KEYS[i], 11, 0)
-        local theirs = other.used + other.held
+        local used, held = current(KEYS[i], N[11], N[12], N[13])
+        if not used then
+          -- Once in a slot each is brought forward, so that all who are refused in it need not.
+          local other = load(KEYS[i], 11, 0)
+          if other.crossed then save(other) end
+          used, held = other.used, other.held
+        end
+        local theirs = used + held
         local due = N[p + 1] - theirs
         if at - since >= lent then wants = min(wants, max(due, 0)) end
         local level = div(has * N[p], weight) - theirs
@@ -420,13 +428,19 @@ local function general()
   local function share()
     local whole, own = load(KEYS[1], 4, 0), load(KEYS[2], 11, 0)
     local ask, least, assured, spare, life = N[9], N[10], N[19], N[20], N[21]
-    local has, within, borrowing, mine, since, parts = own.used + own.held, 0, 0, 0, 0, {}
+    local has, mine, since, parts = own.used + own.held, 0, 0, {}
+    local left, free_now, lendable = assured - has, room(whole), room(whole) - spare
     if call('EXISTS', KEYS[3]) == 1 then
-      local wishes = call('HMGET', KEYS[3], KEYS[2], unpack(KEYS, 4))
-      within, borrowing = reserved(wishes, has, whole.at)
-      mine, since, parts = unmet(KEYS[3], wishes[1], div(whole.at, N[23]))
+      if max(min(left, free_now), lendable) < least then
+        -- It does not fit whoever waits, so they are not asked: that is what most refusals are.
+        mine, since, parts = unmet(KEYS[3], call('HGET', KEYS[3], KEYS[2]), div(whole.at, N[23]))
+      else
+        local wishes = call('HMGET', KEYS[3], KEYS[2], unpack(KEYS, 4))
+        local within, borrowing = reserved(wishes, has, whole.at)
+        free_now, lendable = free_now - within, lendable - borrowing
+        mine, since, parts = unmet(KEYS[3], wishes[1], div(whole.at, N[23]))
+      end
     end
-    local left, free_now, lendable = assured - has, room(whole) - within, room(whole) - borrowing - spare
     local offer = min(ask, max(min(left, free_now), lendable, 0))
     if offer < least then
       local wait, added = NEVER, 0

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 from gateway.budgets.model import Limit, Shape, Subject, key_of, member_key
 from gateway.budgets.oracle import Answer, Oracle
-from gateway.budgets.window import Meter, meter_of
+from gateway.budgets.window import HOLD_SLOT_MS, Account, Meter, meter_of
 
 _HEADROOM: Final = 64  # 1.6 % of the amount is never lent: an exchange or two of whoever comes back
 _LENT: Final = 6  # beyond the share an unmet wish counts for a sixth of the time: a fifth of a window
@@ -145,9 +145,12 @@ class SharingOracle(Oracle):
         whole = self._load(now, terms.key, terms.meter)
         own = self._load(now, terms.own.key, terms.own_meter)
         unmet = self._unmet.setdefault(terms.unmet, {})
-        within, borrowing = reserved(terms.own, own.used + own.held, self._waiting(now, terms, whole.at, unmet))
         left = terms.own.assured - own.used - own.held
-        free, lendable = whole.room - within, whole.room - borrowing - terms.headroom
+        free, lendable = whole.room, whole.room - terms.headroom
+        if max(min(left, free), lendable) >= wish.least:  # else it does not fit whoever waits
+            waiting = self._waiting(now, terms, whole.at, unmet)
+            within, borrowing = reserved(terms.own, own.used + own.held, waiting)
+            free, lendable = free - within, lendable - borrowing
         offer = min(wish.ask, max(min(left, free), lendable, 0))
         if offer < wish.least:
             figures = whole.figures(now, 0, 0)
@@ -185,11 +188,20 @@ class SharingOracle(Oracle):
             wants = 0 if known is None else sum(known.live(at // terms.turn_ms).values())
             if known is None or not wants:
                 continue
-            account = self._load(now, member.key, terms.own_meter)
+            account = self._brought_forward(now, member.key, terms.own_meter)
             has = account.used + account.held
             if at - known.at >= terms.lent_ms:
                 wants = min(wants, max(member.assured - has, 0))
             yield Waiting(member.weight, member.assured, has, wants)
+
+    def _brought_forward(self, now: int, key: str, meter: Meter) -> Account:
+        """Kept once in a slot, so that all who are refused in it need not forget the same again."""
+        known = self.accounts.get(key)
+        account = self._load(now, key, meter)
+        for slot_ms in (HOLD_SLOT_MS, meter.slot_ms if meter.code == "S" else HOLD_SLOT_MS):
+            if known is not None and known.at // slot_ms < account.at // slot_ms:
+                self.accounts[key] = account
+        return account
 
     def _refused(self, terms: Terms, at: int, ask: int, wait_ms: int) -> int:
         known = self._unmet[terms.unmet].get(terms.own.key)
