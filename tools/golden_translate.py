@@ -108,6 +108,32 @@ def renewed(kind: str, name: str, case: dict[str, Any]) -> dict[str, Any]:
     return {**case, field: compute(name.partition("/")[0], case)}
 
 
+def _sides(pairs: set[tuple[str, str]]) -> str:
+    """Who loses it: clients, then backends."""
+    clients, backends = ({pair[at] for pair in pairs} - {"azure"} for at in (0, 1))
+    return f"{', '.join(sorted(clients))} | {', '.join(sorted(backends))}"
+
+
+def section() -> str:
+    """What has no word on the other side, from the cases: the tables of docs/translation.md."""
+    dropped: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    refused: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for name, case in cases("requests").items():
+        front = name.partition("/")[0]
+        for back, told in case["asked"].items():
+            for lost in told.get("lost", {}).items():
+                dropped.setdefault(lost, set()).add((front, back))
+            if "cannot be carried" in told.get("refused", ""):
+                why = told["refused"].rpartition(": ")[2].removesuffix(".")
+                refused.setdefault((told["param"], why), set()).add((front, back))
+    out = []
+    for title, told in (("Dropped, or refused by `on_loss: refuse`", dropped), ("Always refused", refused)):
+        out += [f"**{title}**", "", "| what | why | clients of | backends of |", "|---|---|---|---|"]
+        out += [f"| `{field}` | {why} | {_sides(pairs)} |" for (field, why), pairs in sorted(told.items())]
+        out.append("")
+    return "\n".join(out).rstrip()
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)

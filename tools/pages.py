@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from tools import diagram, rules
+from tools import diagram, golden_translate, rules
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 #: Page -> name of the section -> what writes it.
@@ -18,6 +18,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = MappingProxyTyp
     {
         "docs/request-life.md": {"states": diagram.section},
         "docs/detectors.md": {"rules": rules.section},
+        "docs/translation.md": {"losses": golden_translate.section},
     },
 )
 
