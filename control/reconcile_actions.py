@@ -107,7 +107,7 @@ def _claims(given: Any, tenant: str, limits: Mapping[str, Limit]) -> list[tuple[
             raise problem.invalid(where, f"expected an object of {', '.join(sorted(_CLAIM))}")
         name = one["limit"]
         limit = limits.get(name) if isinstance(name, str) else None
-        if limit is None or limit.window.shape not in _COUNTED:
+        if limit is None or limit.shared is not None or limit.window.shape not in _COUNTED:
             raise problem.invalid(f"{where}.limit", "no limit of this name over a day, a month or a sliding window")
         if (one["window"], one["window_s"]) != (limit.window.shape.value, limit.window.span_s):
             raise problem.invalid(f"{where}.window", "control's policy has another; reload it, or name its directory")

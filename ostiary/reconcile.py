@@ -51,7 +51,7 @@ def claims(
 ) -> list[Claim]:
     """Of every limit that is compared; those of a tenant as a whole also where nothing was used.
 
-    `since_s`: what ended before it is not claimed, for limits that began in the middle of their window.
+    `since_s`: what began before it is not claimed, for limits that began in the middle of their window.
     """
     watched = {
         name: [(limit, max(_begins_s(limit, now_s), since_s)) for limit in tenant.budgets.limits if compared(limit)]

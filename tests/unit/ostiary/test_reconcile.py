@@ -1,5 +1,6 @@
 """What records claim of a limit: all that the ledger must have charged, and never more."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from budgeting import limit
-from gateway.budgets.model import PER_DAY, PER_MONTH, RUNNING, Dimension, Resource, Shape, Window, key_of
+from gateway.budgets.model import PER_DAY, PER_MONTH, RUNNING, Dimension, Resource, Shape, Shared, Window, key_of
 from gateway.budgets.oracle import Claim as Asked
 from gateway.budgets.oracle import Oracle, Part, Want
 from gateway.budgets.window import meter_of, period_of, slot_of
@@ -81,6 +82,7 @@ def test_limits_that_have_forgotten_by_then_are_not_compared():
     assert not compared(limit(5))
     assert not compared(limit(5, window=Window(Shape.BUCKET, DAY_S)))
     assert not compared(limit(5, Resource.STREAMS, RUNNING))
+    assert not compared(replace(SLIDING, shared=Shared((("acme", 1), ("globex", 2)))))
 
 
 # --- the claims and the ledger together ----
