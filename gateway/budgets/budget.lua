@@ -562,11 +562,8 @@ local function general()
       if lacking > 0 then
         for i, text in ipairs(call('HMGET', key, unpack(names))) do
           local there = number(text, key)
-          local missing = min(told[i] - there, lacking - restored)
-          if missing > 0 then
-            limit.set[names[i]] = there + missing
-            restored = restored + missing
-          end
+          local missing = max(min(told[i] - there, lacking - restored), 0)
+          limit.set[names[i]], restored = there + missing, restored + missing
         end
         limit.used = limit.used + restored
       end
