@@ -78,6 +78,8 @@ def conforms(tree: dict[str, Any], door: Door, form: schema.Schema, policy: Poli
     asked = door.as_chat(tree)
     schema.count(asked, policy.limits)
     bounds.check(asked, tenant.bounds)
+    if door.cap_field:  # others have no output
+        bounds.check_format(tree, tenant.bounds)
     return known
 
 

@@ -32,6 +32,26 @@ def check(body: dict[str, Any], bounds: Bounds) -> None:
         raise _refusal("tenant.system_prompt", told, "prompt")
 
 
+def check_format(body: dict[str, Any], bounds: Bounds) -> None:
+    """Refuse a request for an answer of a format that policy does not name. The body is in its own dialect."""
+    if bounds.formats is None:
+        return
+    asked: Any = "text"
+    for holder, name in (
+        (body, "response_format"),
+        (body.get("text"), "format"),
+        (body.get("output_config"), "format"),
+    ):
+        told = holder.get(name) if type(holder) is dict else None
+        if type(told) is dict:
+            asked = told.get("type")
+    if type(asked) is not str or asked not in bounds.formats:
+        wanted = " or ".join(sorted(bounds.formats))
+        raise _refusal(
+            "tenant.output_formats", f"Your policy asks for answers in the format {wanted}.", "response_format"
+        )
+
+
 def banned(texts: Iterable[str], bounds: Bounds) -> None:
     """Refuse texts that hold a banned word or phrase, in any case, between words, or a banned pattern.
 

@@ -12,6 +12,9 @@ from gateway.policy.problem import Problems
 from gateway.policy.tree import Sequence
 
 MODALITIES: Final = ("text", "image", "audio", "file")
+#: Of answers, as chat completions names them.
+FORMATS: Final = ("text", "json_object", "json_schema")
+_WORD: Final = shape(r"[a-z_]{1,16}", "a word of small letters")
 _TOOL: Final = shape(r"[A-Za-z0-9_.:-]{1,64}\*?|\*", "a tool's name, which may end in *")
 _PROMPT: Final = shape(r"(?s:.{1,4000})", "the beginning of a system prompt, up to 4,000 characters")
 _NAME: Final = shape(r"[a-z0-9][a-z0-9_-]{0,39}", "a name of up to 40 of a-z, 0-9, _ and -")
@@ -33,18 +36,15 @@ def read_bounds(table: Table | None, problems: Problems, compiled: CompilePatter
     if table is None:
         return Bounds()
     tools = _set(table, "tools")
-    modalities = None
-    if table.node("modalities") is not None:
-        listed = table.words("modalities", shape(r"[a-z]{1,16}", "a modality"), optional=True)
-        for at, word in enumerate(listed):
-            if word.text not in MODALITIES:
-                path = (*table.path, "modalities", f"[{at}]")
-                problems.add(word.mark, path, f"unknown modality {word.text}", f"known: {', '.join(MODALITIES)}")
-        modalities = frozenset(word.text for word in listed)
+    modalities = _some_of(table, "modalities", MODALITIES, problems)
+    formats = _some_of(table, "output_formats", FORMATS, problems)
+    if formats is not None and not formats:
+        problems.add(table.mark, (*table.path, "output_formats"), "no answer has none of them", "name one")
     banned = _banned(table.table("banned"), problems)
     read = Bounds(
         tools=tools,
         modalities=modalities,
+        formats=formats,
         max_tokens=table.integer("max_tokens", 1, _MOST_TOKENS, default=0) or None,
         system_prompt=table.text("system_prompt", _PROMPT, default=""),
         banned=MappingProxyType(banned),
@@ -111,6 +111,18 @@ def _patterns(
     if len(found) > _MOST_PATTERNS:
         problems.add(table.mark, table.path, f"more than {_MOST_PATTERNS} patterns")
     return MappingProxyType(found)
+
+
+def _some_of(table: Table, name: str, known: tuple[str, ...], problems: Problems) -> frozenset[str] | None:
+    """A list of known words, or None where there is none."""
+    if table.node(name) is None:
+        return None
+    listed = table.words(name, _WORD, optional=True)
+    for at, word in enumerate(listed):
+        if word.text not in known:
+            path = (*table.path, name, f"[{at}]")
+            problems.add(word.mark, path, f"unknown value {word.text}", f"known: {', '.join(known)}")
+    return frozenset(word.text for word in listed)
 
 
 def _set(table: Table, name: str) -> frozenset[str] | None:

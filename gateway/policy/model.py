@@ -60,6 +60,7 @@ class Bounds:
 
     tools: frozenset[str] | None = None  # names that may be offered to the model; a final * covers any ending
     modalities: frozenset[str] | None = None  # "text", "image", "audio", "file"
+    formats: frozenset[str] | None = None  # of answers that may be asked for: "text", "json_object", "json_schema"
     max_tokens: int | None = None  # most output tokens; what a request leaves open is set to it
     system_prompt: str = ""  # the first message must be the tenant's and begin with this
     banned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> words and phrases, any case

@@ -220,3 +220,36 @@ def test_what_a_pattern_matches_is_refused_by_its_name_and_not_repeated():
         assert b"1234567" not in told[-1].rendered.body
     for text in ("TKT-12345", "tickets"):
         assert any(isinstance(each, PassRequestBody) for each in Play(held).asked(chat(text)))
+
+
+FORMATTED = [
+    ({"response_format": {"type": "json_schema"}}, True),
+    ({"text": {"format": {"type": "json_schema"}}}, True),
+    ({"output_config": {"format": {"type": "json_schema"}}}, True),
+    ({}, False),
+    ({"response_format": None}, False),
+    ({"response_format": {"type": "json_object"}}, False),
+    ({"response_format": {"type": ["json_schema"]}}, False),
+    ({"response_format": {}}, False),
+    ({"text": {"verbosity": "low"}}, False),
+]
+
+
+@pytest.mark.parametrize(("body", "fits"), FORMATTED)
+def test_an_answer_is_asked_for_in_a_format_of_the_policy(body, fits):
+    asked = Bounds(formats=frozenset({"json_schema"}))
+    bounds.check_format(body, Bounds())
+    if fits:
+        bounds.check_format(body, asked)
+        return
+    with pytest.raises(GatewayError, match="in the format json_schema") as caught:
+        bounds.check_format(body, asked)
+    assert (caught.value.kind, caught.value.cause) == (Kind.REQUEST_BLOCKED, "tenant.output_formats")
+
+
+def test_a_request_without_the_format_is_refused_before_it_leaves():
+    base = policy()
+    tenant = replace(base.tenants["acme"], bounds=Bounds(formats=frozenset({"text"})))
+    play = Play(replace(base, tenants={"acme": tenant}))
+    play.asked(chat(response_format={"type": "json_object"}))
+    assert play.records[0].record.reason == "tenant.output_formats"

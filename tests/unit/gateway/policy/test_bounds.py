@@ -28,6 +28,13 @@ def test_every_field_is_read():
     )
 
 
+def test_formats_of_answers_are_known_words_and_at_least_one():
+    assert read("{output_formats: [json_schema, text]}").formats == {"json_schema", "text"}
+    for block in ("[xml]", "[]", "{a: b}"):
+        with pytest.raises(PolicyError):
+            read(f"{{output_formats: {block}}}")
+
+
 def test_patterns_are_read_as_those_on_answers_are():
     assert read("{patterns: {tickets: 'TKT-[0-9]{6,8}'}}").patterns == {"tickets": "TKT-[0-9]{6,8}"}
     for block in ("{x: 'a*'}", "{x: '(?=a)'}", "{'X Y': abc}", "[abc]"):
