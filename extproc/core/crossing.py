@@ -14,7 +14,7 @@ import orjson
 from extproc.providers.door import Door
 from extproc.translate.anthropic import ANTHROPIC
 from extproc.translate.attempt import Attempt, OnLoss, Sent
-from extproc.translate.dialect import Dialect, Target
+from extproc.translate.dialect import DEFAULT_MAX_TOKENS, Dialect, Target, Thinks
 from extproc.translate.dialects import DIALECTS
 from extproc.translate.openai import OPENAI
 from gateway.errors import GatewayError
@@ -22,6 +22,8 @@ from gateway.policy.model import Backend, Model, Policy
 
 #: Front doors whose requests any chat backend can answer.
 _FRONTS: Final[Mapping[str, Dialect]] = {"/v1/chat/completions": OPENAI, "/v1/messages": ANTHROPIC}
+#: `Model.thinking` -> how requests are written.
+_THINKS: Final = {None: Thinks.EFFORT, "effort": Thinks.EFFORT, "budget": Thinks.BUDGET, "none": Thinks.NOT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,18 @@ def crossing(door: Door, model: Model, backend: Backend) -> Crossing | None:
     name = model.upstream_name(backend.name)
     if backend.dialect == door.dialect:
         return None if name == model.name else Crossing(door.path, name)
-    return _translating(door.path, backend.dialect, name, model.max_output_tokens, model.on_loss)
+    target = Target(
+        model=name,
+        max_tokens=model.max_output_tokens or DEFAULT_MAX_TOKENS,
+        thinks=_THINKS[model.thinking],
+        sampling=model.sampling is True,
+    )
+    return _translating(door.path, backend.dialect, target, model.on_loss)
 
 
 @lru_cache(maxsize=4096)  # one entry for each front door, backend's dialect and model of the policies that are held
-def _translating(path: str, dialect: str, name: str, most: int | None, on_loss: str) -> Crossing:
-    target = Target(model=name) if most is None else Target(model=name, max_tokens=most)
-    return Crossing(path, name, Attempt(_FRONTS[path], DIALECTS[dialect], target, OnLoss(on_loss)))
+def _translating(path: str, dialect: str, target: Target, on_loss: str) -> Crossing:
+    return Crossing(path, target.model, Attempt(_FRONTS[path], DIALECTS[dialect], target, OnLoss(on_loss)))
 
 
 def speaks(door: Door, backend: Backend) -> bool:

@@ -6,9 +6,12 @@ cannot be read is BACKEND_ANSWER_INVALID. Nothing else is raised for any input t
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from extproc.translate.canon import Answer, Event, Failure, Lost, Request
+
+#: Every chat model on sale writes as much; longer answers are asked for by name.
+DEFAULT_MAX_TOKENS: Final = 4096
 
 
 class Thinks(StrEnum):
@@ -25,7 +28,7 @@ class Target:
 
     model: str  # as the backend calls it
     #: Written where the client named no bound and the dialect demands one (Anthropic).
-    max_tokens: int = 4096  # every chat model on sale writes as much; longer answers are asked for by name
+    max_tokens: int = DEFAULT_MAX_TOKENS
     thinks: Thinks = Thinks.EFFORT
     #: Whether the model takes temperature and its kin where the dialect's current package no longer knows them.
     sampling: bool = False

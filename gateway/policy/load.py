@@ -23,6 +23,7 @@ from gateway.policy.files import ROOT, Section, read_directory
 from gateway.policy.key import KEY_ID, LAST_SECOND, read_key
 from gateway.policy.model import (
     ON_LOSS,
+    THINKING,
     TOKENIZERS,
     Adviser,
     CertificateIdentity,
@@ -283,6 +284,8 @@ class _Loader:
             tokenizer=table.choice("tokenizer", TOKENIZERS, default=""),
             max_output_tokens=table.integer("max_output_tokens", 1, _MOST_TOKENS, default=0) or None,
             on_loss=table.choice("on_loss", ON_LOSS, default="drop"),
+            thinking=table.choice("thinking", THINKING, default="") or None,
+            sampling=table.flag("sampling") or None,
         )
         names = read_upstream(table, model.backends, self.problems)
         model = replace(model, upstream=MappingProxyType(names)) if names else model

@@ -468,6 +468,8 @@ FEATURES: Final = ("image", "audio", "file", "tools", "json_schema")
 
 #: A field that cannot be carried over to a backend is left out and told, or the backend is.
 ON_LOSS: Final = ("drop", "refuse")
+#: In which words a model is told how much to think, where a request of another dialect asks for it.
+THINKING: Final = ("effort", "budget", "none")
 
 #: What makes the next backend of a pool be asked.
 RETRY_ON: Final = ("5xx", "429", "no_answer")
@@ -487,6 +489,8 @@ class Model:
     pool: Pool | None = None  # None: `backend` alone
     upstream: Mapping[str, str] = field(default_factory=dict)  # what backends call it, where that is not `name`
     on_loss: str = "drop"  # of `ON_LOSS`: what becomes of a field that a backend's dialect has no word for
+    thinking: str | None = None  # of `THINKING`; None: by effort
+    sampling: bool | None = None  # True: it takes temperature and its kin, though its provider's newer models do not
 
     def upstream_name(self, backend: str) -> str:
         """What that backend calls the model."""

@@ -68,6 +68,8 @@ def test_everything_that_a_pool_can_say(tmp_path):
         ("backends: [a, b], upstream_model: {c: x}", "not a backend of this model"),
         ("backends: [a, b], upstream_model: a b", "expected a provider's name of a model"),
         ("backend: a, on_loss: shrug", "unknown value"),
+        ("backend: a, thinking: hard", "unknown value"),
+        ("backend: a, sampling: maybe", "unknown value"),
         ("backends: [a, b], lacks: {a: [smell]}", "unknown value"),
         ("backends: [a, b], lacks: {c: [tools]}", "not a backend of this pool"),
         ("backends: [a, b], context: {a: 7}", "expected tokens"),
