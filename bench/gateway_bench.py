@@ -111,7 +111,7 @@ def floor(
     config = config.replace(f"{run_dir}/worker-", f"{sockets}/worker-")
     config = re.sub(r"path: \S*admin\S*\.sock", f"path: {sockets}/admin.sock", config)
     config = config.replace(f"port_value: {told['port']}\n", f"port_value: {port}\n")
-    route = re.search(rf"{'oc' if adapt else 'od'}-[a-z0-9-]+", config)[0]  # type: ignore[index]
+    route = f"{'oc' if adapt else 'od'}-demo"  # the backend that `up` is told; the policy has others beside it
     path = sockets / "envoy.yaml"
     path.write_text(config)
     with contextlib.ExitStack() as stack:

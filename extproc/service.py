@@ -97,9 +97,15 @@ class Processor:
         finally:
             self.open_streams -= 1
 
+    def crowded(self, most: int) -> bool:
+        """Whether `most` exchanges are open. Whoever asks is a call that has just been taken up."""
+        self._pace.newcomer()
+        return self.open_exchanges >= most
+
     async def _inspect(self, context: Any) -> None:
         self._meters.inflight(1)
         self.open_exchanges += 1
+        self._pace.newcomer()
         exchange = Exchange(self._book, self._clock)
         errand = _Errand(exchange, self._oracle, self._clock)
         outbox = errand.outbox = _Outbox(context, self._put, errand)

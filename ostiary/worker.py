@@ -193,7 +193,7 @@ def compose(settings: Settings) -> Worker:
         consult=consultation,
         damper=AddressDamper(clock, workers=settings.workers),
         usage=last_use,
-        full=lambda: processor.open_exchanges >= share,
+        full=lambda: processor.crowded(share),
     )
     ledger = budgeting.ledger(settings, clock, partial(_alerts, store), meters.budget)
     advisers = Advisers(partial(_dial, settings, clock), clock)

@@ -143,6 +143,10 @@ class Call:
             await asyncio.sleep(pause_s)  # gives Envoy the chance to read this piece alone
         await self.end()
 
+    def hold_little(self, size_bytes: int) -> None:
+        """Bound what the kernel takes from us ahead of the peer: loopback's own megabytes hide what the peer reads."""
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size_bytes)
+
     def reset(self) -> None:
         """Abort with RST, as a crashed provider does."""
         raw = self._writer.get_extra_info("socket")

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from extproc.pace import EVENT_BYTES, ROUND_BYTES, Pace
+from extproc.pace import COURTESY_MOST, COURTESY_ROUNDS, EVENT_BYTES, ROUND_BYTES, Pace
 
 LARGE = ROUND_BYTES
 
@@ -75,3 +75,26 @@ async def test_a_stream_that_ended_while_it_waited_takes_no_turn():
     await asyncio.sleep(0)
     assert stays.done()
     assert told == [stays]
+
+
+async def test_a_new_call_gives_the_next_one_some_rounds_without_judging():
+    pace = Pace()
+    assert pace.take(LARGE) is None
+    turn = pace.take(LARGE)
+    pace.newcomer()
+    for _ in range(COURTESY_ROUNDS):
+        await asyncio.sleep(0)
+        assert not turn.done()
+    await asyncio.wait_for(turn, 20)
+
+
+async def test_however_many_calls_come_in_open_streams_go_on():
+    pace = Pace()
+    assert pace.take(LARGE) is None
+    turn = pace.take(LARGE)
+    rounds = 0
+    while not turn.done():
+        pace.newcomer()
+        await asyncio.sleep(0)
+        rounds += 1
+    assert COURTESY_MOST <= rounds <= COURTESY_MOST + 2

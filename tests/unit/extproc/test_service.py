@@ -134,6 +134,9 @@ class NoTurn:
     def __init__(self):
         self.asked = asyncio.Event()
 
+    def newcomer(self):
+        pass
+
     def take(self, size_bytes):
         self.asked.set()
         return asyncio.get_running_loop().create_future()
