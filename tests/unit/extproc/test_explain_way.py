@@ -8,7 +8,6 @@ import pytest
 from extproc.core.journal import NOBODY
 from extproc.explain_way import ways
 from gateway.policy.model import Backend, Model, Pool, Restriction
-from ostiary.cli import main
 from playbook import MAIL
 from worlds import FakeClock, policy
 
@@ -66,16 +65,5 @@ def test_a_refused_request_says_so():
 @pytest.mark.parametrize("body", [b"{", b'{"model": "nobody", "messages": [{"role": "user", "content": "x"}]}'])
 def test_what_cannot_be_told_is_a_problem(body):
     base = policy()
-    with pytest.raises(ValueError, match="model|JSON"):
+    with pytest.raises(ValueError, match=r"model|JSON"):
         ways(body, "/v1/chat/completions", base, replace(NOBODY, tenant="acme", policy=base.version), FakeClock())
-
-
-def test_the_command_tells_people_and_programs(tmp_path, capsys):
-    file = tmp_path / "request.json"
-    file.write_text(json.dumps({"model": "demo-failover", "messages": [{"role": "user", "content": "x"}], "seed": 1}))
-    asked = ["route", "explain", str(file), "--policy", "policies/demo", "--tenant", "acme"]
-    assert main(asked) == 0
-    assert "would drop seed" in capsys.readouterr().out
-    assert main([*asked, "--json"]) == 0
-    shown = json.loads(capsys.readouterr().out)
-    assert [each["backend"] for each in shown["candidates"]] == ["away", "claude"]
