@@ -267,9 +267,9 @@ class LeasedBudgets:
 
     def _charge(self, running: _Running, used: Amounts) -> None:
         """Move what was used out of what was promised; what goes beyond that is taken from what is free."""
-        numbers = _numbers(used)
+        numbers, live = _numbers(used), self._slices.setdefault
         for at, one in enumerate(running.row.slices):
-            held = self._live(one)
+            held = live(one.key, one)  # as `_live` does, without a call for each
             if held.column in _NOT_CHARGED:
                 continue
             total, before, granted = numbers[held.column], running.used[at], running.granted[at]
