@@ -20,7 +20,7 @@ MODEL_ID: Final = "injection.model"
 #: Between these probabilities the linear model may be wrong either way (docs/models/transformer.md, "grey zone"): the
 #: transformer of `ostiary analyse` decides, where policy has it. Not of what tools and documents say: there it finds
 #: less, left out and measured, than the linear model does.
-DOUBT: Final = (0.329, 0.9769)
+DOUBT: Final = (0.3191, 0.9407)
 #: Verdicts that are remembered. A conversation is sent again with every turn; a verdict takes about 200 bytes.
 _REMEMBERED: Final = 8192
 _DIGEST_BYTES: Final = 16  # collisions must be out of reach for whoever would smuggle a text under another's verdict

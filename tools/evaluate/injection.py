@@ -42,6 +42,7 @@ GROUPS: Final[Mapping[str, frozenset[str]]] = {
     "generated benign, second family": frozenset(
         {"generated/daily", "generated/daily-role", "generated/daily-multilingual", "generated/daily-document"}
     ),
+    "generated benign, third family": frozenset({"generated/alike", "generated/alike-role", "generated/alike-long"}),
 }
 #: Families of direct attacks, each one voice in the mean, however many collections repeat its texts.
 _DIRECT: Final = (
@@ -54,7 +55,10 @@ _DIRECT: Final = (
 )
 #: Left-out benign sources that are what people ask every day, and those with enough trigger words.
 EVERYDAY: Final = ("s-labs", "neuralchemy-core", "self-instruct", "mt-bench", "gsm8k", "qqp-train")
-_ALIKE: Final = ("s-labs", "gpteacher-roleplay", "awesome-prompts", "generated/everyday", "generated/daily")
+_ALIKE: Final = (
+    *("s-labs", "gpteacher-roleplay", "awesome-prompts", "generated/everyday", "generated/daily"),
+    *("generated/alike", "generated/alike-role", "generated/alike-long"),
+)
 
 
 def main() -> None:

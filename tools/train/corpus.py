@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from zlib import crc32
 
+from tools.train.alike import alike
 from tools.train.attacks import attacks
 from tools.train.daily import daily
 from tools.train.everyday import everyday
@@ -110,7 +111,7 @@ def _questions(folder: Path) -> Iterable[Example]:
 
 
 def _generated(seed: int) -> Iterable[Example]:
-    for text, kind, number in chain(everyday(seed, PER_TEMPLATE), daily(seed, PER_TEMPLATE)):
+    for text, kind, number in chain(everyday(seed, PER_TEMPLATE), daily(seed, PER_TEMPLATE), alike(seed, PER_TEMPLATE)):
         source = f"generated/{kind}"
         # By template: a text of a template that was fitted on says nothing about texts that were not.
         yield Example(text, attack=False, source=source, document=source in DOCUMENTS, calibration=number % 4 == 0)

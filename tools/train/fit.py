@@ -29,19 +29,18 @@ PASSES_MAX: Final = 30
 WINDOWS_MAX: Final = 8
 #: Rounds of choosing the window of an attack that carries it: most of a long text around an attack is harmless.
 ROUNDS: Final = 2
-#: Share of the everyday calibration pool that may lie above the threshold. On s-labs left out 0.5 % lay above it
-#: where this
-#: was 0.6 %, and 1.0 % where it was 1.2 %; on all everyday prompts together then 1.2 %, which is too many.
-FALSE_SHARE: Final = 0.008
+#: Share of the everyday calibration pool that may lie above the threshold: about what keeps all everyday prompts left
+#: out together below 1 % (model card).
+FALSE_SHARE: Final = 0.007
 #: The same of benign texts with trigger words, of which 8 % may be realised.
 FALSE_SHARE_ALIKE: Final = 0.06
 #: The same two of tools and documents. More is allowed: what is found there is, unless policy says more, flagged,
 #: and what is missed acts in the user's name.
 FALSE_SHARE_FOREIGN: Final = 0.01
 FALSE_SHARE_ALIKE_FOREIGN: Final = 0.2
-#: Not in the pool that thresholds are taken from: it is composed of hard cases, nothing like a day's traffic, and would
+#: Not in the pool that thresholds are taken from: composed of hard cases, nothing like a day's traffic. The first would
 #: double the thresholds (recall 0.41 at 0.2 % realised false positives).
-NOT_EVERYDAY: Final = "generated/daily"
+NOT_EVERYDAY: Final = ("generated/daily", "generated/alike")
 
 Matrix = Any  # scipy and numpy have no usable types for sparse matrices
 

@@ -37,10 +37,10 @@ ASKED_SHARE: Final = 0.05
 #: Share of the everyday pool, and of look-alikes, that stages (a) and (b) may call an attack without asking.
 SURE_SHARE: Final = 0.001
 SURE_SHARE_ALIKE: Final = 0.01
-#: Shares that the whole cascade may call an attack: the loosest at which at most 1 % was realised on the everyday texts
-#: of s-labs and neuralchemy together, left out (model card).
-FALSE_SHARE: Final = 0.0055
-FALSE_SHARE_ALIKE: Final = 0.04
+#: Shares that the whole cascade may call an attack: as many as leave at most 1 % realised on everyday prompts left out,
+#: all sources together (model card).
+FALSE_SHARE: Final = 0.01
+FALSE_SHARE_ALIKE: Final = 0.07
 
 Matrix = Any  # numpy has no types here
 

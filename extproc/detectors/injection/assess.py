@@ -28,8 +28,11 @@ WINDOW_FOREIGN: Final = 24
 RULE: Final = 4.0
 FURTHER_RULE: Final = 1.0
 #: The worst of many windows is high by chance alone. Taken off for each factor of e in windows, up to a number of
-#: windows that padding cannot exceed. 0.3 took false positives on long task prompts from 18 % to 12 % (model card).
-WINDOW_DISCOUNT: Final = 0.3
+#: windows that padding cannot exceed. What users write is honest at any length: roles, rules and prohibitions over
+#: hundreds of words, of which 0.5 instead of 0.3 calls a quarter fewer attacks, for 0.03 of recall on long attacks
+#: (model card). A document that is long for no reason but to hide an order must not gain by it.
+WINDOW_DISCOUNT_USER: Final = 0.5
+WINDOW_DISCOUNT_FOREIGN: Final = 0.3
 WINDOWS_COUNTED: Final = 64
 #: Recall, mean of three sources left out, at the same false positives: 0.43 with -0.15, 0.47 with 0, 0.49 with 0.15.
 GROWTH: Final = 0.15
@@ -107,15 +110,14 @@ class Injection:
 
     def signs(self, text: str, *, foreign: bool) -> tuple[float, set[str], int]:
         """What both stages see, not yet calibrated: evidence, the rules that fired, windows."""
-        window = WINDOW_FOREIGN if foreign else WINDOW_USER
         low = plain(text)
         fired, gates = self._patterns.scan(low)
-        worst, windows = self._weigh(low, window)
+        worst, windows = self._weigh(low, foreign=foreign)
         if gates or not text.isascii():
             for view, shown in unfold(text, low, gates, self._patterns.scan):
                 if view.opening is Opening.JSON:
                     shown.discard(DELIMITER)  # turns inside a JSON string are how transcripts are kept
-                odds, more = self._weigh(view.text, window)
+                odds, more = self._weigh(view.text, foreign=foreign)
                 worst, windows = max(worst, odds), windows + more
                 if _was_hidden(view, shown - fired):
                     fired.add(ENCODED)
@@ -126,9 +128,12 @@ class Injection:
             worst += RULE + FURTHER_RULE * (len(fired) - 1)
         return worst, fired, windows
 
-    def _weigh(self, low: str, window: int) -> tuple[float, int]:
-        odds, windows = self._linear.score(low, window)
-        return (odds - WINDOW_DISCOUNT * math.log(min(windows, WINDOWS_COUNTED)) if windows > 1 else odds), windows
+    def _weigh(self, low: str, *, foreign: bool) -> tuple[float, int]:
+        odds, windows = self._linear.score(low, WINDOW_FOREIGN if foreign else WINDOW_USER)
+        if windows > 1:
+            discount = WINDOW_DISCOUNT_FOREIGN if foreign else WINDOW_DISCOUNT_USER
+            odds -= discount * math.log(min(windows, WINDOWS_COUNTED))
+        return odds, windows
 
 
 def _was_hidden(view: View, news: set[str]) -> bool:
