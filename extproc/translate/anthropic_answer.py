@@ -110,7 +110,7 @@ def write_answer(answer: Answer, origin: Origin) -> dict[str, Any]:
     content = [
         block
         for index, part in enumerate(answer.parts)
-        if (block := _write_block(part, f"toolu_{origin.request_id}_{index}")) is not None
+        if (block := _write_block(part, origin.made_id("toolu", index))) is not None
     ]
     return {
         "id": answer.id or f"msg_{origin.request_id}",

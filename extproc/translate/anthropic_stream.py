@@ -285,7 +285,7 @@ class MessageWriter:
         self._open = part
         self._refused = self._refused or part.kind is Kind.REFUSAL
         if part.kind is Kind.CALL:
-            call_id = part.id or f"toolu_{self._origin.request_id}_{part.index}"
+            call_id = part.id or self._origin.made_id("toolu", part.index)
             block: dict[str, Any] = {"type": "tool_use", "id": call_id, "name": part.name, "input": {}}
         elif part.kind is Kind.THINKING:
             block = {"type": "thinking", "thinking": "", "signature": ""}

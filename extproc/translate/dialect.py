@@ -14,6 +14,10 @@ from extproc.translate.canon import Answer, Event, Failure, Lost, Request
 DEFAULT_MAX_TOKENS: Final = 4096
 
 
+#: Of a request's id in ids of calls: 96 random bits, and short enough (40 characters in all, at OpenAI).
+_MARK_CHARS: Final = 24
+
+
 class Thinks(StrEnum):
     """In which words the backend's model is told how much to think."""
 
@@ -43,6 +47,10 @@ class Origin:
     request_id: str  # ids are made of it where the provider gives none
     now_s: int  # `created` of dialects whose clients expect it, where the provider tells none
     stream_usage: bool = True
+
+    def made_id(self, prefix: str, number: int) -> str:
+        """For a call that the provider left without one. No longer than OpenAI takes when it comes back."""
+        return f"{prefix}_{self.request_id.replace('-', '')[-_MARK_CHARS:]}_{number}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """OpenAI's chat completions (API reference, November 2026), and servers that speak like it: requests and answers."""
 
 import re
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -55,6 +56,8 @@ _ESSENTIAL: Final = {
     "function_call": "use tool_choice: answers of other models come as tool_calls",
     "web_search_options": "the provider's own search cannot be had elsewhere",
 }
+_USER_CHARS: Final = 64  # of a user's id; longer ones are refused with the whole request
+_CALL_ID_CHARS: Final = 40  # of a call's
 _STOPS: Final = 4  # most stop sequences that OpenAI takes
 _EFFORTS: Final = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
 _DATA_URL: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,", re.ASCII)
@@ -153,7 +156,9 @@ class OpenAI:
                 losses.add("reasoning", "the model does not think")
             elif effort := effort_of(request.reasoning, _EFFORTS, losses):
                 body["reasoning_effort"] = effort
-        if request.user:
+        if len(request.user) > _USER_CHARS:
+            losses.add("user", f"no more than {_USER_CHARS} characters are taken")
+        elif request.user:
             body["user"] = request.user
         if request.metadata:
             losses.add("metadata", "it is taken only with what the provider keeps")
@@ -407,6 +412,13 @@ _PART_FIELDS: Final = {
 # --- what a backend is asked -------------------------------------------------------------------------------------
 
 
+def call_id(told: str) -> str:
+    """An id as the API takes it: the same for a call and its result, another one for another id."""
+    if len(told) <= _CALL_ID_CHARS:
+        return told
+    return f"{told[: _CALL_ID_CHARS - 9]}_{zlib.crc32(told.encode('utf-8', 'replace')):08x}"
+
+
 def _write_tool(tool: Tool) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name, "parameters": tool.schema}
     if tool.description:
@@ -444,7 +456,7 @@ def _write_turns(turns: tuple[Turn, ...], losses: Losses) -> list[dict[str, Any]
         for part in turn.parts:
             if type(part) is Result:
                 words, media = _write_result(part, losses)
-                messages.append({"role": "tool", "tool_call_id": part.call_id, "content": words})
+                messages.append({"role": "tool", "tool_call_id": call_id(part.call_id), "content": words})
                 moved += media
         rest = [*moved, *(part for part in turn.parts if type(part) is not Result)]
         if rest:
@@ -472,7 +484,9 @@ def _write_assistant(turn: Turn, losses: Losses) -> dict[str, Any] | None:
     for part in turn.parts:
         if type(part) is Call:
             arguments = part.arguments if part.arguments.strip() else "{}"
-            calls.append({"id": part.id, "type": "function", "function": {"name": part.name, "arguments": arguments}})
+            calls.append(
+                {"id": call_id(part.id), "type": "function", "function": {"name": part.name, "arguments": arguments}}
+            )
         elif type(part) is Thinking or type(part) is Redacted:
             losses.add("messages[].thinking", "the API takes no reasoning back")
         elif type(part) is Image or type(part) is File:

@@ -79,7 +79,7 @@ def write_answer(answer: Answer, origin: Origin) -> dict[str, Any]:
     if calls:
         message["tool_calls"] = [
             {
-                "id": call.id or f"call_{origin.request_id}_{index}",
+                "id": call.id or origin.made_id("call", index),
                 "type": "function",
                 "function": {"name": call.name, "arguments": call.arguments},
             }

@@ -277,7 +277,7 @@ class ChunkWriter:
         self._called += 1
         call = {
             "index": number,
-            "id": part.id or f"call_{self._origin.request_id}_{number}",
+            "id": part.id or self._origin.made_id("call", number),
             "type": "function",
             "function": {"name": part.name, "arguments": ""},
         }

@@ -12,7 +12,7 @@ from extproc.providers.door import Seen
 from extproc.providers.openai import DOORS
 from extproc.translate.attempt import Attempt, OnLoss, told
 from extproc.translate.canon import Lost
-from extproc.translate.dialect import Target
+from extproc.translate.dialect import Origin, Target
 from extproc.translate.dialects import DIALECTS
 from gateway.errors import GatewayError, Kind
 from guarded import POOL
@@ -117,3 +117,27 @@ def test_the_guards_of_the_front_door_understand_every_translated_stream(name, f
     framer = sse.Framer(MAX_EVENT_BYTES)
     out = guard.feed(framer.feed(raw)) + guard.finish()
     assert out.count(b"data:") == raw.count(b"data:")
+
+
+def test_ids_that_openai_would_refuse_are_shortened_alike_for_call_and_result():
+    long = "toolu_" + "x" * 60
+    body = {
+        "model": "m",
+        "max_tokens": 9,
+        "metadata": {"user_id": "u" * 65},
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": long, "name": "f", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": long, "content": "1"}]},
+        ],
+    }
+    sent = attempt(front="anthropic", back="openai").request(orjson.dumps(body))
+    _, said, result = orjson.loads(sent.body)["messages"]
+    assert said["tool_calls"][0]["id"] == result["tool_call_id"]
+    assert len(result["tool_call_id"]) == 40
+    assert sent.told == "user"
+
+
+def test_an_id_that_the_gateway_makes_may_come_back_to_any_provider():
+    made = Origin(model="m", request_id="0af7651c-ab12-4cd3-9f00-6f2b7c1d8e9f", now_s=1).made_id("toolu", 1023)
+    assert len(made) <= 40
