@@ -122,9 +122,9 @@ class Processor:
                     turn = self._pace.take(len(event.body))
                     if turn is not None:
                         await turn
-                commands = exchange.receive(event)
-                del event
-                await outbox.send(commands)
+                sending = outbox.send(exchange.receive(event))
+                del event  # while a slow reader is waited for, one copy of each piece is enough
+                await sending
                 watch.seen()  # a client that reads slowly is not a model that fell silent
         except wire.GarbageError as error:
             failure = "not a message that this filter expects"
@@ -197,6 +197,7 @@ class _Outbox:
     async def send(self, commands: tuple[Any, ...]) -> None:
         """Put records on file at once, write everything else in order. Whoever finds the pen taken leaves a note."""
         self._queue.extend([wire.encode(command) for command in self.keep(commands)])
+        del commands  # their bodies are encoded, and the reader may be slow
         if self._writing:
             return
         self._writing = True
