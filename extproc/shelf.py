@@ -27,7 +27,6 @@ from gateway.script import ScriptError
 _log = structlog.get_logger("extproc.shelf")
 
 _MS: Final = 1000
-_LOOK_S: Final = 0.1  # of what an exchange waits for; an answer takes a millisecond
 _KEEP_S: Final = 2.0  # nobody waits for it
 _OPENS_AFTER: Final = 5  # failures in a row: fewer are a hiccup
 _OPEN_S: Final = (1.0, 30.0)  # at first, at the longest
@@ -105,14 +104,14 @@ class Shelf:
         return told if isinstance(told, Hit) else Missed()
 
     async def _looked(self, look: Look, name: str, token: str, wait_ms: int) -> Looked:
-        async with asyncio.timeout(_LOOK_S):
+        async with asyncio.timeout(look.cache.deadline_ms / _MS):
             looked = await self._store.look(look.tenant, name, look.tags, token, wait_ms)
         self._breaker.succeeded()
         deadline_s, pause_s = self._clock.monotonic() + wait_ms / _MS, _POLL_S[0]
         while looked.state is State.AWAITED and self._clock.monotonic() < deadline_s:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _POLL_S[1])
-            async with asyncio.timeout(_LOOK_S):
+            async with asyncio.timeout(look.cache.deadline_ms / _MS):
                 looked = await self._store.poll(look.tenant, name, look.tags)
         return looked
 

@@ -18,6 +18,8 @@ _ENTRY_BYTES: Final = (1024, 1024 * 1024)  # sent whole between Valkey and a wor
 _ENTRIES: Final = (1, 1_000_000)
 #: A request that waits holds a stream and a reservation.
 _WAIT_MS: Final = (0, 30_000)
+#: A request waits so long for a store that hangs; below the least, one that is well would be late.
+_DEADLINE_MS: Final = (5, 5000)
 _CHARGES: Final = ("nothing", "full")
 
 
@@ -43,6 +45,7 @@ def read_cache(table: Table | None, refer: Refer, problems: Problems) -> Cache |
         entry_bytes=table.integer("entry_bytes", *_ENTRY_BYTES, default=usual.entry_bytes),
         entries=table.integer("entries", *_ENTRIES, default=usual.entries),
         wait_ms=table.integer("wait_ms", *_WAIT_MS, default=usual.wait_ms),
+        deadline_ms=table.integer("deadline_ms", *_DEADLINE_MS, default=usual.deadline_ms),
         charge=table.choice("charge", _CHARGES, default="nothing") == "full",
     )
     table.close()

@@ -137,6 +137,7 @@ class Cache:
     entries: int = 10_000  # kept at a time
     wait_ms: int = 2000  # longest wait for the answer to the same request that is under way; 0: nobody waits
     charge: bool = False  # whether a hit costs what its answer cost
+    deadline_ms: int = 100  # longest wait for the store itself, which answers in a millisecond
 
 
 #: Percentages of a limit at which somebody is told.

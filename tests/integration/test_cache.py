@@ -18,12 +18,19 @@ from upstream import Gate
 
 PRICES = {"currency": "USD", "book": {"gpt-test": [{"input": 1, "output": 10}]}}
 ALL = {"models": ["*"], "routes": ["*"]}
+# Flights and looks may take as long as a loaded machine does; nothing here measures time.
+PATIENT = {"wait_ms": 30000, "deadline_ms": 5000}
 TENANTS = {
-    # A flight may take as long as a loaded machine does; nothing here measures time.
-    "acme": {**ALL, "cache": {"wait_ms": 30000}},
-    "narrow": {**ALL, "cache": {"scope": "tenant", "tags": ["faq"], "wait_ms": 30000}},
-    "watched": {**ALL, "cache": {"charge": "full"}, "budgets": {"limits": {"day": {"tokens": 400, "per": "day"}}}},
-    "strict": {**ALL, "guards": {"response": {"pii.email": {"mode": "off"}}}, "cache": {}},
+    "acme": {**ALL, "cache": PATIENT},
+    "narrow": {**ALL, "cache": {"scope": "tenant", "tags": ["faq"], **PATIENT}},
+    "watched": {**ALL, "cache": PATIENT},
+    # Spent by one test, and used by no other.
+    "slow": {
+        **ALL,
+        "cache": {"charge": "full", **PATIENT},
+        "budgets": {"limits": {"day": {"tokens": 400, "per": "day"}}},
+    },
+    "strict": {**ALL, "guards": {"response": {"pii.email": {"mode": "off"}}}, "cache": PATIENT},
 }
 HIT, MISS = "hit", "miss"
 
@@ -274,7 +281,7 @@ def test_answers_are_thrown_away_by_tag_model_and_tenant(caching, ask, upstream,
 
 def test_a_hit_is_charged_where_policy_says_so_and_a_spent_budget_refuses_it(caching, ask, upstream):
     marker = upstream.script()
-    client = caching.client("watched")
+    client = caching.client("slow")
     answers = [client.post(CHAT, chat(f"charged {marker}", max_tokens=100)) for _ in range(3)]
     assert [one.header("x-ostiary-cache") for one in answers] == [MISS, HIT, HIT]
     usages = [caching.record(one)["usage"] for one in answers]

@@ -33,7 +33,7 @@ def read(text):
         ("cache: {max_temperature: 0}", Cache(max_temperature=0.0)),
         ("cache: {max_temperature: 0.25, wait_ms: 0}", Cache(max_temperature=0.25, wait_ms=0)),
         ("cache: {entry_bytes: 2048, entries: 5}", Cache(entry_bytes=2048, entries=5)),
-        ("cache: {charge: full}", Cache(charge=True)),
+        ("cache: {charge: full, deadline_ms: 30}", Cache(charge=True, deadline_ms=30)),
     ],
 )  # fmt: skip
 def test_a_tenant_has_a_cache_where_its_policy_says_so(text, wanted):
@@ -54,6 +54,7 @@ def test_a_tenant_has_a_cache_where_its_policy_says_so(text, wanted):
         "cache: {entry_bytes: 2000000}",
         "cache: {wait_ms: 60000}",
         "cache: {charge: half}",
+        "cache: {deadline_ms: 0}",
         "cache: {models: [gpt-5-nano]}",
         "cache: {threshhold: 1}",
         f"cache: {{tags: [{', '.join(f't{number}' for number in range(17))}]}}",
