@@ -142,7 +142,7 @@ VIA_UPSTREAM: Final = "via_upstream"
 
 # --- names of rendered Envoy parts ----------------------------------------------------------------------------
 SIDECAR_CLUSTER: Final = "ostiary_sidecar"
-#: The same sockets again for authz alone: a Check behind answers that wait for slow readers comes too late (ADR 0020).
+#: The same sockets again for authz alone: a Check behind answers that wait for slow readers comes too late (ADR 0024).
 AUTHZ_CLUSTER: Final = "ostiary_sidecar_authz"
 #: The same sockets again for `adapt` alone: sharing connections with `inspect` crashes Envoy (envoy/README.md).
 ADAPT_CLUSTER: Final = "ostiary_sidecar_adapt"

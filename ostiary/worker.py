@@ -341,8 +341,8 @@ def _server(message_bytes: int, services: dict[str, dict[str, Any]]) -> grpc.aio
         # Left to itself gRPC grows its receive window on a fast socket, and the answer to a slow reader is read ahead
         # into this process by megabytes: text that the provider bills and nobody may ever want.
         ("grpc.http2.bdp_probe", 0),
-        # One piece of an answer (control/edge/clusters.py): with 64 KiB a slow reader held four.
-        ("grpc.http2.lookahead_bytes", 16 * 1024),
+        # Half a piece of an answer (control/edge/clusters.py); the rest is asked for when it is read. Deltas fit whole.
+        ("grpc.http2.lookahead_bytes", 8 * 1024),
     ]
     server = grpc.aio.server(options=options)
     handlers = [grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()]
