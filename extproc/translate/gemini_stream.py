@@ -54,7 +54,7 @@ class ContentReader:
         self._next = 0
         self._words: tuple[int, Kind] | None = None  # the open part
         self._called = False
-        self._finished = False
+        self._finish: Finish | None = None  # the last one told: some models tell one with every event
         self._done = False
 
     def feed(self, data: bytes) -> list[Event]:
@@ -64,9 +64,11 @@ class ContentReader:
     def close(self) -> list[Event]:
         """See `StreamReader.close`."""
         out = self._frames([frame for frame in self._framer.close() if frame.complete])
-        if self._finished and not self._done:
+        if self._finish is not None and not self._done:
             self._done = True
-            out.append(Ended())
+            self._end(out)
+            finish = Finish.CALLS if self._finish is Finish.STOP and self._called else self._finish
+            out += [Finished(finish), Ended()]
         return out
 
     def _frames(self, frames: list[sse.Frame]) -> list[Event]:
@@ -102,9 +104,9 @@ class ContentReader:
             for told in TOLD.objects(content, "parts"):
                 self._part(told, out)
             if word := TOLD.string(candidate, "finishReason"):
-                self._finish(finish_of(word), out)
+                self._finish = finish_of(word)
         if not candidates and TOLD.object(tree, "promptFeedback") is not None:
-            self._finish(Finish.FILTERED, out)
+            self._finish = Finish.FILTERED
         usage = usage_of(tree.get("usageMetadata"))
         if usage is not None:
             out.append(Counted(usage))
@@ -130,8 +132,6 @@ class ContentReader:
             out.append(Delta(self._words[0], part.text))
 
     def _open(self) -> int:
-        if self._finished:
-            raise malformed("text behind a finish reason")
         if self._next >= _MAX_PARTS:
             raise malformed("too many parts")
         self._next += 1
@@ -141,13 +141,6 @@ class ContentReader:
         if self._words is not None:
             out.append(PartEnded(self._words[0]))
             self._words = None
-
-    def _finish(self, finish: Finish, out: list[Event]) -> None:
-        if self._finished:
-            return
-        self._end(out)
-        self._finished = True
-        out.append(Finished(Finish.CALLS if finish is Finish.STOP and self._called else finish))
 
 
 class ContentWriter:
