@@ -117,7 +117,8 @@ def test_a_stream_is_cut_at_its_budget_and_the_provider_is_left(budgeted, sdk, u
     assert gone.wait(20)
     record = until("the record", lambda: [one for one in budgeted.audit() if one["outcome"] == "cut"])[0]
     assert record["code"] == "budget_exceeded"
-    assert 1000 <= record["usage"]["output_tokens"] <= 1030
+    # It is cut behind the chunk that spends the rest: a busy Envoy hands on up to four events of fifteen tokens as one.
+    assert 1000 <= record["usage"]["output_tokens"] <= 1060
 
 
 def test_running_streams_are_counted_and_come_back(budgeted, sdk, upstream):
