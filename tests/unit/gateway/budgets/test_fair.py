@@ -79,6 +79,15 @@ def test_of_two_who_wait_the_one_with_less_for_its_weight_goes_first(oracle, ter
     assert granted(oracle, terms["cy"], 800) == 800
 
 
+@pytest.mark.parametrize("bob", [0, 900])
+def test_within_its_share_too_a_member_waits_for_one_that_has_less(oracle, terms, bob):
+    assert granted(oracle, terms["ann"], 1000) == 1000
+    assert granted(oracle, terms["cy"], 5000) == 5000
+    assert granted(oracle, terms["bob"], bob) == (None if bob else 0)
+    # 400 are free, and of her share of 1,600 ann has 1,000.
+    assert granted(oracle, terms["ann"], 300) == (None if bob else 300)
+
+
 def test_equals_do_not_wait_for_each_other(oracle, terms):
     full = take(oracle, terms["cy"], 6300)
     assert granted(oracle, terms["ann"], 1500) is None
