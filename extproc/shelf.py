@@ -78,7 +78,7 @@ class Shelf:
         token = secrets.token_hex(_TOKEN_BYTES)
         looked: Looked | None = None
         try:
-            looked = await self._looked(look, name, token, wait_ms)
+            found = looked = await self._looked(look, name, token, wait_ms)
         except (ScriptError, TimeoutError) as failure:
             self._breaker.failed(self._clock.monotonic())
             _log.warning("cache_not_asked", reason=type(failure).__name__)
@@ -89,7 +89,7 @@ class Shelf:
         finally:
             if flight is not None and (looked is None or looked.state is not State.YOURS):
                 self._land(key, flight, looked)
-        return self._told(look, name, looked, token)
+        return self._told(look, name, found, token)
 
     async def _follow(self, look: Look, name: str, flight: _Flight, now_s: float) -> Told:
         """Wait for what another exchange of this worker finds or fetches; without it, go and fetch."""
