@@ -34,6 +34,8 @@ _FORM: Final = b"ostiary.cache/1"
 _WORDS: Final = frozenset({"text", "input_text", "output_text", "refusal"})
 _TOOLS: Final = ("tools", "functions")
 _OF_TOOLS: Final = frozenset({"tool", "function"})
+#: What speaks of them inside the messages of users and assistants (Anthropic), or beside messages (Responses).
+_BLOCKS_OF_TOOLS: Final = frozenset({"tool_use", "tool_result", "function_call", "custom_tool_call"})
 #: Fields by which a provider looks at something beside the request.
 _BEYOND: Final = ("web_search_options", "mcp_servers", "container", "context_management", "conversation")
 _BEFORE: Final = "previous_response_id"
@@ -209,10 +211,22 @@ def _lasts(cache: Cache, chat: dict[str, Any], tree: dict[str, Any]) -> bool:
     temperature = tree.get("temperature")
     if temperature is not None and not (type(temperature) in {int, float} and temperature <= cache.max_temperature):
         return False
-    if not cache.tools and any(tree.get(name) or chat.get(name) for name in _TOOLS):
+    if not cache.tools and (any(tree.get(name) or chat.get(name) for name in _TOOLS) or _calls(tree)):
         return False
     messages = chat.get("messages")
     return all(_lasting(message, cache) for message in messages) if type(messages) is list else True
+
+
+def _calls(tree: dict[str, Any]) -> bool:
+    """Whether the history has calls or results as blocks or items, which `as_chat` may tell as words."""
+    held: list[Any] = []
+    for holder in (tree.get("messages"), tree.get("input")):
+        items = [item for item in holder if type(item) is dict] if type(holder) is list else []
+        held += items
+        for item in items:
+            content = item.get("content")
+            held += [block for block in content if type(block) is dict] if type(content) is list else ()
+    return any(each.get("type") in _BLOCKS_OF_TOOLS for each in held)
 
 
 def _lasting(message: dict[str, Any], cache: Cache) -> bool:

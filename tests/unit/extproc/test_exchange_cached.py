@@ -356,6 +356,27 @@ def translated(**fields):
     return play, [each.answer for each in play.commands if isinstance(each, Keep)]
 
 
+def looked_for(messages, cache=CACHE):
+    """Whether the cache is asked for the answer to a request in Anthropic's words."""
+    base = messaging.held()
+    play = Play(replace(base, tenants={"acme": replace(base.tenants["acme"], cache=cache)}))
+    body = json.dumps({**messaging.messages(), "messages": messages}).encode()
+    return any(isinstance(each, Ask) for each in play.give(head(messaging.MESSAGES), RequestBody(body, True)))
+
+
+@pytest.mark.parametrize("tools", [False, True])
+def test_what_tools_said_is_looked_for_only_where_policy_says_so_in_either_dialect(tools):
+    call = {"type": "tool_use", "id": "t", "name": "weather", "input": {"city": "Oslo"}}
+    result = {"type": "tool_result", "tool_use_id": "t", "content": "It rains."}
+    history = [
+        {"role": "user", "content": "Shall I take an umbrella?"},
+        {"role": "assistant", "content": [call]},
+        {"role": "user", "content": [result]},
+    ]
+    assert looked_for(history, replace(CACHE, tools=tools)) is tools
+    assert looked_for(history[:1], replace(CACHE, tools=tools))
+
+
 def test_the_answer_of_another_dialect_is_kept_in_the_callers_words():
     play, (heard,) = translated()
     assert heard.body == play.sent()
