@@ -23,6 +23,9 @@ _PRIVATE_HEADERS: Final = frozenset(
 #: knows, or say whom Anthropic shall bill: none of them is a client's to set.
 _ANTHROPIC_PREFIX: Final = "anthropic-"
 _ANTHROPIC_VERSION: Final = ("anthropic-version", "2023-06-01")
+#: What Google and Azure take from headers beside the call: which fields to answer (without usage, budgets would settle
+#: by an estimate), another method, who pays, which deployment answers. Only the gateway says so.
+_STEERING_PREFIXES: Final = ("x-goog-", "x-vertex-", "azureml-", "x-http-method")
 #: Envoy finds no route for a request without it; the route takes it off.
 _SCHEME_HEADER: Final = "x-forwarded-proto"
 
@@ -87,7 +90,7 @@ def _foreign(name: str) -> bool:
         name in contract.CREDENTIAL_HEADERS
         or name in _PRIVATE_HEADERS
         or name == contract.ACCEPT_ENCODING
-        or name.startswith((*contract.OWNED_PREFIXES, _ANTHROPIC_PREFIX))
+        or name.startswith((*contract.OWNED_PREFIXES, _ANTHROPIC_PREFIX, *_STEERING_PREFIXES))
     )
 
 

@@ -39,6 +39,22 @@ def test_credentials_and_internal_headers_go_and_the_backends_own_are_set():
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "x-goog-fieldmask",  # Google would leave the usage out, by which budgets settle
+        "x-goog-quota-user",
+        "x-goog-request-params",
+        "x-http-method-override",
+        "x-vertex-ai-llm-request-type",
+        "azureml-model-deployment",
+    ],
+)
+def test_a_client_does_not_tell_a_provider_how_to_take_the_gateways_call(name):
+    change = prepare((*CLIENT, (name, "candidates")), "demo", TOLD, policy(), FakeWorld())
+    assert name in change.remove
+
+
+@pytest.mark.parametrize(
     ("backend", "told", "held", "secret"),
     [
         ("other", TOLD, policy(), "Bearer x"),
