@@ -154,8 +154,8 @@ def judge(
     if signed is not None:
         raise GatewayError(
             Kind.REQUEST_BLOCKED,
-            "The request holds signed thinking with data that policy does not let through, and to change it would break"
-            f" its signature (rule {signed}). Leave that turn out and retry.",
+            "The request holds a file or signed thinking with data that policy does not let through, and to change it"
+            f" would spoil it (rule {signed}). Leave it out and retry.",
             cause=signed,
         )
     laid = lay(tree, guard, tally)
@@ -165,7 +165,8 @@ def judge(
     if opened.blocked is not None:
         raise refused_span(opened.blocked)
     if tenant.bounds.banned or tenant.bounds.patterns:
-        bounds.banned(laid.texts, tenant.bounds)
+        files = [each["text"] for each in door.sealed(tree) if type(each.get("text")) is str]
+        bounds.banned([*laid.texts, *files], tenant.bounds)
     return Judged(laid.texts, laid.changed or opened.changed, capped)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from extproc.core.unknown import Unknown
 from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
+from extproc.providers import files
 from extproc.providers.door import (
     Door,
     Opened,
@@ -174,8 +175,14 @@ class Chat(_Streaming):
         stream = require_bool(body, "stream")
         return Opened(model, stream, _wants_usage(body) if stream else True)
 
+    def sealed(self, tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Files of text: what stands in base64 cannot be changed without spoiling the file."""
+        return ({"type": "file", "text": text} for text in files.texts(tree))
+
     def positions(self, body: dict[str, Any]) -> Iterator[tuple[Provenance, str]]:
-        """Users' words and tools' words of the whole conversation: a history that a client sends may be made up."""
+        """Words of users, tools and files in the whole conversation: a history that a client sends may be made up."""
+        for text in files.texts(body):
+            yield Provenance.DOCUMENT, text
         for message in body["messages"]:
             said_by = _SAID_BY.get(message["role"])
             if said_by is not None:

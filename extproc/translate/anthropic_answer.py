@@ -19,7 +19,7 @@ from extproc.translate.canon import (
 )
 from extproc.translate.dialect import Origin
 from extproc.translate.faults import clean_status, fault_of
-from extproc.translate.fields import TOLD, Losses, arguments_of, malformed
+from extproc.translate.fields import TOLD, Losses, arguments_of, malformed, source_of
 
 _FINISH: Final = {
     "end_turn": Finish.STOP,
@@ -94,7 +94,7 @@ def _read_block(block: dict[str, Any], losses: Losses) -> Part:
             losses.add("content[].citations", "citations are a provider's own")
         return Text(TOLD.string(block, "text"))
     if kind == "tool_use":
-        arguments = orjson.dumps(TOLD.object(block, "input") or {}).decode()
+        arguments = source_of(TOLD.object(block, "input") or {}, malformed("the input of a call is nested too deep"))
         return Call(TOLD.needed(block, "id"), TOLD.needed(block, "name"), arguments)
     if kind == "thinking":
         return Thinking(TOLD.string(block, "thinking"), TOLD.string(block, "signature"))

@@ -31,7 +31,7 @@ from extproc.translate.canon import (
     Usage,
 )
 from extproc.translate.dialect import Origin
-from extproc.translate.fields import TOLD, malformed
+from extproc.translate.fields import TOLD, malformed, source_of
 
 #: An agent's turn has some dozen blocks; a stream with more than this is hostile.
 _MAX_BLOCKS: Final = 1024
@@ -153,7 +153,7 @@ class MessageReader:
         if kind is Kind.CALL:
             out.append(PartBegan(opened.part, kind, TOLD.needed(block, "id"), TOLD.needed(block, "name")))
             if whole := TOLD.object(block, "input"):  # some servers say it all at once
-                self._say(opened, orjson.dumps(whole).decode(), out)
+                self._say(opened, source_of(whole, malformed("the input of a call is nested too deep")), out)
             return
         out.append(PartBegan(opened.part, kind, data=TOLD.string(block, "data")))
         if kind is not Kind.REDACTED:

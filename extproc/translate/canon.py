@@ -210,6 +210,8 @@ class Usage:
     cached_tokens: int = 0  # of input: read from the provider's cache
     cache_write_tokens: int = 0  # of input: written to it
     reasoning_tokens: int = 0  # of output
+    audio_input_tokens: int = 0  # of input
+    audio_output_tokens: int = 0  # of output
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

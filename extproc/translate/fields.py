@@ -10,6 +10,8 @@ from gateway.errors import GatewayError, Kind
 
 #: More than any model's context; a larger number is no count of tokens.
 _MOST: Final = 10**9
+#: Levels of a call's arguments: half of what the JSON writer takes, and far beyond what any function declares.
+_DEEPEST: Final = 128
 
 
 class Losses:
@@ -155,7 +157,25 @@ def arguments_of(source: str, fail: GatewayError) -> dict[str, Any]:
         raise fail from None
     if type(tree) is not dict:
         raise fail
+    _check_depth(tree, fail)
     return tree
+
+
+def source_of(arguments: dict[str, Any], fail: GatewayError) -> str:
+    """The same the other way round, for dialects that want their source."""
+    _check_depth(arguments, fail)
+    return orjson.dumps(arguments).decode()
+
+
+def _check_depth(tree: dict[str, Any], fail: GatewayError) -> None:
+    """Readers of JSON go deeper than writers, which would fail as if the gateway had a fault."""
+    level: list[Any] = [tree]
+    for _ in range(_DEEPEST):
+        inner = [child for node in level for child in (node.values() if type(node) is dict else node)]
+        level = [child for child in inner if type(child) is dict or type(child) is list]
+        if not level:
+            return
+    raise fail
 
 
 def words_only(parts: tuple[Part, ...], losses: Losses, where: str) -> tuple[Part, ...]:

@@ -7,7 +7,7 @@ import orjson
 from extproc.translate.canon import Answer, Call, Failure, Fault, Finish, Part, Refusal, Text, Thinking, Usage
 from extproc.translate.dialect import Origin
 from extproc.translate.faults import clean_status, fault_of
-from extproc.translate.fields import TOLD, Losses, arguments_of, malformed
+from extproc.translate.fields import TOLD, Losses, arguments_of, malformed, source_of
 
 _FINISH: Final = {
     "STOP": Finish.STOP,
@@ -93,7 +93,7 @@ def read_part(told: dict[str, Any]) -> Part | None:
         return Text(text) if text else None
     call = TOLD.object(told, "functionCall")
     if call is not None:
-        arguments = orjson.dumps(TOLD.object(call, "args") or {}).decode()
+        arguments = source_of(TOLD.object(call, "args") or {}, malformed("the arguments of a call are nested too deep"))
         signature = TOLD.string(told, "thoughtSignature")
         return Call(TOLD.string(call, "id"), TOLD.needed(call, "name"), arguments, signature)
     if told.keys() <= {"thoughtSignature", "thought"}:
@@ -146,7 +146,15 @@ def usage_of(tree: Any) -> Usage | None:
         TOLD.count(tree, "cachedContentTokenCount") or 0,
         0,
         thoughts,
+        _sound(tree, "promptTokensDetails"),
+        _sound(tree, "candidatesTokensDetails"),
     )
+
+
+def _sound(usage: dict[str, Any], name: str) -> int:
+    """Tokens of sound, which cost more than those of text."""
+    told = [each for each in TOLD.objects(usage, name) if each.get("modality") == "AUDIO"]
+    return sum(TOLD.count(each, "tokenCount") or 0 for each in told)
 
 
 def written_usage(usage: Usage) -> dict[str, Any]:

@@ -61,6 +61,11 @@ _CALL_ID_CHARS: Final = 40  # of a call's
 _STOPS: Final = 4  # most stop sequences that OpenAI takes
 _EFFORTS: Final = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
 _DATA_URL: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,", re.ASCII)
+#: The one spelling of base64 that all readers take alike (RFC 4648 section 4): guards open what providers will.
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]*+={0,2}")
+_SOUND: Final = re.compile(r"[a-z0-9.+-]{1,32}")  # a format of sound, the end of a media type
+#: Kinds that have parts of their own, by which policy counts and allows them.
+_NO_FILES: Final = ("image/", "audio/", "video/")
 _ROLES: Final = {"system": Role.SYSTEM, "developer": Role.DEVELOPER}
 
 
@@ -385,19 +390,31 @@ def _read_part(part: dict[str, Any], losses: Losses) -> Part | None:
         losses.rest(inner, frozenset({"url", "detail"}), where)
         url, detail = ASKED.needed(inner, "url", where), ASKED.string(inner, "detail", where)
         found = _DATA_URL.match(url)
-        if found is None:
+        if found is None and url[:5].lower() != "data:":
             return Image(url=url, detail=detail)
-        return Image(found.group(1).lower(), url[found.end() :], detail=detail)
+        if found is None or not found.group(1).lower().startswith("image/"):
+            raise ASKED.fail(where + "url", "an address, or a data: URL of a picture in base64")
+        return Image(found.group(1).lower(), _base64(url[found.end() :], where + "url"), detail=detail)
     if kind == "input_audio":
-        return File(f"audio/{ASKED.needed(inner, 'format', where)}", ASKED.needed(inner, "data", where))
+        form = ASKED.needed(inner, "format", where)
+        if _SOUND.fullmatch(form) is None:
+            raise ASKED.fail(where + "format", "the name of a format, such as wav")
+        return File(f"audio/{form}", _base64(ASKED.needed(inner, "data", where), where + "data"))
     if inner.get("file_id") is not None:
         losses.add(where + "file_id", "the file lies with another provider", essential=True)
         return None
     data = ASKED.needed(inner, "file_data", where)
     found = _DATA_URL.match(data)
-    if found is None:
-        raise ASKED.fail(where + "file_data", "a data: URL in base64")
-    return File(found.group(1).lower(), data[found.end() :], ASKED.string(inner, "filename", where))
+    if found is None or found.group(1).lower().startswith(_NO_FILES):
+        raise ASKED.fail(where + "file_data", "a data: URL in base64, of neither a picture nor sound")
+    encoded = _base64(data[found.end() :], where + "file_data")
+    return File(found.group(1).lower(), encoded, ASKED.string(inner, "filename", where))
+
+
+def _base64(data: str, field: str) -> str:
+    if _BASE64.fullmatch(data) is None:
+        raise ASKED.fail(field, "base64 without spaces")
+    return data
 
 
 _PART_FIELDS: Final = {

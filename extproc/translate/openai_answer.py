@@ -128,12 +128,19 @@ def usage_of(tree: Any) -> Usage | None:
         return None
     read = TOLD.object(tree, "prompt_tokens_details") or {}
     made = TOLD.object(tree, "completion_tokens_details") or {}
+    asked, said = TOLD.count(tree, "prompt_tokens") or 0, TOLD.count(tree, "completion_tokens") or 0
+    thought = TOLD.count(made, "reasoning_tokens") or 0
+    if thought and tree.get("total_tokens") == asked + said + thought:
+        said += thought  # some servers leave reasoning out of the output and bill it all the same (xAI)
+    cached = TOLD.count(read, "cached_tokens") or TOLD.count(tree, "prompt_cache_hit_tokens")  # DeepSeek's name
     return Usage(
-        TOLD.count(tree, "prompt_tokens") or 0,
-        TOLD.count(tree, "completion_tokens") or 0,
-        TOLD.count(read, "cached_tokens") or 0,
+        asked,
+        said,
+        cached or 0,
         TOLD.count(read, "cache_write_tokens") or 0,
-        TOLD.count(made, "reasoning_tokens") or 0,
+        thought,
+        TOLD.count(read, "audio_tokens") or 0,
+        TOLD.count(made, "audio_tokens") or 0,
     )
 
 
@@ -144,13 +151,18 @@ def written_usage(usage: Usage) -> dict[str, Any]:
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.input_tokens + usage.output_tokens,
     }
-    if usage.cached_tokens or usage.cache_write_tokens:
-        details = {"cached_tokens": usage.cached_tokens}
-        if usage.cache_write_tokens:
-            details["cache_write_tokens"] = usage.cache_write_tokens
-        told["prompt_tokens_details"] = details
-    if usage.reasoning_tokens:
-        told["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    read = {
+        "cached_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "audio_tokens": usage.audio_input_tokens,
+    }
+    if any(read.values()):
+        told["prompt_tokens_details"] = {
+            name: count for name, count in read.items() if count or name == "cached_tokens"
+        }
+    made = {"reasoning_tokens": usage.reasoning_tokens, "audio_tokens": usage.audio_output_tokens}
+    if any(made.values()):
+        told["completion_tokens_details"] = {name: count for name, count in made.items() if count}
     return told
 
 
