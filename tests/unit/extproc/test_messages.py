@@ -11,7 +11,7 @@ from extproc.detectors.injection.provenance import Provenance
 from extproc.providers.anthropic import DOORS
 from gateway.policy.model import Action, Limits
 from messaging import CLAUDE, asked, held, messages
-from playbook import MAIL, Play, answer_head, chat, head
+from playbook import MAIL, Play, answer_head, head
 from worlds import settings
 
 DOOR = DOORS["/v1/messages"]
