@@ -95,13 +95,16 @@ class Unknown:
         before = self._before.get(place, "")
         whole = before + text
         self._before[place] = whole[-self._reach :] if self._reach else ""
-        seam = len(before)
-        for finding in self._guard.scanner.scan(whole):
-            rule, crosses = finding.rule, finding.start < seam < finding.end
+        seam, scan = len(before), self._guard.scanner.scan
+        # What stands in it alone was found and done already; what the words before it make of it was not.
+        alone = {(each.rule, each.start + seam, each.end + seam) for each in scan(text)} if before else set()
+        for finding in scan(whole):
+            rule = finding.rule
             # What a tail would swallow comes with the next event, and nobody waits for it here.
             swallows = finding.end > seam and self._guard.scanner.rules[rule].tail is not None
-            if (crosses or swallows) and self._guard.runs(rule):
-                self._stop(rule, counted=not crosses)
+            new = bool(before) and finding.end > seam and (rule, finding.start, finding.end) not in alone
+            if (new or swallows) and self._guard.runs(rule):
+                self._stop(rule, counted=not new)
         if "\\" in whole:
             told = decoded(before)
             for finding in self._guard.scanner.scan(decoded(before + laid)):

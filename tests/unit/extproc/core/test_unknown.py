@@ -153,6 +153,24 @@ def test_a_secret_that_goes_on_in_the_next_event_ends_the_stream(say):
 
 
 @pytest.mark.parametrize("say", DIALECTS)
+@pytest.mark.parametrize(
+    ("label", "value", "rule"),
+    [
+        ("passport number ", "123456789 it is", "pii.passport"),
+        ("api_key = ", "'q8Zr2Lm9Xv4Tn7Ws3Kd6Hb1'", "secrets.assigned"),
+        ("born on ", "12/03/1980.", "pii.birth_date"),
+    ],
+)
+def test_a_value_that_only_the_words_of_the_event_before_give_away_does_not_leave(say, label, value, rule):
+    pieces = [{**STRANGE, "delta": piece} for piece in (f"The {label}", value)]
+    play = say(*pieces, rules=ruled(Action.FLAG))
+    assert value.encode() not in play.sent()
+    assert play.record.reason == rule
+    flagged = found(say(*pieces, rules=ruled(Action.FLAG, base=Action.FLAG)))
+    assert (rule, 1, "flag", "flag") in flagged
+
+
+@pytest.mark.parametrize("say", DIALECTS)
 def test_ids_that_come_again_are_not_joined(say):
     card_half = "41111111"
     events = [{**STRANGE, "item_id": card_half}] * 2
