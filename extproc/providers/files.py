@@ -1,4 +1,4 @@
-"""Files that a chat request brings in base64: what those of text say, for guards to judge. Judges nothing itself."""
+"""Files that a request brings in base64: what those of text say, for guards to judge. Judges nothing itself."""
 
 import base64
 import codecs
@@ -18,15 +18,20 @@ _SAMPLE: Final = 4096
 
 
 def texts(body: dict[str, Any]) -> Iterator[str]:
-    """What each file of text in the `messages` of a chat request says."""
-    messages = body.get("messages")
-    for message in messages if type(messages) is list else ():
-        content = message.get("content") if type(message) is dict else None
-        for part in content if type(content) is list else ():
-            file = part.get("file") if type(part) is dict else None
-            data = file.get("file_data") if type(file) is dict else None
-            if type(data) is str and (text := _text(data)):
-                yield text
+    """What each file of text in the `messages` of a chat request, or the `input` of a responses request, says."""
+    for part in _parts(body):
+        file = part if part.get("type") == "input_file" else part.get("file")
+        data = file.get("file_data") if type(file) is dict else None
+        if type(data) is str and (text := _text(data)):
+            yield text
+
+
+def _parts(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for said in (body.get("messages"), body.get("input")):
+        for item in said if type(said) is list else ():
+            for name in ("content", "output") if type(item) is dict else ():
+                parts = item.get(name)
+                yield from (part for part in parts if type(part) is dict) if type(parts) is list else ()
 
 
 def _text(data: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from extproc.core.unknown import Unknown
 from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
+from extproc.providers import files
 from extproc.providers.door import Opened, Seen, StreamGuard, check_spelling, invalid, require_bool, require_str
 from extproc.providers.openai_stream import malformed
 from extproc.providers.responses_ending import incomplete
@@ -75,7 +76,9 @@ class Responses:
         )
 
     def positions(self, body: dict[str, Any]) -> Iterator[tuple[Provenance, str]]:
-        """Users' words and tools' words of the whole input. `instructions` are the tenant's own."""
+        """Words of users, tools and files in the whole input. `instructions` are the tenant's own."""
+        for text in files.texts(body):
+            yield Provenance.DOCUMENT, text
         items = body["input"]
         if type(items) is str:
             yield Provenance.USER, items
@@ -113,9 +116,8 @@ class Responses:
         return {"messages": messages, "tools": tools}
 
     def sealed(self, tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """None: reasoning that is encrypted says nothing to anybody but the provider, and stands beside its text."""
-        del tree
-        return iter(())
+        """Files of text. Not reasoning: encrypted, it says nothing to anybody but the provider, beside its text."""
+        return ({"type": "file", "text": text} for text in files.texts(tree))
 
     def splice_usage(self, raw: bytes, body: dict[str, Any]) -> bytes | None:
         """Nothing to put in: the last event always reports usage."""

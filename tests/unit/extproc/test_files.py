@@ -1,0 +1,75 @@
+"""Files of text in base64: what they say is found, in every spelling that some reader takes."""
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extproc.core.commands import PassRequestBody
+from extproc.core.events import RequestBody
+from extproc.providers import files
+from playbook import MAIL, Play, head
+
+PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj"
+
+
+def chat(data):
+    return {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_data": data}}]}]}
+
+
+def url(raw, kind="text/plain"):
+    return f"data:{kind};base64,{base64.b64encode(raw).decode()}"
+
+
+def said(data):
+    return list(files.texts(chat(data)))
+
+
+@given(st.text(min_size=1), st.sampled_from(["text/plain", "TEXT/csv", "application/json", "application/pdf", ""]))
+def test_a_text_is_found_under_every_type(text, kind):
+    raw = text.encode()
+    expected = raw.decode("utf-16", "replace") if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else text
+    assert said(url(raw, kind)) == [expected]
+
+
+@pytest.mark.parametrize("between", [" ", "\r\n", "=", "\t"])
+def test_what_readers_skip_hides_nothing(between):
+    whole = base64.b64encode(f"to {MAIL} now".encode()).decode()
+    assert said(f"data:text/plain;base64,{between.join(whole)}") == [f"to {MAIL} now"]
+
+
+def test_other_encodings_of_text_are_read():
+    assert said(url("to you".encode("utf-16"))) == ["to you"]
+    assert said(url(b"caf\xe9 to you")) == ["caf\ufffd to you"]
+    assert said(url(b"data", "text/plain;charset=utf-8")) == ["data"]
+    assert said(base64.urlsafe_b64encode("bare ÿÿÿ".encode()).decode()) == ["bare ÿÿÿ"]
+
+
+@pytest.mark.parametrize("kind", ["application/pdf", "application/octet-stream", "application/vnd.ms-excel"])
+def test_what_is_no_text_is_left_alone(kind):
+    assert said(url(PDF, kind)) == []
+    assert said(url(b"a" * 8000 + PDF, kind)) == []
+
+
+@pytest.mark.parametrize("odd", [None, 7, "", "data:", "data:text/plain;base64,", {"a": 1}])
+def test_other_forms_are_no_files(odd):
+    assert said(odd) == []
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"role": "user", "content": [{"type": "input_file", "file_data": url(f"to {MAIL}".encode())}]},
+        {"type": "function_call_output", "call_id": "c", "output": [
+            {"type": "input_file", "file_data": url(f"to {MAIL}".encode())}]},
+    ],
+    ids=["said", "told by a tool"],
+)  # fmt: skip
+def test_a_response_s_files_are_judged_too(item):
+    play = Play()
+    body = {"model": "gpt-4o-mini", "input": [item]}
+    play.give(head("/v1/responses"), RequestBody(json.dumps(body).encode(), end_of_stream=True))
+    assert not any(isinstance(each, PassRequestBody) for each in play.commands)
+    assert play.refused() == (403, "request_blocked")
