@@ -340,12 +340,11 @@ Event = Began | PartBegan | Delta | Signed | PartEnded | Finished | Counted | En
 
 def joined(turns: Iterable[Turn]) -> tuple[Turn, ...]:
     """The same conversation without neighbours of one role, which most dialects refuse, and without empty turns."""
-    out: list[Turn] = []
+    runs: list[tuple[Role, list[Part]]] = []
     for turn in turns:
         if not turn.parts:
             continue
-        if out and out[-1].role is turn.role:
-            out[-1] = Turn(turn.role, out[-1].parts + turn.parts)
-        else:
-            out.append(turn)
-    return tuple(out)
+        if not runs or runs[-1][0] is not turn.role:
+            runs.append((turn.role, []))
+        runs[-1][1].extend(turn.parts)  # thousands of short turns in a row cost no more than one long one
+    return tuple([Turn(role, tuple(parts)) for role, parts in runs])

@@ -4,9 +4,10 @@ Clients of this API name model and streaming in the path. Whoever reads their re
 `model` and `stream`, before it is read here.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import orjson
 
@@ -62,6 +63,9 @@ _MODES: Final = {Pick.AUTO: "AUTO", Pick.NONE: "NONE", Pick.REQUIRED: "ANY", Pic
 #: (Gemini API, "Thought signatures").
 UNSIGNED: Final = "skip_thought_signature_validator"
 _PART: Final = "contents[].parts[]."
+#: Hosts that the API does not fetch from as anybody would: stored files and buckets, films.
+_GOOGLES: Final = (".googleapis.com", ".google.com", ".youtube.com", ".youtu.be", ".youtube-nocookie.com")
+_ODD: Final = re.compile(r"[\\\s\x00-\x20\x7f-\U0010ffff]")
 #: What the API wants to be told of pictures that it fetches.
 _MEDIA: Final = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp"}
 
@@ -414,11 +418,25 @@ def _write_media(part: Image | File, losses: Losses) -> dict[str, Any]:
         losses.add("messages[].content[].image_url.detail", "the API has no word for it")
     if not part.url:
         return {"inlineData": {"mimeType": part.media_type, "data": part.data}}
+    if not _is_public(part.url):
+        losses.add("messages[].content[].image_url.url", "the API takes https addresses of pictures", essential=True)
     ending = part.url.partition("?")[0].rpartition(".")[2].lower()
     file = {"fileUri": part.url}
     if ending in _MEDIA:
         file["mimeType"] = _MEDIA[ending]
     return {"fileData": file}
+
+
+def _is_public(url: str) -> bool:
+    """Whether anybody could fetch it. Addresses of Google's own are read with the gateway's credential, or as films."""
+    if _ODD.search(url) is not None:  # parsers disagree on what the host is
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    host = f".{(parts.hostname or '').rstrip('.')}"
+    return parts.scheme == "https" and host != "." and not host.endswith(_GOOGLES)
 
 
 def _write_response(result: Result, names: dict[str, str], losses: Losses) -> dict[str, Any]:

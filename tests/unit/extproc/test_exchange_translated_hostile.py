@@ -98,6 +98,33 @@ def test_only_a_picture_is_a_picture(kind):
     assert status(play) == 400
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "gs://payroll/scan.png",
+        "http://pictures.example/a.png",
+        "HTTPS://generativelanguage.googleapis.com/v1beta/files/abc",
+        "https://storage.googleapis.com/payroll/scan.png",
+        "https://www.youtube.com/watch?v=a",
+        "https://x@youtu.be./a.png",
+        "https://youtube.com\\@pictures.example/a.png",
+        "https:// youtube.com/a.png",
+        "https://[/a.png",
+        "files/abc",
+    ],
+)
+def test_gemini_is_given_no_address_that_only_the_gateways_own_account_can_read(address):
+    play = asked(held("gemini"), [{"type": "image_url", "image_url": {"url": address}}])
+    assert told(play) is None
+    assert status(play) == 400
+
+
+def test_gemini_is_given_the_address_of_a_picture():
+    address = "https://pictures.example/a.png?x=youtube.com"
+    (said,) = told(asked(held("gemini"), [{"type": "image_url", "image_url": {"url": address}}]))["contents"]
+    assert said["parts"] == [{"fileData": {"fileUri": address, "mimeType": "image/png"}}]
+
+
 @pytest.mark.parametrize("kind", ["image/png", "audio/wav", "video/mp4"])
 def test_pictures_and_sound_do_not_travel_as_files(kind):
     play = asked(held("gemini"), file("The tower is old.", kind))
