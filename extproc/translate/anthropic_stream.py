@@ -49,6 +49,14 @@ _DELTAS: Final = {
     "thinking_delta": (Kind.THINKING, "thinking"),
     "input_json_delta": (Kind.CALL, "partial_json"),
 }
+#: See `usage_of`.
+_COUNTS: Final = (
+    "input_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "output_tokens",
+    "output_tokens_details",
+)
 _PIECES: Final = {
     Kind.TEXT: ("text_delta", "text"),
     Kind.REFUSAL: ("text_delta", "text"),
@@ -135,7 +143,7 @@ class MessageReader:
         if message is None or self._began:
             raise malformed("a message starts twice, or is no object")
         self._began = True
-        self._usage = dict(TOLD.object(message, "usage") or {})
+        self._usage = _counts(message)
         out.append(Began(TOLD.string(message, "id"), TOLD.string(message, "model"), usage_of(self._usage)))
 
     def _open(self, tree: dict[str, Any], out: list[Event]) -> None:
@@ -195,10 +203,15 @@ class MessageReader:
 
     def _end(self, tree: dict[str, Any]) -> None:
         delta = TOLD.object(tree, "delta") or {}
-        told = {name: count for name, count in (TOLD.object(tree, "usage") or {}).items() if count is not None}
-        self._usage.update(told)
+        self._usage.update(_counts(tree))
         if word := TOLD.string(delta, "stop_reason"):
             self._finish = Finished(finish_of(word), TOLD.string(delta, "stop_sequence") or None)
+
+
+def _counts(holder: dict[str, Any]) -> dict[str, Any]:
+    """What `usage` tells, of the fields that are read: they are held as long as the stream."""
+    usage = TOLD.object(holder, "usage") or {}
+    return {name: usage[name] for name in _COUNTS if usage.get(name) is not None}
 
 
 @dataclass(slots=True)
@@ -217,7 +230,7 @@ class MessageWriter:
         self._origin = origin
         self._open: PartBegan | None = None
         self._waiting: dict[int, _Waiting] = {}
-        self._waiting_chars = 0
+        self._waiting_chars = self._waiting_names = 0  # of what is said, and of ids and names
         self._blocks = 0
         self._refused = False
         self._finish = Finished(Finish.STOP)
@@ -243,6 +256,8 @@ class MessageWriter:
                 if self._open is None:
                     out.append(self._begin(event))
                 else:
+                    self._waiting_names += _chars(event)
+                    _within(self._waiting_names)
                     self._waiting[index] = _Waiting(event)
             case PartEnded(index):
                 if self._open is not None and self._open.index == index:
@@ -307,8 +322,7 @@ class MessageWriter:
         if waiting is None:
             raise malformed("words of no part")
         self._waiting_chars += len(text)
-        if self._waiting_chars > _MAX_WAITING_CHARS:
-            raise malformed("too much is said at the same time")
+        _within(self._waiting_chars)
         waiting.said.append(text)
 
     def _close(self, out: list[bytes]) -> None:
@@ -324,6 +338,7 @@ class MessageWriter:
             out.append(self._begin(waiting.began))
             text = "".join(waiting.said)
             self._waiting_chars -= len(text)
+            self._waiting_names -= _chars(waiting.began)
             if text:
                 out.append(self._said(waiting.began.kind, text))
             if not waiting.ended:
@@ -340,6 +355,15 @@ class MessageWriter:
             _told({"type": "message_delta", "delta": delta, "usage": written_usage(self._usage)}),
             _told({"type": "message_stop"}),
         ]
+
+
+def _within(chars: int) -> None:
+    if chars > _MAX_WAITING_CHARS:
+        raise malformed("too much is said at the same time")
+
+
+def _chars(part: PartBegan) -> int:
+    return len(part.id) + len(part.name) + len(part.data)
 
 
 def _told(tree: dict[str, Any]) -> bytes:

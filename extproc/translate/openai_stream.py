@@ -30,6 +30,8 @@ DONE: Final = b"data: [DONE]\n\n"
 _ALIVE: Final = b": keep-alive\n\n"
 #: An agent's turn has some dozen parts; a stream with more than this is hostile.
 MAX_PARTS: Final = 1024
+#: Of the ids of a stream's calls, which are held until its end. Some servers put thoughts' signatures into them.
+_MAX_ID_CHARS: Final = 1 << 20
 #: Field of a delta -> what it is. Two names are in use for reasoning.
 _WORDS: Final = {
     "content": Kind.TEXT,
@@ -60,6 +62,7 @@ class ChunkReader:
         self._next = 0  # index of the next part
         self._words: tuple[int, Kind] | None = None  # the open part of words
         self._calls: dict[int, _Call] = {}  # open calls, by the server's number
+        self._id_chars = 0
         self._called = False
         self._finished = False
         self._done = False
@@ -174,6 +177,9 @@ class ChunkReader:
             if self._words is not None:
                 out.append(PartEnded(self._words[0]))
                 self._words = None
+            self._id_chars += len(call_id)
+            if self._id_chars > _MAX_ID_CHARS:
+                raise malformed("ids of calls are too long")
             call = self._calls[number] = _Call(self._open(), call_id)
             self._called = True
             out.append(PartBegan(call.index, Kind.CALL, call_id, name))

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from extproc.translate.anthropic_stream import MessageReader, MessageWriter
-from extproc.translate.canon import Began, Delta, Ended, Finish, Finished, Kind, PartBegan, PartEnded
+from extproc.translate.canon import Began, Counted, Delta, Ended, Finish, Finished, Kind, PartBegan, PartEnded
 from extproc.translate.dialect import Origin
 from gateway.errors import GatewayError
 
@@ -43,6 +43,23 @@ def test_what_waits_is_bounded():
     writer.write([Delta(1, "x" * 1024)] * 1024)
     with pytest.raises(GatewayError):
         writer.write([Delta(1, "x")])
+
+
+def test_names_of_what_waits_are_bounded_too():
+    long = "n" * (1 << 19)
+    waiting = [PartBegan(index, Kind.CALL, f"call_{index}", long) for index in range(1, 4)]
+    with pytest.raises(GatewayError):
+        written(call(0), *waiting)
+    ended = [each for part in waiting for each in (PartBegan(part.index, Kind.CALL, "x", long), PartEnded(part.index))]
+    assert len(written(*ended, Ended())) == 1 + 3 * 2 + 2
+
+
+def test_usage_is_read_among_other_counts():
+    reader = MessageReader(1 << 20)
+    reader.feed(b'data: {"type":"message_start","message":{"usage":{"input_tokens":3,"a":"x"}}}\n\n')
+    reader.feed(b'data: {"type":"message_delta","delta":{},"usage":{"output_tokens":5,"b":"y"}}\n\n')
+    (counted,) = [each for each in reader.feed(b'data: {"type":"message_stop"}\n\n') if isinstance(each, Counted)]
+    assert (counted.usage.input_tokens, counted.usage.output_tokens) == (3, 5)
 
 
 def test_words_of_no_part_are_withheld():

@@ -36,6 +36,11 @@ def test_a_call_ends_where_its_arguments_end():
     assert [type(event) for event in told[2:6]] == [Delta, Delta, PartEnded, PartBegan]
 
 
+def test_ids_of_calls_are_bounded_together():
+    long = "i" * 300_000
+    assert "ids" in refused(*(call(number, "{}", call_id=f"{long}{number}", name="f") for number in range(4)))
+
+
 def test_a_call_without_arguments_has_the_empty_object():
     told = events(call(0, "", call_id="x", name="f"), chunk({}, "tool_calls"))
     assert told[-4:] == [Delta(0, "{}"), PartEnded(0), Finished(Finish.CALLS), Ended()]
