@@ -378,7 +378,7 @@ class Exchange:
         across = crossing.crossing(self._door, model, self._policy.backends[self._journal.backend])
         if across is not None and across.attempt is not None:
             origin = Origin(model=model.name, request_id=self._journal.caller.request_id, now_s=int(self._clock.now()))
-            answer = translated.Answer(across.attempt, origin, status, self._policy.limits)
+            answer = translated.Answer(across.attempt, origin, status, self._policy.limits, seen)
             self._reply = answer.stream(self._reply) if streams else answer.whole(self._reply)
         self.state = State.STREAM if streams else State.COLLECT
         self._head = head

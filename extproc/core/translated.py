@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from extproc.core.reply import Reply
+from extproc.providers.door import Seen
 from extproc.translate.attempt import Attempt, Stream
+from extproc.translate.canon import Usage
 from extproc.translate.dialect import Origin
 from gateway.errors import GatewayError, Kind
 from gateway.policy.model import Limits
@@ -19,9 +21,10 @@ class _Ear(Protocol):
 class _Whole:
     """A JSON answer or an error: held until it is whole."""
 
-    def __init__(self, attempt: Attempt, origin: Origin, status: int, limit_bytes: int) -> None:
+    def __init__(self, attempt: Attempt, origin: Origin, status: int, limit_bytes: int, seen: Seen) -> None:
         self._attempt, self._origin, self._status = attempt, origin, status
         self._limit_bytes = limit_bytes
+        self._seen = seen
         self._held = bytearray()
 
     def feed(self, data: bytes, *, last: bool) -> bytes:
@@ -36,18 +39,38 @@ class _Whole:
             return b""
         raw = bytes(self._held)
         self._held.clear()
-        return self._attempt.answer(self._status, raw, self._origin).body
+        try:
+            return self._attempt.answer(self._status, raw, self._origin).body
+        except GatewayError:
+            _note(self._seen, self._attempt.usage(raw))  # withheld, and billed by the provider all the same
+            raise
 
 
 class _Running:
-    """An event stream: each event as it comes."""
+    """An event stream: each event as it comes. What it tells of usage counts at once: clients may leave before its end,
+    where their own dialect would tell.
+    """
 
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
+    def __init__(self, stream: Stream, seen: Seen) -> None:
+        self._stream, self._seen = stream, seen
 
     def feed(self, data: bytes, *, last: bool) -> bytes:
-        out = self._stream.feed(data) if data else b""
-        return out + self._stream.close() if last else out
+        stream = self._stream
+        out = stream.feed(data) if data else b""
+        out = out + stream.close() if last else out
+        _note(self._seen, stream.counted or stream.begun, begun=stream.counted is None)
+        return out
+
+
+def _note(seen: Seen, usage: Usage | None, *, begun: bool = False) -> None:
+    if usage is None:
+        return
+    seen.input_tokens = usage.input_tokens
+    seen.cached_tokens, seen.cache_write_tokens = usage.cached_tokens, usage.cache_write_tokens
+    seen.audio_input_tokens = usage.audio_input_tokens
+    if not begun:
+        seen.output_tokens, seen.reasoning_tokens = usage.output_tokens, usage.reasoning_tokens
+        seen.audio_output_tokens = usage.audio_output_tokens
 
 
 class Translated:
@@ -89,11 +112,12 @@ class Answer:
     origin: Origin
     status: int
     limits: Limits
+    seen: Seen
 
     def whole(self, inner: Reply) -> Translated:
         """For a JSON answer, or an error of any form that the status tells."""
-        return Translated(inner, _Whole(self.attempt, self.origin, self.status, self.limits.answer_bytes))
+        return Translated(inner, _Whole(self.attempt, self.origin, self.status, self.limits.answer_bytes, self.seen))
 
     def stream(self, inner: Reply) -> Translated:
         """For an event stream."""
-        return Translated(inner, _Running(self.attempt.stream(self.origin, self.limits.event_bytes)))
+        return Translated(inner, _Running(self.attempt.stream(self.origin, self.limits.event_bytes), self.seen))

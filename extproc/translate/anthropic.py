@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from extproc.translate.anthropic_answer import read_answer, read_error, write_answer, write_error
+from extproc.translate.anthropic_answer import read_answer, read_error, usage_of, write_answer, write_error
 from extproc.translate.anthropic_stream import MessageReader, MessageWriter
 from extproc.translate.canon import (
     Answer,
@@ -35,6 +35,7 @@ from extproc.translate.canon import (
     Thinking,
     Tool,
     Turn,
+    Usage,
     joined,
 )
 from extproc.translate.dialect import Origin, Read, StreamReader, StreamWriter, Target, Thinks, Written
@@ -152,6 +153,10 @@ class Anthropic:
     def read_answer(self, body: dict[str, Any]) -> Answer:
         """See `Dialect.read_answer`."""
         return read_answer(body)
+
+    def read_usage(self, body: dict[str, Any]) -> Usage | None:
+        """See `Dialect.read_usage`."""
+        return usage_of(body.get("usage"))
 
     def write_answer(self, answer: Answer, origin: Origin) -> dict[str, Any]:
         """See `Dialect.write_answer`."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from extproc.translate.canon import Ended, Event, Failure, Fault, Lost
+from extproc.translate.canon import Began, Counted, Ended, Event, Failure, Fault, Lost, Usage
 from extproc.translate.dialect import Dialect, Origin, StreamReader, StreamWriter, Target
 from gateway.errors import GatewayError, Kind
 
@@ -114,6 +114,14 @@ class Attempt:
         answer = self.back.read_answer(tree)
         return Received(200, orjson.dumps(self.front.write_answer(answer, origin)), answer.lost)
 
+    def usage(self, body: bytes) -> Usage | None:
+        """What an answer tells of its tokens, also one that `answer` refuses. Never raises."""
+        tree = _object(body)
+        try:
+            return None if tree is None else self.back.read_usage(tree)
+        except GatewayError:
+            return None
+
     def stream(self, origin: Origin, max_event_bytes: int) -> "Stream":
         """A translator for one stream with status 200."""
         if not self.translates:
@@ -124,9 +132,11 @@ class Attempt:
 class Stream:
     """One stream on its way. Memory: an unfinished event, and what the client's dialect cannot say yet."""
 
-    __slots__ = ("_done", "_reader", "_writer")
+    __slots__ = ("_done", "_reader", "_writer", "begun", "counted")
 
     def __init__(self, reader: StreamReader, writer: StreamWriter) -> None:
+        self.begun: Usage | None = None  # as told at the start: its output is of the first word alone
+        self.counted: Usage | None = None  # as told last
         self._reader = reader
         self._writer = writer
         self._done = False
@@ -146,6 +156,11 @@ class Stream:
         if self._done or not events:
             return b""
         self._done = isinstance(events[-1], Ended | Failure)
+        for event in events:
+            if type(event) is Counted:
+                self.counted = event.usage
+            elif type(event) is Began:
+                self.begun = event.usage
         return self._writer.write(events)
 
 
@@ -156,6 +171,7 @@ class _Same(Stream):
 
     def __init__(self) -> None:
         """Without reader and writer: neither is needed."""
+        self.begun = self.counted = None
 
     def feed(self, data: bytes) -> bytes:
         return data

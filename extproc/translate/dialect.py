@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
-from extproc.translate.canon import Answer, Event, Failure, Lost, Request
+from extproc.translate.canon import Answer, Event, Failure, Lost, Request, Usage
 
 #: Every chat model on sale writes as much; longer answers are asked for by name.
 DEFAULT_MAX_TOKENS: Final = 4096
@@ -118,6 +118,10 @@ class Dialect(Protocol):
 
     def read_answer(self, body: dict[str, Any]) -> Answer:
         """A whole answer with status 200. Raises BACKEND_ANSWER_INVALID."""
+        ...
+
+    def read_usage(self, body: dict[str, Any]) -> Usage | None:
+        """What an answer with status 200 tells of its tokens, also one that cannot be read otherwise."""
         ...
 
     def write_answer(self, answer: Answer, origin: Origin) -> dict[str, Any]:

@@ -32,11 +32,12 @@ from extproc.translate.canon import (
     Thinking,
     Tool,
     Turn,
+    Usage,
     joined,
 )
 from extproc.translate.dialect import Origin, Read, StreamReader, StreamWriter, Target, Thinks, Written
 from extproc.translate.fields import ASKED, Losses, arguments_of, words_only
-from extproc.translate.gemini_answer import read_answer, read_error, write_answer, write_error
+from extproc.translate.gemini_answer import read_answer, read_error, usage_of, write_answer, write_error
 from extproc.translate.gemini_stream import ContentReader, ContentWriter
 from extproc.translate.reasoning import budget_of, effort_of
 
@@ -147,6 +148,10 @@ class Gemini:
     def read_answer(self, body: dict[str, Any]) -> Answer:
         """See `Dialect.read_answer`."""
         return read_answer(body)
+
+    def read_usage(self, body: dict[str, Any]) -> Usage | None:
+        """See `Dialect.read_usage`."""
+        return usage_of(body.get("usageMetadata"))
 
     def write_answer(self, answer: Answer, origin: Origin) -> dict[str, Any]:
         """See `Dialect.write_answer`."""

@@ -28,11 +28,12 @@ from extproc.translate.canon import (
     Thinking,
     Tool,
     Turn,
+    Usage,
     joined,
 )
 from extproc.translate.dialect import Origin, Read, StreamReader, StreamWriter, Target, Thinks, Written
 from extproc.translate.fields import ASKED, Losses, words_only
-from extproc.translate.openai_answer import read_answer, read_error, write_answer, write_error
+from extproc.translate.openai_answer import read_answer, read_error, usage_of, write_answer, write_error
 from extproc.translate.openai_stream import ChunkReader, ChunkWriter
 from extproc.translate.reasoning import effort_of
 
@@ -175,6 +176,10 @@ class OpenAI:
     def read_answer(self, body: dict[str, Any]) -> Answer:
         """See `Dialect.read_answer`."""
         return read_answer(body)
+
+    def read_usage(self, body: dict[str, Any]) -> Usage | None:
+        """See `Dialect.read_usage`."""
+        return usage_of(body.get("usage"))
 
     def write_answer(self, answer: Answer, origin: Origin) -> dict[str, Any]:
         """See `Dialect.write_answer`."""

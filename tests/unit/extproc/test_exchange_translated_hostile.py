@@ -8,7 +8,7 @@ import pytest
 
 import messaging
 from extproc.core.commands import Answer, PassRequestBody
-from extproc.core.events import RequestBody, ResponseChunk
+from extproc.core.events import Gone, RequestBody, ResponseChunk
 from gateway.policy.model import Action, Backend, Bounds, Credential, Model
 from messaging import CLAUDE, MESSAGES
 from playbook import CHAT, MAIL, Play, answer_head, head
@@ -195,3 +195,54 @@ def test_sound_that_gemini_was_sent_is_billed_as_sound():
             {"modality": "TEXT", "tokenCount": 8}, {"modality": "AUDIO", "tokenCount": 32}]}}  # fmt: skip
     play.give(answer_head(), ResponseChunk(json.dumps(answer).encode(), end_of_stream=True))
     assert (play.record.usage.input_tokens, play.record.usage.audio_input_tokens) == (40, 32)
+
+
+def usage_of_a_caller_who_left(backend, *events):
+    play = asked(held(backend), "hello", stream=True)
+    play.give(answer_head(kind="text/event-stream"))
+    play.give(*[ResponseChunk(each, end_of_stream=False) for each in events], Gone())
+    assert play.record.outcome == "aborted"
+    return play.record.usage
+
+
+def test_whoever_leaves_early_pays_for_the_prompt_as_the_provider_counts_it():
+    begun = messaging.start(usage={"input_tokens": 5000, "output_tokens": 1, "cache_read_input_tokens": 100})
+    used = usage_of_a_caller_who_left("anthropic", begun, messaging.block(), messaging.text("word " * 40))
+    assert (used.input_tokens, used.cached_tokens) == (5100, 100)
+    assert used.output_tokens > 40
+
+
+def test_whoever_leaves_early_pays_for_thoughts_that_nobody_was_shown():
+    told = {"promptTokenCount": 5000, "candidatesTokenCount": 1, "thoughtsTokenCount": 900}
+    event = {"candidates": [{"content": {"parts": [{"text": "So"}]}}], "usageMetadata": told}
+    used = usage_of_a_caller_who_left("gemini", b"data: " + json.dumps(event).encode() + b"\n\n")
+    assert (used.input_tokens, used.output_tokens, used.reasoning_tokens) == (5000, 901, 900)
+
+
+@pytest.mark.parametrize(
+    ("backend", "answer"),
+    [
+        (
+            "gemini",
+            {"candidates": [{"content": {"parts": [{"executableCode": {"code": "1"}}]}, "finishReason": "STOP"}],
+             "usageMetadata": {"promptTokenCount": 5000, "candidatesTokenCount": 900}},
+        ),
+        (
+            "anthropic",
+            {"type": "message", "content": [{"type": "server_tool_use", "id": "s", "name": "n", "input": {}}],
+             "usage": {"input_tokens": 5000, "output_tokens": 900}},
+        ),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_withheld_is_billed(backend, answer):
+    play = asked(held(backend), "hello")
+    play.give(answer_head(), ResponseChunk(json.dumps(answer).encode(), end_of_stream=True))
+    assert play.refused() == (502, "backend_answer_invalid")
+    assert (play.record.usage.input_tokens, play.record.usage.output_tokens) == (5000, 900)
+
+
+@pytest.mark.parametrize("answer", [b"{", b"[]", b'{"usage": {"output_tokens": "many"}}'])
+def test_usage_that_cannot_be_read_either_is_no_fault(answer):
+    play = asked(held("anthropic"), "hello")
+    play.give(answer_head(), ResponseChunk(answer, end_of_stream=True))
+    assert play.refused() == (502, "backend_answer_invalid")

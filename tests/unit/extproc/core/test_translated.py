@@ -5,6 +5,7 @@ import json
 import pytest
 
 from extproc.core import translated
+from extproc.providers.door import Seen
 from extproc.translate.anthropic import ANTHROPIC
 from extproc.translate.attempt import Attempt
 from extproc.translate.dialect import Origin, Target
@@ -42,7 +43,7 @@ class Reply:
 
 
 def answer(status=200, **limits):
-    return translated.Answer(ATTEMPT, ORIGIN, status, Limits(**limits))
+    return translated.Answer(ATTEMPT, ORIGIN, status, Limits(**limits), Seen())
 
 
 def test_a_whole_answer_is_told_once_it_is_whole():
