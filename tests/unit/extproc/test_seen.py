@@ -2,9 +2,12 @@
 
 import pytest
 
+from extproc.core.unknown import Unknown
+from extproc.guardrails.guard import Tally
 from extproc.providers.anthropic_stream import Meter, output_of
 from extproc.providers.door import Seen
 from extproc.providers.openai import DOORS
+from guarded import guard
 
 CASES = [
     (
@@ -75,6 +78,8 @@ def test_what_a_model_says_to_tools_is_counted_in_a_json_answer():
         "function_call": {"name": "old", "arguments": "{}"},
     }
     DOORS["/v1/chat/completions"].answer(
-        {"choices": [{"message": message}, {"message": {"tool_calls": "odd", "function_call": 1}}]}, seen
+        {"choices": [{"message": message}, {"message": {"tool_calls": "odd", "function_call": 1}}]},
+        seen,
+        Unknown(guard({}), Tally()),
     )
     assert seen.text_chars == len('find{"a":1}runlsold{}')

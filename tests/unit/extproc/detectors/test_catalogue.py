@@ -18,7 +18,7 @@ def test_ids_are_unique_and_stable():
         "pii.tax_id", "pii.employee_id", "pii.imei", "pii.device_id", "pii.mac", "pii.vin", "pii.bitcoin", "pii.bitcoin_segwit",
         "pii.ethereum", "pii.street_address", "pii.coordinates", "pii.birth_date", "secrets.openai", "secrets.anthropic",
         "secrets.aws_access_key", "secrets.github", "secrets.slack", "secrets.google_api", "secrets.stripe", "secrets.jwt",
-        "secrets.private_key", "secrets.url_password",
+        "secrets.private_key", "secrets.url_password", "secrets.vendor_token", "secrets.assigned",
         "url.forbidden", "url.unknown", "url.homograph", "url.exfiltration", "url.scheme", "leak.system_prompt",
         "code.shell_injection", "code.eval", "code.sql_injection", "code.tls_verification_off", "code.unsafe_deserialisation",
         "code.weak_password_hash",
