@@ -42,15 +42,21 @@ def analysing(stack):
     return child
 
 
-def say(stack, text):
-    return stack.client().post(CHAT, {"model": "gpt-test", "messages": [{"role": "user", "content": text}]})
+def say(stack, marker):
+    """The marker stands beside the text: random letters may be read as somebody's name."""
+    body = {
+        "model": "gpt-test",
+        "messages": [{"role": "user", "content": "Please write to Barack Obama about the weather."}],
+        "metadata": {"run": marker},
+    }
+    return stack.client().post(CHAT, body)
 
 
 def test_names_do_not_reach_the_provider_and_without_the_process_nothing_does(running, upstream):
     child = analysing(running)
     try:
         marker = upstream.script()
-        assert say(running, f"{marker} Please write to Barack Obama about the weather.").status == 200
+        assert say(running, marker).status == 200
         (heard,) = upstream.seen(marker)
         assert b"Obama" not in heard.body
         assert b"[PERSON]" in heard.body
@@ -58,6 +64,6 @@ def test_names_do_not_reach_the_provider_and_without_the_process_nothing_does(ru
     finally:
         assert child.end()
     marker = upstream.script()
-    answer = say(running, f"{marker} Please write to Barack Obama about the weather.")
+    answer = say(running, marker)
     assert (answer.status, answer.code) == (503, "advice_unavailable")
     assert not upstream.seen(marker)
