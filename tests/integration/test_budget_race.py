@@ -31,7 +31,8 @@ async def test_spent_stays_within_the_limit_and_equals_what_was_settled(tmp_path
         workers = [stack.enter_context(_worker(first, n, journals[n])) for n in range(4)]
         await _until(lambda: _lines(journals) > 120)
         workers[0].kill()
-        await _until(lambda: _lines(journals) > 200)
+        # On a busy machine the limit may be spent, and the others gone, before so much is on record.
+        await _until(lambda: _lines(journals) > 200 or all(worker.poll() is not None for worker in workers[1:]))
         first.process.kill()
         first.process.wait()
         with valkey_server.running(directory, *DURABLE) as server:
