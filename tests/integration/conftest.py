@@ -35,19 +35,12 @@ SLOWER = {
     "test_tokenise",
 }
 
-#: They find a fault that is not mended yet: now and then inspect's cluster goes on asking a worker that has just died, and
-#: requests are refused with 500 until it is back. `.ci/run` leaves them out by name; `make integration` runs them.
-UNSETTLED = {
-    "test_requests_under_way_survive_the_death_of_a_sibling",
-    "test_one_dead_socket_of_two_costs_no_request",
-}
-
 
 def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.integration)
-            if item.path.stem in SLOWER or item.originalname in UNSETTLED:
+            if item.path.stem in SLOWER:
                 item.add_marker(pytest.mark.slow)
     # Several processes take one file each: a long one that begins last would leave the others idle.
     items.sort(key=lambda item: Path(__file__).parent not in item.path.parents)
