@@ -13,6 +13,8 @@ from ostiary.problem import Problem
 if TYPE_CHECKING:
     from extproc.explain import Explanation, Hit, Spot
     from gateway.budgets.model import Amounts
+    from gateway.identity import Caller
+    from gateway.policy.model import Policy
 
 _ABOUT: Final = """\
 Runs one request body through the very code that guards live traffic, and says what would become of it: each text
@@ -53,23 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Explain, print, and say by the exit code whether the request would pass."""
     from extproc.explain import explain
     from gateway.clock import SystemClock
-    from gateway.identity import Caller
-    from gateway.policy.problem import PolicyError
-    from ostiary import bundle
 
-    raw = read_request(arguments.file)
-    try:
-        policy = bundle.load(arguments.policy)
-    except PolicyError as failure:
-        raise Problem(str(failure)) from None
-    caller = Caller(
-        tenant=arguments.tenant,
-        principal="inspect",
-        key_id="",
-        scopes=(),
-        policy=policy.version,
-        request_id="inspect",
-    )
+    raw, policy, caller = asked(arguments, principal="inspect")
     try:
         told = explain(raw, arguments.path, policy, caller, SystemClock())
     except ValueError as failure:
@@ -78,8 +65,29 @@ def run(arguments: argparse.Namespace) -> int:
     return _REFUSED if told.decision == "refuse" else 0
 
 
-def read_request(name: str) -> bytes:
-    """A request body from a file, or from standard input for `-`."""
+def asked(arguments: argparse.Namespace, *, principal: str) -> "tuple[bytes, Policy, Caller]":
+    """The request of FILE, the policy, and the tenant as its caller: what commands that explain begin with."""
+    from gateway.identity import Caller
+    from gateway.policy.problem import PolicyError
+    from ostiary import bundle
+
+    raw = _read(arguments.file)
+    try:
+        policy = bundle.load(arguments.policy)
+    except PolicyError as failure:
+        raise Problem(str(failure)) from None
+    caller = Caller(
+        tenant=arguments.tenant,
+        principal=principal,
+        key_id="",
+        scopes=(),
+        policy=policy.version,
+        request_id="explained",
+    )
+    return raw, policy, caller
+
+
+def _read(name: str) -> bytes:
     raw = sys.stdin.buffer.read(_MAX_BYTES + 1) if name == "-" else Path(name).read_bytes()
     if len(raw) > _MAX_BYTES:
         raise Problem("the request is larger than any policy lets through")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ostiary.commands import table
-from ostiary.commands.inspect import read_request
+from ostiary.commands.inspect import asked
 from ostiary.problem import Problem
 
 if TYPE_CHECKING:
@@ -53,23 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Explain, print, and say by the exit code whether the request would be sent."""
     from extproc.explain_way import ways
     from gateway.clock import SystemClock
-    from gateway.identity import Caller
-    from gateway.policy.problem import PolicyError
-    from ostiary import bundle
 
-    raw = read_request(arguments.file)
-    try:
-        policy = bundle.load(arguments.policy)
-    except PolicyError as failure:
-        raise Problem(str(failure)) from None
-    caller = Caller(
-        tenant=arguments.tenant,
-        principal=arguments.principal,
-        key_id="",
-        scopes=(),
-        policy=policy.version,
-        request_id="explain",
-    )
+    raw, policy, caller = asked(arguments, principal=arguments.principal)
     try:
         told = ways(raw, arguments.path, policy, caller, SystemClock())
     except ValueError as failure:

@@ -98,7 +98,7 @@ def test_a_stream_is_cut_at_its_budget_and_the_provider_is_left(budgeted, sdk, u
         try:
             for _ in range(2000):
                 await call.chunk(provider.event(provider.delta("word " * 10)))
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(0.03)  # each chunk goes through alone: of two, Envoy may make one that is longer
         except (ConnectionError, OSError):
             pass
         await call.until_gone()
@@ -117,8 +117,7 @@ def test_a_stream_is_cut_at_its_budget_and_the_provider_is_left(budgeted, sdk, u
     assert gone.wait(20)
     record = until("the record", lambda: [one for one in budgeted.audit() if one["outcome"] == "cut"])[0]
     assert record["code"] == "budget_exceeded"
-    # It is cut behind the chunk that spends the rest: a busy Envoy hands on up to four events of fifteen tokens as one.
-    assert 1000 <= record["usage"]["output_tokens"] <= 1060
+    assert 1000 <= record["usage"]["output_tokens"] <= 1030
 
 
 def test_running_streams_are_counted_and_come_back(budgeted, sdk, upstream):

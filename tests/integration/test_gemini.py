@@ -1,21 +1,18 @@
 """Models behind Google Gemini through real Envoy, with the official SDKs of other providers in front."""
 
-import ssl
-
-import anthropic
-import httpx
-import httpx2
 import openai
 import orjson
 import pytest
 
-from asking import EMAIL
+from asking import CHAT, EMAIL, chat
 from bundle import PROVIDER_KEYS
+from clients import anthropic_of, openai_of
 from stack import Options, Stack
 from upstream import Call
 
 MODELS = {
     "to-gemini": {"backend": "gemini", "upstream_model": "gemini-theirs"},
+    "gemini-second": {"backends": ["main", "gemini"], "upstream_model": {"gemini": "gemini-theirs"}, "tell": True},
     "gemini-first": {"backends": ["gemini", "main"], "upstream_model": {"gemini": "gemini-theirs"}, "tell": True},
 }
 USAGE = {"promptTokenCount": 9, "candidatesTokenCount": 3, "thoughtsTokenCount": 1, "totalTokenCount": 13}
@@ -44,22 +41,14 @@ def theirs(upstreams):
 
 @pytest.fixture
 def gpt(gateway):
-    context = ssl.create_default_context(cafile=str(gateway.authority.pem))
-    with httpx.Client(verify=context) as http:
-        yield openai.OpenAI(
-            base_url=f"https://localhost:{gateway.port}/v1", api_key=gateway.bundle.keys["acme"], http_client=http,
-            max_retries=0, timeout=20,
-        )  # fmt: skip
+    with openai_of(gateway) as sdk:
+        yield sdk
 
 
 @pytest.fixture
 def claude(gateway):
-    context = ssl.create_default_context(cafile=str(gateway.authority.pem))
-    with httpx2.Client(verify=context) as http:
-        yield anthropic.Anthropic(
-            base_url=f"https://localhost:{gateway.port}", api_key=gateway.bundle.keys["acme"], http_client=http,
-            max_retries=0, timeout=20,
-        )  # fmt: skip
+    with anthropic_of(gateway) as sdk:
+        yield sdk
 
 
 def _content(*parts, finish=None, **more):
@@ -174,3 +163,17 @@ def test_a_pool_goes_on_from_gemini_to_openai(gpt, upstreams, theirs):
     (seen,) = upstreams["main"].seen(marker)
     assert seen.json["messages"][-1]["content"].endswith(marker)
     assert seen.header("x-goog-api-key") is None
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
+def test_gemini_stands_in_for_a_backend_of_the_callers_dialect(gateway, upstream, theirs, stream):
+    marker = theirs.script(_as_gemini)
+    upstream.script(_overloaded, marker)
+    body = chat(f"Hello {marker}", model="gemini-second", stream=stream)
+    answer = gateway.client().post(CHAT, body, timeout_s=20)
+    assert (answer.status, answer.header("x-ostiary-backend")) == (200, "gemini")
+    assert b"chat.completion" in answer.body
+    assert EMAIL.encode() not in answer.body
+    (seen,) = theirs.seen(marker)
+    assert "authorization" not in seen.names
+    assert seen.header("x-goog-api-key") == PROVIDER_KEYS["other"]

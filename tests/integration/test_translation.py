@@ -1,10 +1,5 @@
 """Models of another dialect through real Envoy, with the official SDKs in front: calls, streams, tools, failover."""
 
-import ssl
-
-import anthropic
-import httpx
-import httpx2
 import openai
 import orjson
 import pytest
@@ -13,6 +8,7 @@ import messaging
 import provider
 from asking import AFTER_FAULT, CARD, CHAT, EMAIL, chat, padded
 from bundle import PROVIDER_KEYS
+from clients import anthropic_of, openai_of
 from stack import Options, Stack
 from upstream import Call
 
@@ -20,9 +16,7 @@ MESSAGES = "/v1/messages"
 MODELS = {
     "to-claude": {"backend": "claude", "upstream_model": "claude-theirs"},
     "to-gpt": {"backend": "other", "upstream_model": "gpt-theirs"},
-    "to-google": {"backend": "google", "upstream_model": "gemini-theirs"},
     "to-azure": {"backend": "azure", "upstream_model": "gpt-theirs"},
-    "mixed-google": {"backends": ["main", "google"], "upstream_model": {"google": "gemini-theirs"}, "tell": True},
     "strict": {"backend": "claude", "on_loss": "refuse"},
     "renamed": {"backend": "other", "upstream_model": "gpt-theirs"},
     "mixed": {"backends": ["main", "claude"], "upstream_model": {"claude": "claude-theirs"}, "tell": True},
@@ -41,11 +35,8 @@ def _policy(directory):
     url = backends["other"]["url"].replace("base-other", "base-claude")
     credential = {"file": "other.key", "header": "x-api-key", "prefix": ""}
     backends["claude"] = {"url": url, "dialect": "anthropic", "credential": credential}
-    google = {"file": "other.key", "header": "x-goog-api-key", "prefix": ""}
-    url = url.replace("base-claude", "base-google")
-    backends["google"] = {"url": url, "dialect": "gemini", "credential": google}
     azure = {"file": "other.key", "header": "api-key", "prefix": ""}
-    backends["azure"] = {"url": url.replace("base-google", "openai"), "dialect": "azure", "credential": azure}
+    backends["azure"] = {"url": url.replace("base-claude", "openai"), "dialect": "azure", "credential": azure}
     (directory / "backends.yaml").write_bytes(orjson.dumps(backends))
     file = directory / "models.yaml"
     file.write_bytes(orjson.dumps(orjson.loads(file.read_bytes()) | MODELS))
@@ -64,22 +55,14 @@ def theirs(upstreams):
 
 @pytest.fixture
 def gpt(gateway):
-    context = ssl.create_default_context(cafile=str(gateway.authority.pem))
-    with httpx.Client(verify=context) as http:
-        yield openai.OpenAI(
-            base_url=f"https://localhost:{gateway.port}/v1", api_key=gateway.bundle.keys["acme"], http_client=http,
-            max_retries=0, timeout=20,
-        )  # fmt: skip
+    with openai_of(gateway) as sdk:
+        yield sdk
 
 
 @pytest.fixture
 def claude(gateway):
-    context = ssl.create_default_context(cafile=str(gateway.authority.pem))
-    with httpx2.Client(verify=context) as http:
-        yield anthropic.Anthropic(
-            base_url=f"https://localhost:{gateway.port}", api_key=gateway.bundle.keys["acme"], http_client=http,
-            max_retries=0, timeout=20,
-        )  # fmt: skip
+    with anthropic_of(gateway) as sdk:
+        yield sdk
 
 
 def _user(text):
@@ -196,35 +179,6 @@ def test_tools_and_their_results_cross(gpt, theirs):
     blocks = [block for each in theirs.seen(marker)[0].json["messages"] if type(each["content"]) is list
               for block in each["content"]]  # fmt: skip
     assert {"tool_use", "tool_result"} <= {block["type"] for block in blocks}
-
-
-async def _as_google(call: Call) -> None:
-    part = {"role": "model", "parts": [{"text": f"mail {EMAIL} now"}]}
-    usage = {"promptTokenCount": 9, "candidatesTokenCount": 4, "totalTokenCount": 13}
-    answer = {"candidates": [{"content": part, "finishReason": "STOP", "index": 0}], "usageMetadata": usage}
-    if ":stream" in call.seen.target:
-        await call.sse(b"data: " + orjson.dumps(answer) + b"\r\n\r\n", size=40)
-    else:
-        await call.json(answer)
-
-
-@pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
-@pytest.mark.parametrize("model", ["to-google", "mixed-google"])
-def test_google_answers_alone_and_in_place_of_another(gateway, upstream, theirs, model, stream):
-    marker = theirs.script(_as_google)
-    upstream.script(_broken, marker)
-    answer = gateway.client().post(CHAT, chat(f"Hello {marker}", model=model, stream=stream), timeout_s=20)
-    assert answer.status == 200
-    assert b"chat.completion" in answer.body
-    assert EMAIL.encode() not in answer.body
-    (seen,) = theirs.seen(marker)
-    verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
-    assert seen.target == f"/base-google/v1/models/gemini-theirs:{verb}"
-    assert seen.header("x-goog-api-key") == PROVIDER_KEYS["other"]
-    assert seen.header("authorization") is None
-    assert seen.json["contents"][0]["role"] == "user"
-    record = gateway.record(answer)
-    assert (record["backend"], record["usage"]["input_tokens"], record["usage"]["output_tokens"]) == ("google", 9, 4)
 
 
 def test_azure_is_reached_by_its_own_path(gateway, theirs):

@@ -141,6 +141,19 @@ def _panic_threshold(survey: Survey) -> Iterator[Hit]:
 
 
 @rule(
+    "sidecar.merge-window",
+    WARNING,
+    why="News of workers are held back for up to a second: one that died meanwhile gets every request.",
+    remedy="Set common_lb_config.update_merge_window: 0s.",
+)
+def _merge_window(survey: Survey) -> Iterator[Hit]:
+    for cluster in survey.sidecars:
+        place = cluster.node.get("common_lb_config", "update_merge_window")
+        if quantity.seconds(place) != 0:  # left out, it is one second
+            yield Hit(place, "update_merge_window is not 0")
+
+
+@rule(
     "clusters.circuit-breakers",
     WARNING,
     why="The default of 1,024 requests is reached by open streams, and decides silently who gets 503.",

@@ -27,6 +27,7 @@ from gateway.errors import Rendered
 from messages import attempt_message, body_message, fill, head_message, reply_head, reply_message
 from protos import core_pb2
 from protos import ext_proc_pb2 as pb
+from protos import processing_pb2 as modes
 
 
 def test_request_heads_carry_headers_and_the_caller_that_authz_pinned():
@@ -111,6 +112,23 @@ def test_an_attempt_names_the_backend_that_envoy_chose():
 def test_anything_but_request_headers_is_garbage_to_an_attempt(raw):
     with pytest.raises(wire.GarbageError):
         wire.decode_attempt(raw)
+
+
+def test_an_attempt_may_ask_for_its_body_and_sets_its_length():
+    asked = pb.ProcessingResponse.FromString(wire.ask_for_body())
+    assert asked.mode_override.request_body_mode == modes.ProcessingMode.BUFFERED
+    assert asked.mode_override.response_header_mode == modes.ProcessingMode.SKIP
+    assert wire.decode_attempt_body(body_message(b"whole")) == b"whole"
+    reply = pb.ProcessingResponse.FromString(wire.encode_attempt(HeaderChange(put=((":path", "/x"),)), b"theirs"))
+    told = {each.header.key: each.header.raw_value for each in reply.request_body.response.header_mutation.set_headers}
+    assert told == {":path": b"/x", "content-length": b"6"}
+    assert reply.request_body.response.body_mutation.body == b"theirs"
+
+
+@pytest.mark.parametrize("raw", [head_message(), body_message(b"half", end=False), b"\xff", b""])
+def test_anything_but_a_whole_body_is_garbage_to_an_attempt_that_waits_for_one(raw):
+    with pytest.raises(wire.GarbageError):
+        wire.decode_attempt_body(raw)
 
 
 def test_host_metadata_that_cannot_be_read_names_no_backend():

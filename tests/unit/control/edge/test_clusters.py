@@ -56,7 +56,7 @@ def test_workers_are_reached_by_every_socket_and_watched(name):
     assert [h["endpoint"]["address"]["pipe"]["path"] for h in hosts] == ["/run/o/worker-0.sock", "/run/o/worker-1.sock"]
     assert found["health_checks"][0]["grpc_health_check"]["service_name"] == contract.HEALTH_SERVICE
     assert found["close_connections_on_host_health_failure"] is True
-    assert found["common_lb_config"]["healthy_panic_threshold"] == {"value": 0}
+    assert found["common_lb_config"] == {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"}
     outliers = found["outlier_detection"]
     assert outliers["enforcing_consecutive_5xx"] == 0
     assert outliers["enforcing_consecutive_local_origin_failure"] == 100

@@ -37,6 +37,8 @@ CASES = [
         "sidecar",
     ),
     Case("clusters.panic-threshold", pointing(LOCAL, drop((*LOCAL, "common_lb_config"))), "backend"),
+    Case("sidecar.merge-window", drop((*SIDECAR, "common_lb_config", "update_merge_window"))),
+    Case("sidecar.merge-window", put((*SIDECAR, "common_lb_config", "update_merge_window"), "0.5s")),
     Case("clusters.circuit-breakers", drop((*LOCAL, "circuit_breakers")), "backend"),
     Case("clusters.circuit-breakers", drop((*SIDECAR, "circuit_breakers")), "sidecar"),
     Case("backend.client-chosen-host", _original_destination),
