@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import struct
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
@@ -122,7 +122,7 @@ class Shelf:
         opened = self._seals.open(look.tenant, name, looked.since_ms, looked.sealed)
         if opened is None:
             _log.error("cache_entry_refused", tenant=look.tenant)  # another pepper's name would differ: it was changed
-            return Missed(ticket)
+            return Missed(replace(ticket, forged=True))
         at_s, tokens_in, tokens_out, packed = opened
         if self._clock.now() - at_s > look.max_age_s or not look.max_age_s:
             return Missed(ticket)
@@ -165,7 +165,7 @@ class Shelf:
             life_ms=cache.ttl_s * _MS,
             most=cache.entries,
             # Of several principals none shall be able to ask until an answer suits him, and leave that to the others.
-            stays=cache.scope is Scope.TENANT,
+            stays=cache.scope is Scope.TENANT and not ticket.forged,
             token=ticket.token,
         )
         try:

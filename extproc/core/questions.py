@@ -84,6 +84,7 @@ class Ticket:
     name: str  # an HMAC: tells nothing of the request
     asked_ms: int  # by the store's clock: what is thrown away later includes the answer
     token: str = ""  # of whom others wait for
+    forged: bool = False  # what is there now is not ours, and is not to stay
 
 
 @dataclass(frozen=True, slots=True)

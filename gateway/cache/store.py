@@ -97,4 +97,5 @@ def _read(answer: object) -> Looked:
     if not isinstance(answer, list) or len(answer) != _FIELDS or answer[0] not in set(State):
         raise ScriptError("answer of another shape")
     state, now, sealed, since = answer
-    return Looked(State(state), int(now), sealed, int(since))
+    # What was found may be anybody's bytes: no moment then, and no seal holds for moment 0.
+    return Looked(State(state), int(now), sealed, int(since) if since.isdigit() else 0)

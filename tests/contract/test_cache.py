@@ -115,6 +115,13 @@ async def test_entries_and_index_end(store, client):
     assert all([0 < await client.pttl(name) <= 30_000 for name in names])
 
 
+@pytest.mark.parametrize("raw", [b"x", b"", b"-000000000001sealed", b"not 13 digits, but more than 13 bytes"])
+async def test_bytes_of_a_stranger_are_found_and_count_since_no_moment(store, client, raw):
+    await client.set("ostiary:{acme}:cache:entry:n", raw)
+    found = await look(store)
+    assert (found.state, found.since_ms, found.sealed) == (State.FOUND, 0, raw[13:])
+
+
 async def test_a_stranger_under_our_name_is_an_error_not_an_answer(store, client):
     await client.lpush("ostiary:{acme}:cache:entry:n", b"x")
     with pytest.raises(ScriptError):

@@ -188,6 +188,15 @@ async def test_what_a_whole_tenant_reads_stays_as_it_was_first(shelf, store):
     assert store.stayed == [True]
 
 
+async def test_what_was_forged_does_not_stay(shelf, store):
+    shared = replace(LOOK, cache=replace(CACHE, scope=Scope.TENANT))
+    store.entries["acme", SEALS.name("acme", shared.parts)] = (b"x", 0)
+    shelf.keep((await shelf.ask(shared)).ticket, HEARD)
+    await settled(shelf)
+    assert store.stayed == [False]
+    assert isinstance(await shelf.ask(shared), Hit)
+
+
 async def test_a_cache_that_is_away_is_a_miss_and_soon_not_asked(shelf, store):
     store.failing = ScriptError("gone")
     told = [await shelf.ask(replace(LOOK, parts=(b"%d" % at,))) for at in range(8)]
