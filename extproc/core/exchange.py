@@ -11,7 +11,7 @@ from http import HTTPStatus
 from secrets import token_bytes
 from typing import Any, Final
 
-from extproc.core import admission, advising, crossing, heads, metering, route, translated
+from extproc.core import admission, advising, crossing, endings, heads, metering, route, translated
 from extproc.core.aliases import Aliases
 from extproc.core.caching import Asked, Caching, caching
 from extproc.core.commands import (
@@ -49,16 +49,15 @@ from extproc.core.lookups import World
 from extproc.core.questions import Advise, Entry, Question, Reserve, Told
 from extproc.core.reply import Reply, answer_blocked
 from extproc.core.restore import Restoring
-from extproc.core.states import NEXT, IllegalTransitionError, State
+from extproc.core.states import NEXT, State
 from extproc.guardrails.assessor import Assessor, Position
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Door, Opened, Seen
-from extproc.providers.schema import UNKNOWN_FIELD, Schema
+from extproc.providers.schema import Schema
 from extproc.providers.spoken import says_json
 from extproc.translate.dialect import Origin
 from gateway import contract
 from gateway.audit import record as audit
-from gateway.audit.record import Found
 from gateway.budgets import told
 from gateway.budgets.model import Amounts, Usage
 from gateway.budgets.price import cost, dearest_of, price_of
@@ -132,10 +131,10 @@ class Exchange:
         step = (self.state, type(event))
         try:
             if step not in NEXT:
-                raise _illegal(step)
+                raise endings.illegal(step)
             commands = _HANDLERS[type(event)](self, event)
             if self.state not in NEXT[step]:
-                raise _illegal((self.state, type(event)))
+                raise endings.illegal((self.state, type(event)))
         except GatewayError as error:
             commands = self._refuse(error)
         except Exception as error:  # noqa: BLE001 - nobody knows what it is, so it must refuse
@@ -175,7 +174,7 @@ class Exchange:
     def _request_body(self, event: RequestBody) -> tuple[Command, ...]:
         self._refuse_revoked()
         if not event.end_of_stream:
-            raise _trailers()
+            raise endings.trailers()
         journal, policy = self._journal, self._policy
         journal.request_bytes = len(event.body)
         tree = admission.parse(event.body, policy)
@@ -301,7 +300,7 @@ class Exchange:
         if self.state is State.LOCAL:
             return ()
         if then is None:
-            raise _illegal((self.state, Answered))
+            raise endings.illegal((self.state, Answered))
         return then(event.replies)
 
     def _send_on(self) -> tuple[Command, ...]:
@@ -334,7 +333,7 @@ class Exchange:
 
     def _request_trailers(self, event: RequestTrailers) -> tuple[Command, ...]:
         del event
-        raise _trailers()
+        raise endings.trailers()
 
     # --- response -----------------------------------------------------------------------------------------
 
@@ -473,18 +472,12 @@ class Exchange:
 
     def _refuse(self, error: GatewayError) -> tuple[Command, ...]:
         if self.state in {State.COLLECT, State.STREAM}:
-            if error.kind is Kind.JSON_TOO_COMPLEX:  # a 400 would blame the caller for the model's answer
-                error = GatewayError(
-                    Kind.BACKEND_ANSWER_INVALID,
-                    "The model's answer was too complex to be inspected and was withheld.",
-                    cause="too complex",
-                )
-            return self._cut(error, b"")
+            return self._cut(endings.of_answer(error), b"")
         self._journal.code, self._journal.reason = error.kind.value, error.cause[:_REASON_CHARS]
         if self.state is State.LOCAL:
             # Its head is out and no upstream text can follow: the stream is just ended.
             return (SendBody(b"", end_of_stream=True), *self._finish("failed"))
-        failed = self.state is State.UPSTREAM and error.kind not in _OUR_WORD
+        failed = self.state is State.UPSTREAM and error.kind not in endings.OUR_WORD
         outcome = "failed" if failed else "refused"
         return self._answer(render(error, self._dialect, self._journal.caller.request_id), error.kind.value, outcome)
 
@@ -505,7 +498,7 @@ class Exchange:
         if self._head is not None:
             # Words that were released in the same breath stay back: the caller gets one clear refusal.
             rendered = render(error, self._dialect, self._journal.caller.request_id)
-            outcome = "refused" if error.kind in _OUR_WORD else "failed"
+            outcome = "refused" if error.kind in endings.OUR_WORD else "failed"
             return self._answer(rendered, error.kind.value, outcome)
         tail = released + self._reply.cut(error)
         self._journal.answer_bytes += len(tail)
@@ -522,22 +515,18 @@ class Exchange:
 
     def _finish(self, outcome: str) -> tuple[Command, ...]:
         journal = self._journal
-        if self._sent and journal.seen is None and (outcome == "aborted" or journal.code in _BILLED_UNHEARD):
+        if self._sent and journal.seen is None and (outcome == "aborted" or journal.code in endings.BILLED_UNHEARD):
             journal.seen = Seen()  # the backend reads the prompt, whoever left first, and bills that
         self.state = State.DONE
         self._head = None
         if self._recorded:
             return self._settlement(None)
         self._recorded = True
-        found = self._tally_in.found(self._guard_in, "request") if self._guard_in is not None else ()
-        if self._guard_out is not None:
-            found += self._tally_out.found(self._guard_out, "response")
+        tallies = (self._guard_in, self._tally_in), (self._guard_out, self._tally_out)
+        found = endings.found(*tallies, self._aliases, unknown=self._unknown_fields)
         if self._aliases is not None:
-            found += self._aliases.found()
             self._aliases.forget()
             self._aliases = None
-        if self._unknown_fields:
-            found += (_UNKNOWN_FIELDS,)
         if self._form is not None and self._form.unchecked:
             found += (UNCHECKED,)
         kept = self._kept(outcome) if self._caching is not None else ()
@@ -580,20 +569,4 @@ _HANDLERS: Final[dict[type[Event], Callable[[Exchange, Any], tuple[Command, ...]
     Gone: Exchange._gone,  # noqa: SLF001
 }
 
-#: Verdicts of the gateway about an exchange that went well so far: it is refused, nothing failed.
-_OUR_WORD: Final = frozenset(
-    {Kind.ANSWER_BLOCKED, Kind.CREDENTIAL_REVOKED, Kind.BUDGET_EXCEEDED, Kind.BUDGET_SPENT},
-)
-#: Ends of exchanges whose backend had the request and said nothing yet.
-_BILLED_UNHEARD: Final = frozenset({Kind.BACKEND_TIMEOUT.value, Kind.CREDENTIAL_REVOKED.value})
-#: What the record says where policy lets fields pass that the schema does not name.
-_UNKNOWN_FIELDS: Final = Found(rule=UNKNOWN_FIELD, direction="request", count=1, action="flag", would="block")
 _REASON_CHARS: Final = 160  # enough for Envoy's code details; a record is not a dump
-
-
-def _trailers() -> GatewayError:
-    return GatewayError(Kind.TRAILERS_REFUSED, "Request trailers are not accepted; send headers instead.")
-
-
-def _illegal(step: tuple[State, type[Event]]) -> IllegalTransitionError:
-    return IllegalTransitionError(f"{step[1].__name__} in state {step[0].value}")
