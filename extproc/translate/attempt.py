@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from extproc.translate.canon import Began, Counted, Ended, Event, Failure, Fault, Lost, Usage
-from extproc.translate.dialect import Dialect, Origin, StreamReader, StreamWriter, Target
+from extproc.translate.dialect import Back, Front, Origin, StreamReader, StreamWriter, Target
 from gateway.errors import GatewayError, Kind
 
 #: Header values: enough names to see what went wrong, short enough for any proxy's limit of a header line.
@@ -60,8 +60,8 @@ class Received:
 class Attempt:
     """A client's dialect in front of a backend's. Immutable: attempts of the same pair may share it."""
 
-    front: Dialect
-    back: Dialect
+    front: Front
+    back: Back
     target: Target
     on_loss: OnLoss = OnLoss.DROP
 

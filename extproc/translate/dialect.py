@@ -91,8 +91,8 @@ class StreamWriter(Protocol):
         ...
 
 
-class Dialect(Protocol):
-    """One provider's API. Stateless."""
+class Front(Protocol):
+    """One API as clients speak it. Stateless."""
 
     @property
     def name(self) -> str:
@@ -104,12 +104,38 @@ class Dialect(Protocol):
         """Dialects of one family differ in the path alone: bodies pass untranslated."""
         ...
 
-    def path_of(self, target: Target, *, stream: bool) -> str:
-        """Where a backend takes requests."""
-        ...
-
     def read_request(self, body: dict[str, Any]) -> Read:
         """A client's body. Raises REQUEST_INVALID."""
+        ...
+
+    def write_answer(self, answer: Answer, origin: Origin) -> dict[str, Any]:
+        """The body for a client. Raises BACKEND_ANSWER_INVALID for what the client could not read."""
+        ...
+
+    def writer(self, origin: Origin) -> StreamWriter:
+        """For one stream."""
+        ...
+
+    def write_error(self, failure: Failure) -> dict[str, Any]:
+        """The error object that the client's SDK reads. Its status is `failure.status`."""
+        ...
+
+
+class Back(Protocol):
+    """One API as backends speak it. Stateless."""
+
+    @property
+    def name(self) -> str:
+        """What policy calls it."""
+        ...
+
+    @property
+    def family(self) -> str:
+        """See `Front.family`."""
+        ...
+
+    def path_of(self, target: Target, *, stream: bool) -> str:
+        """Where a backend takes requests."""
         ...
 
     def write_request(self, request: Request, target: Target) -> Written:
@@ -124,15 +150,7 @@ class Dialect(Protocol):
         """What an answer with status 200 tells of its tokens, also one that cannot be read otherwise."""
         ...
 
-    def write_answer(self, answer: Answer, origin: Origin) -> dict[str, Any]:
-        """The body for a client. Raises BACKEND_ANSWER_INVALID for what the client could not read."""
-        ...
-
     def reader(self, max_event_bytes: int) -> StreamReader:
-        """For one stream."""
-        ...
-
-    def writer(self, origin: Origin) -> StreamWriter:
         """For one stream."""
         ...
 
@@ -140,6 +158,6 @@ class Dialect(Protocol):
         """A provider's error. Never raises: what cannot be read is told by its status alone."""
         ...
 
-    def write_error(self, failure: Failure) -> dict[str, Any]:
-        """The error object that the client's SDK reads. Its status is `failure.status`."""
-        ...
+
+class Dialect(Front, Back, Protocol):
+    """One API that is spoken on both sides."""

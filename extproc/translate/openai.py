@@ -33,6 +33,7 @@ from extproc.translate.canon import (
 )
 from extproc.translate.dialect import Origin, Read, StreamReader, StreamWriter, Target, Thinks, Written
 from extproc.translate.fields import ASKED, Losses, words_only
+from extproc.translate.media import base64_of, document, picture
 from extproc.translate.openai_answer import read_answer, read_error, usage_of, write_answer, write_error
 from extproc.translate.openai_stream import ChunkReader, ChunkWriter
 from extproc.translate.reasoning import effort_of
@@ -61,12 +62,7 @@ _USER_CHARS: Final = 64  # of a user's id; longer ones are refused with the whol
 _CALL_ID_CHARS: Final = 40  # of a call's
 _STOPS: Final = 4  # most stop sequences that OpenAI takes
 _EFFORTS: Final = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
-_DATA_URL: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,", re.ASCII)
-#: The one spelling of base64 that all readers take alike (RFC 4648 section 4): guards open what providers will.
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/]*+={0,2}")
 _SOUND: Final = re.compile(r"[a-z0-9.+-]{1,32}")  # a format of sound, the end of a media type
-#: Kinds that have parts of their own, by which policy counts and allows them.
-_NO_FILES: Final = ("image/", "audio/", "video/")
 _ROLES: Final = {"system": Role.SYSTEM, "developer": Role.DEVELOPER}
 
 
@@ -393,33 +389,17 @@ def _read_part(part: dict[str, Any], losses: Losses) -> Part | None:
     where += f"{kind}."
     if kind == "image_url":
         losses.rest(inner, frozenset({"url", "detail"}), where)
-        url, detail = ASKED.needed(inner, "url", where), ASKED.string(inner, "detail", where)
-        found = _DATA_URL.match(url)
-        if found is None and url[:5].lower() != "data:":
-            return Image(url=url, detail=detail)
-        if found is None or not found.group(1).lower().startswith("image/"):
-            raise ASKED.fail(where + "url", "an address, or a data: URL of a picture in base64")
-        return Image(found.group(1).lower(), _base64(url[found.end() :], where + "url"), detail=detail)
+        return picture(ASKED.needed(inner, "url", where), ASKED.string(inner, "detail", where), where + "url")
     if kind == "input_audio":
         form = ASKED.needed(inner, "format", where)
         if _SOUND.fullmatch(form) is None:
             raise ASKED.fail(where + "format", "the name of a format, such as wav")
-        return File(f"audio/{form}", _base64(ASKED.needed(inner, "data", where), where + "data"))
+        return File(f"audio/{form}", base64_of(ASKED.needed(inner, "data", where), where + "data"))
     if inner.get("file_id") is not None:
         losses.add(where + "file_id", "the file lies with another provider", essential=True)
         return None
-    data = ASKED.needed(inner, "file_data", where)
-    found = _DATA_URL.match(data)
-    if found is None or found.group(1).lower().startswith(_NO_FILES):
-        raise ASKED.fail(where + "file_data", "a data: URL in base64, of neither a picture nor sound")
-    encoded = _base64(data[found.end() :], where + "file_data")
-    return File(found.group(1).lower(), encoded, ASKED.string(inner, "filename", where))
-
-
-def _base64(data: str, field: str) -> str:
-    if _BASE64.fullmatch(data) is None:
-        raise ASKED.fail(field, "base64 without spaces")
-    return data
+    name = ASKED.string(inner, "filename", where)
+    return document(ASKED.needed(inner, "file_data", where), name, where + "file_data")
 
 
 _PART_FIELDS: Final = {
