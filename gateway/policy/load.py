@@ -287,7 +287,7 @@ class _Loader:
             thinking=table.choice("thinking", THINKING, default="") or None,
             sampling=table.flag("sampling") or None,
         )
-        names = read_upstream(table, model.backends, self.problems)
+        names = read_upstream(table, model.reached, self.problems)
         model = replace(model, upstream=MappingProxyType(names)) if names else model
         table.close()
         return model
@@ -298,7 +298,7 @@ class _Loader:
         names = table.words("backends", BACKEND_NAME)
         for at, name in enumerate(names):
             self._refer(name, (*table.path, "backends", f"[{at}]"), "backends")
-        return read_pool(table, names, self.rules | self.advised, limits, self.problems)
+        return read_pool(table, names, self.rules | self.advised, limits, self._refer, self.problems)
 
     def _tenant(
         self,

@@ -433,7 +433,9 @@ class Select(StrEnum):
 
     ORDERED = "ordered"  # the first one listed
     WEIGHTED = "weighted"  # drawn by weight, for each request
-    STICKY = "sticky"  # always the same one for a principal, as long as it is there: its prompt cache stays warm
+    STICKY = (
+        "sticky"  # always the same one for a principal, as long as it is there: its prompt cache stays warm; by weight
+    )
     CHEAPEST = "cheapest"  # by the price book, for what this request may cost
 
 
@@ -450,18 +452,30 @@ class Restriction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror:
+    """A backend that is sent copies of a pool's requests, and whose answers nobody sees."""
+
+    backend: str  # none of the pool's
+    percent: int  # of requests that leave for a backend
+    per_minute: int = 60  # most copies that one gateway sends
+    tokens_per_day: int | None = None  # of prompts and answers, all gateways together; None: not counted
+    timeout_s: int = 60  # for a whole answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
     """Backends that stand in for each other: when one fails before its first byte, the next is asked."""
 
     backends: tuple[str, ...]  # in the order in which they are asked
     select: Select = Select.ORDERED
-    weights: Mapping[str, int] = field(default_factory=dict)  # of WEIGHTED, by backend
+    weights: Mapping[str, int] = field(default_factory=dict)  # by backend; of WEIGHTED always, of STICKY perhaps
     retry_on: frozenset[str] = frozenset()  # of `RETRY_ON`; a failure to connect always
     first_byte_s: int = 120  # longest silence before an answer begins
     restrictions: tuple[Restriction, ...] = ()
     tell: bool = False  # whether clients are told which backend answered, and after how many attempts
     lacks: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by backend: of `FEATURES`, what it cannot do
     context: Mapping[str, int] = field(default_factory=dict)  # by backend: tokens of prompt and answer that it takes
+    mirror: Mirror | None = None  # what is said of backends above may be said of its backend too
 
 
 #: What a request may ask of a model beyond text.
@@ -501,6 +515,12 @@ class Model:
     def backends(self) -> tuple[str, ...]:
         """Every backend that may serve it."""
         return (self.backend,) if self.pool is None else self.pool.backends
+
+    @property
+    def reached(self) -> tuple[str, ...]:
+        """Every backend that may be told a request of it: those, and the mirror's."""
+        mirror = None if self.pool is None else self.pool.mirror
+        return self.backends if mirror is None else (*self.backends, mirror.backend)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,9 @@ from typing import Final
 from gateway.policy import walk
 from gateway.policy.endpoint import BACKEND_NAME
 from gateway.policy.field import Shape, Table, read_choice, read_scalar, shape
+from gateway.policy.mirror import read_mirror
 from gateway.policy.model import FEATURES, RETRY_ON, Limits, Model, Pool, Restriction, Select
+from gateway.policy.prices import Refer
 from gateway.policy.problem import Mark, Problems, nearest, shown
 from gateway.policy.tree import Mapping as Fields
 from gateway.policy.tree import Node, Path, Scalar, Sequence
@@ -24,11 +26,14 @@ def read_pool(
     names: tuple[Scalar, ...],
     rules: Collection[str],
     limits: Limits,
+    refer: Refer,
     problems: Problems,
 ) -> Pool:
     """The pool over `names`."""
     backends = tuple(name.text for name in names)
-    _check_names(names, table, problems)
+    mirror = read_mirror(table.table("mirror"), backends, refer, problems)
+    _check_names(names, table, problems, least=2 if mirror is None else 1)
+    known = backends if mirror is None else (*backends, mirror.backend)
     select = Select(table.choice("select", tuple(Select), default=Select.ORDERED.value) or Select.ORDERED)
     weights = _weights(table, backends, select, problems)
     return Pool(
@@ -37,10 +42,11 @@ def read_pool(
         weights=MappingProxyType(weights),
         retry_on=_retry_on(table, problems),
         first_byte_s=table.integer("first_byte_s", *_FIRST_BYTE_S, default=limits.idle_s),
-        restrictions=_restrictions(table, backends, rules, problems),
+        restrictions=_restrictions(table, backends, known, rules, problems),
         tell=table.flag("tell"),
-        lacks=MappingProxyType(_lacks(table, backends, problems)),
-        context=MappingProxyType(_context(table, backends, problems)),
+        lacks=MappingProxyType(_lacks(table, known, problems)),
+        context=MappingProxyType(_context(table, known, problems)),
+        mirror=mirror,
     )
 
 
@@ -76,11 +82,11 @@ def refuse_too_many(models: Mapping[Scalar, Model], problems: Problems) -> None:
             return
 
 
-def _check_names(names: tuple[Scalar, ...], table: Table, problems: Problems) -> None:
+def _check_names(names: tuple[Scalar, ...], table: Table, problems: Problems, *, least: int) -> None:
     path = (*table.path, "backends")
-    if not 2 <= len(names) <= walk.BACKENDS_MAX:
+    if not least <= len(names) <= walk.BACKENDS_MAX:
         mark = names[0].mark if names else table.mark
-        problems.add(mark, path, f"expected 2 to {walk.BACKENDS_MAX} backends", "for one write `backend: name`")
+        problems.add(mark, path, f"expected {least} to {walk.BACKENDS_MAX} backends", "for one write `backend: name`")
     seen: set[str] = set()
     for at, name in enumerate(names):
         here = (*path, f"[{at}]")
@@ -103,8 +109,8 @@ def _weights(table: Table, backends: tuple[str, ...], select: Select, problems: 
         value = read_scalar(node, (*path, key.text), _WEIGHT, problems)
         weights[key.text] = int(value.text) if value else 0
     missing = [name for name in backends if name not in weights]
-    if select is not Select.WEIGHTED:
-        problems.add(block.mark, path, "only select: weighted has weights")
+    if select not in {Select.WEIGHTED, Select.STICKY}:
+        problems.add(block.mark, path, "only select: weighted and select: sticky have weights")
     elif missing:
         problems.add(block.mark, path, f"no weight for {shown(missing[0])}", "0 keeps a backend as a stand-in")
     elif not any(weights.values()):
@@ -157,15 +163,18 @@ def _retry_on(table: Table, problems: Problems) -> frozenset[str]:
 
 
 def _restrictions(
-    table: Table, backends: tuple[str, ...], rules: Collection[str], problems: Problems
+    table: Table, backends: tuple[str, ...], known: tuple[str, ...], rules: Collection[str], problems: Problems
 ) -> tuple[Restriction, ...]:
+    """`known`: the backends of the pool, and its mirror's."""
     block = table.table("when_found")
     if block is None:
         return ()
     found = []
     for key, node in block.entries():
         path: Path = (*block.path, key.text)
-        names = _names(key, node, path, backends, problems)
+        names = _names(key, node, path, known, problems)
+        if names and names <= set(known).difference(backends):
+            problems.add(key.mark, path, "names only the mirror, which answers nobody", "name a backend of this pool")
         one = Restriction(rule=key.text, backends=names)
         if key.text.count("*") > key.text.endswith(".*") or not any(map(one.covers, rules)):
             families = {f"{rule.partition('.')[0]}.*" for rule in rules}

@@ -5,6 +5,7 @@ the renderer lists them here, and `inspect` chooses one of them here.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -96,7 +97,7 @@ def _walk(pool: Pool, allowed: tuple[str, ...], first: str) -> Walk:
 def _firsts(pool: Pool, allowed: tuple[str, ...]) -> tuple[str, ...]:
     if pool.select is Select.ORDERED:
         return allowed[:1]
-    if pool.select is Select.WEIGHTED:
+    if pool.weights:
         return tuple([name for name in allowed if pool.weights.get(name, 0) > 0]) or allowed[:1]
     return allowed
 
@@ -108,7 +109,10 @@ def _first(pool: Pool, allowed: tuple[str, ...], draw: Draw) -> str:
         return firsts[0]
     if pool.select is Select.STICKY:
         # Highest random weight (Thaler and Ravishankar, 1998): who is left out moves nobody else.
-        return max(firsts, key=lambda name: _number(f"sticky {draw.caller} {name}"))
+        if not pool.weights:
+            return max(firsts, key=lambda name: _number(f"sticky {draw.caller} {name}"))
+        # With weights (Schindelhauer and Schomaker, 2005): one that grows draws callers and moves nobody else.
+        return max(firsts, key=lambda name: _weighted(f"sticky {draw.caller} {name}", pool.weights[name]))
     if pool.select is Select.CHEAPEST:
         prices = {name: draw.price(name) for name in firsts}
         return min(firsts, key=lambda name: (prices[name] is None, prices[name] or 0))
@@ -118,6 +122,17 @@ def _first(pool: Pool, allowed: tuple[str, ...], draw: Draw) -> str:
         if left < 0:
             return name
     return firsts[-1]
+
+
+def mirrored(pool: Pool, request_id: str) -> bool:
+    """Whether a request is one of those that the pool's mirror is to get; the same on every replica."""
+    return pool.mirror is not None and _number(f"mirror {request_id}") * 100 // _FRACTIONS < pool.mirror.percent
+
+
+def _weighted(text: str, weight: int) -> float:
+    """The greatest of these is each one's as often as its weight says."""
+    # 52 bits and a half are exact in a float, and never 0 or 1, whose logarithms could not be used.
+    return -weight / math.log(((_number(text) >> 12) + 0.5) / 2**52)
 
 
 def _number(text: str) -> int:

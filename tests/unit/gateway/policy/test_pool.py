@@ -2,8 +2,9 @@
 
 import pytest
 
+from gateway.policy import walk
 from gateway.policy.load import load
-from gateway.policy.model import Select
+from gateway.policy.model import Mirror, Select
 from gateway.policy.problem import PolicyError
 
 BACKENDS = """
@@ -73,7 +74,7 @@ def test_everything_that_a_pool_can_say(tmp_path):
         ("backends: [a, b], lacks: {a: [smell]}", "unknown value"),
         ("backends: [a, b], lacks: {c: [tools]}", "not a backend of this pool"),
         ("backends: [a, b], context: {a: 7}", "expected tokens"),
-        ("backends: [a, b], select: cheapest, weights: {a: 1, b: 1}", "only select: weighted has weights"),
+        ("backends: [a, b], select: cheapest, weights: {a: 1, b: 1}", "only select: weighted and select: sticky"),
         ("backends: [a, b], backend: a", "unknown field"),
         ("backend: a, select: ordered", "unknown field"),
         ("backends: [a, b], select: random", "unknown value"),
@@ -90,12 +91,44 @@ def test_everything_that_a_pool_can_say(tmp_path):
         ("backends: [a, b], when_found: {'pii.*': [c]}", "is no backend of this pool"),
         ("backends: [a, b], when_found: {'pii.*': []}", "expected a list"),
         ("backends: [a, b], tell: maybe", "unknown value"),
+        ("backends: [a], mirror: {percent: 5}", "mirror.backend: missing"),
+        ("backends: [a], mirror: {backend: b}", "mirror.percent: missing"),
+        ("backends: [a], mirror: {backend: nowhere, percent: 5}", "mirror.backend: unknown backend"),
+        ("backends: [a], mirror: {backend: a, percent: 5}", "so it needs no copies"),
+        ("backends: [a], mirror: {backend: b, percent: 101}", "from 0 to 100"),
+        ("backends: [a], mirror: {backend: b, percent: 5, per_minute: 0}", "from 1 to 6000"),
+        ("backends: [a], mirror: {backend: b, percent: 5, tokens_per_day: 1}", "from 1000 to"),
+        ("backends: [a], mirror: {backend: b, percent: 5, timeout_s: 601}", "from 1 to 600"),
+        ("backends: [a], mirror: {backend: b, percent: 5, weight: 1}", "unknown field"),
+        ("backends: [], mirror: {backend: b, percent: 5}", "expected 1 to 5 backends"),
+        ("backends: [a], mirror: {backend: b, percent: 5}, when_found: {'pii.*': [b]}", "names only the mirror"),
+        ("backend: a, mirror: {backend: b, percent: 5}", "unknown field"),
     ],
 )
 def test_mistakes_are_told_with_their_line(tmp_path, fields, told):
     found = problems(tmp_path, f"ok: a\nx: {{{fields}}}\n")
     assert told in found
     assert "models.yaml:2:" in found
+
+
+def test_a_mirror_may_stand_behind_one_backend_and_is_told_apart_from_it(tmp_path):
+    text = (
+        "x:\n  backends: [a]\n  mirror: {backend: c, percent: 7, per_minute: 9, tokens_per_day: 5000, timeout_s: 3}\n"
+        "  when_found: {'pii.*': [a, c]}\n  lacks: {c: [image]}\n  context: {c: 8192}\n  upstream_model: {c: new}\n"
+        "y: {backends: [a, b], mirror: {backend: c, percent: 0}}\n"
+    )
+    models = read(tmp_path, text)
+    model = models["x"]
+    assert (model.backends, model.reached, model.upstream_name("c")) == (("a",), ("a", "c"), "new")
+    assert model.pool.mirror == Mirror(backend="c", percent=7, per_minute=9, tokens_per_day=5000, timeout_s=3)
+    assert (model.pool.lacks, model.pool.context) == ({"c": {"image"}}, {"c": 8192})
+    assert models["y"].pool.mirror == Mirror(backend="c", percent=0)
+    assert walk.count(model.pool) == 0  # Envoy needs no more of it than of a lone backend
+
+
+def test_a_canary_may_be_sticky(tmp_path):
+    pool = read(tmp_path, "x: {backends: [a, b], select: sticky, weights: {a: 95, b: 5}}\n")["x"].pool
+    assert (pool.select, dict(pool.weights)) == (Select.STICKY, {"a": 95, "b": 5})
 
 
 def test_more_orders_than_envoy_shall_hold_are_a_problem(tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.policy import walk
-from gateway.policy.model import RETRY_ON, Pool, Restriction, Select
+from gateway.policy.model import RETRY_ON, Mirror, Pool, Restriction, Select
 from gateway.policy.walk import Draw
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -28,7 +28,7 @@ def pools(draw):
     names = draw(st.permutations(NAMES))[: draw(st.integers(2, len(NAMES)))]
     weights = draw(st.fixed_dictionaries({name: st.integers(0, 3) for name in names}).filter(lambda w: any(w.values())))
     select = draw(st.sampled_from(Select))
-    return pool(*names, select=select, weights=weights if select is Select.WEIGHTED else {})
+    return pool(*names, select=select, weights=weights if select in {Select.WEIGHTED, Select.STICKY} else {})
 
 
 @given(pools(), st.data())
@@ -53,6 +53,37 @@ def test_first_choices_follow_the_weights_within_two_percent(weights):
     drawn = Counter(walk.choose(made, made.backends, Draw(f"request-{number}")).backends[0] for number in range(20_000))
     for name, weight in weights.items():
         assert abs(drawn[name] / 20_000 - weight / sum(weights.values())) < 0.02
+
+
+def canary(percent):
+    return pool("stable", "canary", select=Select.STICKY, weights={"stable": 100 - percent, "canary": percent})
+
+
+def callers_of_the_canary(made, allowed=("stable", "canary")):
+    first = {number: walk.choose(made, allowed, Draw("any", f"t/{number}")).backends[0] for number in range(5_000)}
+    return {number for number, name in first.items() if name == "canary"}
+
+
+def test_a_sticky_canary_has_its_share_of_callers_and_keeps_them_while_it_grows():
+    small, large = callers_of_the_canary(canary(5)), callers_of_the_canary(canary(20))
+    assert abs(len(small) / 5_000 - 0.05) < 0.02
+    assert abs(len(large) / 5_000 - 0.20) < 0.02
+    assert small < large
+    asked = {walk.choose(canary(20), ("stable", "canary"), Draw(f"{at}", "t/7")).backends for at in range(20)}
+    assert len(asked) == 1  # of one caller, whatever the request
+    assert callers_of_the_canary(canary(0)) == set()
+
+
+def mirror(percent):
+    return pool("a", mirror=Mirror(backend="m", percent=percent))
+
+
+def test_a_mirror_gets_its_share_of_requests_and_all_or_none_where_policy_says_so():
+    ids = [f"request-{number}" for number in range(5_000)]
+    assert not any(walk.mirrored(mirror(0), each) for each in ids)
+    assert all(walk.mirrored(mirror(100), each) for each in ids)
+    assert abs(sum(walk.mirrored(mirror(10), each) for each in ids) / 5_000 - 0.10) < 0.02
+    assert not walk.mirrored(pool("a", "b"), "x")
 
 
 def test_a_weight_of_nothing_makes_a_stand_in():
