@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from extproc.translate import eventstream
 from extproc.translate.attempt import Attempt
 from extproc.translate.dialect import Origin, Target, Thinks
 from extproc.translate.dialects import DIALECTS, FRONTS
@@ -32,11 +33,11 @@ def asked(dialect: str, case: dict[str, Any]) -> dict[str, Any]:
     """What each backend of another dialect is asked for a client's request."""
     out: dict[str, Any] = {}
     for name, back in DIALECTS.items():
-        if back.family == DIALECTS[dialect].family:
+        if back.family == FRONTS[dialect].family:
             continue
         target = _target(case.get("target", {}))
         try:
-            sent = Attempt(DIALECTS[dialect], back, target).request(orjson.dumps(case["request"]))
+            sent = Attempt(FRONTS[dialect], back, target).request(orjson.dumps(case["request"]))
         except GatewayError as error:
             out[name] = {"refused": error.public, "param": error.param}
             continue
@@ -60,7 +61,7 @@ def answered(dialect: str, case: dict[str, Any]) -> dict[str, Any]:
     for name in FRONTS:
         if name == dialect:
             continue
-        attempt = Attempt(DIALECTS[name], DIALECTS[dialect], Target(model="backend-model"))
+        attempt = Attempt(FRONTS[name], DIALECTS[dialect], Target(model="backend-model"))
         try:
             received = attempt.answer(case.get("status", 200), orjson.dumps(case["answer"]), ORIGIN)
         except GatewayError as error:
@@ -78,7 +79,7 @@ def streamed(dialect: str, case: dict[str, Any]) -> dict[str, Any]:
     for name in FRONTS:
         if name == dialect:
             continue
-        attempt = Attempt(DIALECTS[name], DIALECTS[dialect], Target(model="backend-model"))
+        attempt = Attempt(FRONTS[name], DIALECTS[dialect], Target(model="backend-model"))
         stream = attempt.stream(ORIGIN, MAX_EVENT_BYTES)
         try:
             out[name] = (stream.feed(raw) + stream.close()).decode().split("\n\n")[:-1]
@@ -88,10 +89,13 @@ def streamed(dialect: str, case: dict[str, Any]) -> dict[str, Any]:
 
 
 def wire(case: dict[str, Any]) -> bytes:
-    """A stream's bytes, from its events: objects are named by their type where they have one."""
+    """A stream's bytes, from its events: objects are named by their type where they have one, or are messages."""
     out = []
     for event in case["stream"]:
-        if type(event) is str:
+        if type(event) is dict and ":message-type" in event:
+            headers = {name: str(value) for name, value in event.items() if name.startswith(":")}
+            out.append(eventstream.encode(headers, orjson.dumps(event.get("payload"))))
+        elif type(event) is str:
             out.append(event.encode() + b"\n\n")
         else:
             head = b"event: " + event["type"].encode() + b"\n" if "type" in event else b""

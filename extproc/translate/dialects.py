@@ -4,12 +4,16 @@ from types import MappingProxyType
 from typing import Final
 
 from extproc.translate.anthropic import ANTHROPIC
-from extproc.translate.dialect import Dialect
+from extproc.translate.bedrock import BEDROCK
+from extproc.translate.dialect import Back, Front
 from extproc.translate.gemini import GEMINI
 from extproc.translate.openai import AZURE, OPENAI
+from extproc.translate.responses import RESPONSES
 
-_ALL: Final[tuple[Dialect, ...]] = (OPENAI, AZURE, ANTHROPIC, GEMINI)
+_BACKS: Final[tuple[Back, ...]] = (OPENAI, AZURE, ANTHROPIC, GEMINI, BEDROCK)
+#: Those whose backends are asked, by name.
+DIALECTS: Final = MappingProxyType({each.name: each for each in _BACKS})
+_FRONTS: Final[tuple[Front, ...]] = (OPENAI, RESPONSES, ANTHROPIC, GEMINI)
 
-DIALECTS: Final = MappingProxyType({each.name: each for each in _ALL})
-#: Those whose clients are answered. The front doors of today speak the first two.
-FRONTS: Final = (OPENAI.name, ANTHROPIC.name, GEMINI.name)
+#: Those whose clients are answered, by name.
+FRONTS: Final = MappingProxyType({each.name: each for each in _FRONTS})

@@ -1,7 +1,7 @@
 """Official clients over a wire in memory: what they send is seen, what they are answered is given. No sockets."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import anthropic
 import httpx2
@@ -11,6 +11,7 @@ from anthropic.types import message_create_params as anthropic_params
 from google import genai
 from google.genai import types
 from openai.types.chat import completion_create_params as openai_params
+from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter, ValidationError
 
 from declared import complaints
@@ -118,4 +119,9 @@ REQUESTS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "azure": _openai_request,
     "anthropic": _anthropic_request,
     "gemini": _gemini_request,
+}
+
+#: The events of a response, by their types.
+RESPONSE_EVENTS: dict[str, Any] = {
+    get_args(event.model_fields["type"].annotation)[0]: event for event in get_args(get_args(ResponseStreamEvent)[0])
 }

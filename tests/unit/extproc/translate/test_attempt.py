@@ -13,7 +13,7 @@ from extproc.providers.openai import DOORS
 from extproc.translate.attempt import Attempt, OnLoss, told
 from extproc.translate.canon import Lost
 from extproc.translate.dialect import Origin, Target
-from extproc.translate.dialects import DIALECTS
+from extproc.translate.dialects import DIALECTS, FRONTS
 from gateway.errors import GatewayError, Kind
 from guarded import POOL
 from tools.golden_translate import MAX_EVENT_BYTES, ORIGIN, cases
@@ -22,7 +22,7 @@ HELLO = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 
 
 def attempt(front="openai", back="anthropic", on_loss=OnLoss.DROP, **target):
-    return Attempt(DIALECTS[front], DIALECTS[back], Target(model="theirs", **target), on_loss)
+    return Attempt(FRONTS[front], DIALECTS[back], Target(model="theirs", **target), on_loss)
 
 
 def refused(call, *args):
@@ -101,18 +101,22 @@ def test_nothing_follows_the_end():
     assert stream.feed(whole) + stream.close() == b""
 
 
+GUARDED = {
+    "openai": DOORS["/v1/chat/completions"],
+    "responses": DOORS["/v1/responses"],
+    "anthropic": MESSAGES["/v1/messages"],
+}
 STREAMED = [
     (name, front, told)
     for name, case in cases("streams").items()
     for front, told in case["streamed"].items()
-    if type(told) is list and front in ("openai", "anthropic")
+    if type(told) is list and front in GUARDED
 ]
 
 
 @pytest.mark.parametrize(("name", "front", "events"), STREAMED, ids=[f"{s[0]}-{s[1]}" for s in STREAMED])
 def test_the_guards_of_the_front_door_understand_every_translated_stream(name, front, events):
-    door = DOORS["/v1/chat/completions"] if front == "openai" else MESSAGES["/v1/messages"]
-    guard = door.stream(Guard.of(POOL, {}), Tally(), Seen(), show_usage=True)
+    guard = GUARDED[front].stream(Guard.of(POOL, {}), Tally(), Seen(), show_usage=True)
     raw = ("\n\n".join(events) + "\n\n").encode()
     framer = sse.Framer(MAX_EVENT_BYTES)
     out = guard.feed(framer.feed(raw)) + guard.finish()

@@ -11,12 +11,22 @@ from google.genai import errors, types
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response
 
 from declared import complaints
 from extproc.translate.attempt import Attempt
 from extproc.translate.dialect import Target
-from extproc.translate.dialects import DIALECTS
-from official import REQUESTS, Wire, anthropic_client, gemini_client, gemini_sends, openai_client, same_gemini
+from extproc.translate.dialects import DIALECTS, FRONTS
+from official import (
+    REQUESTS,
+    RESPONSE_EVENTS,
+    Wire,
+    anthropic_client,
+    gemini_client,
+    gemini_sends,
+    openai_client,
+    same_gemini,
+)
 from tools.golden_translate import KINDS, MAX_EVENT_BYTES, ORIGIN, cases, renewed, wire
 
 ALL = [(kind, name) for kind in KINDS for name in cases(kind)]
@@ -55,15 +65,27 @@ REFUSED = {
     "requests/openai/search": {"anthropic", "gemini"},
     "requests/openai/spoken": {"anthropic", "gemini"},
     "requests/gemini/search_tool": {"openai", "azure", "anthropic"},
+    "requests/responses/background": {"openai", "azure", "anthropic", "gemini"},
+    "requests/responses/broken_arguments": {"anthropic", "gemini"},
+    "requests/responses/built_in_tool": {"openai", "azure", "anthropic", "gemini"},
+    "requests/responses/compacted": {"openai", "azure", "anthropic", "gemini"},
+    "requests/responses/conversation_id": {"openai", "azure", "anthropic", "gemini"},
+    "requests/responses/custom_tool": {"openai", "azure", "anthropic", "gemini"},
+    "requests/responses/file_id": {"openai", "azure", "anthropic", "gemini"},
+    "requests/responses/file_url": {"openai", "azure", "anthropic", "gemini"},
+    "requests/responses/previous_response": {"openai", "azure", "anthropic", "gemini"},
+    "requests/responses/prompt": {"openai", "azure", "anthropic", "gemini"},
+    "requests/responses/reference": {"openai", "azure", "anthropic", "gemini"},
+    "requests/responses/stored": {"openai", "azure", "anthropic", "gemini"},
     "requests/openai/audio": {"anthropic"},
     "requests/openai/broken_arguments": {"anthropic", "gemini"},
     "requests/openai/custom_tool": {"anthropic", "gemini"},
     "requests/openai/file_id": {"anthropic", "gemini"},
-    "answers/anthropic/server_block": {"openai", "gemini"},
-    "answers/gemini/code": {"openai", "anthropic"},
-    "answers/gemini/malformed_call": {"openai", "anthropic"},
+    "answers/anthropic/server_block": {"openai", "responses", "gemini"},
+    "answers/gemini/code": {"openai", "responses", "anthropic"},
+    "answers/gemini/malformed_call": {"openai", "responses", "anthropic"},
     "answers/openai/broken_arguments": {"anthropic", "gemini"},
-    "streams/anthropic/server_block": {"openai", "gemini"},
+    "streams/anthropic/server_block": {"openai", "responses", "gemini"},
 }
 
 
@@ -126,6 +148,12 @@ def test_an_answer_is_what_the_package_declares_and_the_client_reads(name, front
         assert all(
             orjson.loads(call.function.arguments) is not None for call in read.choices[0].message.tool_calls or ()
         )
+    elif front == "responses":
+        assert complaints(body, Response) == []
+        for each in read.output:
+            if each.type == "function_call":
+                assert (each.status == "completed") == (name != "openai/broken_arguments")
+                assert each.status != "completed" or orjson.loads(each.arguments) is not None
     elif front == "anthropic":
         assert complaints(body, Message) == []
     else:
@@ -143,6 +171,8 @@ _GEMINI_ENDS = ("STOP", "MAX_TOKENS", "SAFETY")
 def ask(front: str, answers: Wire) -> Any:
     if front == "openai":
         return openai_client(answers).chat.completions.create(model="m", messages=[])
+    if front == "responses":
+        return openai_client(answers).responses.create(model="m", input="x")
     if front == "gemini":
         return gemini_client(answers).models.generate_content(model="m", contents="x")
     return anthropic_client(answers).messages.create(model="m", messages=[], max_tokens=1)
@@ -173,6 +203,9 @@ def final(front: str, raw: bytes) -> dict[str, Any]:
                 return cut.completion.to_dict()
             except openai.ContentFilterFinishReasonError:  # has no answer with it
                 return stream.current_completion_snapshot.to_dict()
+    if front == "responses":
+        with openai_client(Wire(raw, stream=True)).responses.stream(model="m", input="x") as events:
+            return list(events)[-1].response.to_dict()  # the helper has no word for an answer that was cut
     if front == "gemini":
         chunks = gemini_client(Wire(raw, stream=True)).models.generate_content_stream(model="m", contents="x")
         return together([chunk.model_dump(mode="json", by_alias=True, exclude_none=True) for chunk in chunks])
@@ -206,6 +239,13 @@ def test_a_stream_is_put_together_by_the_client(name, front, raw):
                     choice["delta"].pop("reasoning_content", None)
                 assert complaints(tree, ChatCompletionChunk) == []
         assert whole["choices"][0]["finish_reason"]
+    elif front == "responses":
+        trees = [
+            orjson.loads(event.partition("data: ")[2]) for event in raw.decode().split("\n\n")[:-1] if event[0] != ":"
+        ]
+        assert [tree["sequence_number"] for tree in trees] == list(range(len(trees)))
+        assert [complaint for tree in trees for complaint in complaints(tree, RESPONSE_EVENTS[tree["type"]])] == []
+        assert whole["status"] == trees[-1]["type"].removeprefix("response.")
     elif front == "gemini":
         assert whole["candidates"][0]["finishReason"] in _GEMINI_ENDS
     else:
@@ -228,6 +268,14 @@ def said(front: str, body: dict[str, Any]) -> Any:
     if front == "gemini":
         candidate = body["candidates"][0]
         return candidate["content"]["parts"], candidate["finishReason"]
+    if front == "responses":
+        items = [
+            {k: v for k, v in item.items() if k not in ("arguments", "parsed_arguments")} for item in body["output"]
+        ]
+        for part in (part for item in items for part in item.get("content", ())):
+            part.pop("parsed", None)  # what the helper adds
+        calls = [orjson.loads(item["arguments"]) for item in body["output"] if item["type"] == "function_call"]
+        return items, calls, body["status"], body["incomplete_details"], body["usage"]
     blocks = [{k: v for k, v in block.items() if k in _SAID and v is not None} for block in body["content"]]
     return blocks, body["stop_reason"], body["stop_sequence"]
 
@@ -269,7 +317,7 @@ def test_the_cuts_of_a_stream_do_not_matter(name, data):
     for front, told in case["streamed"].items():
         if type(told) is not list:
             continue
-        attempt = Attempt(DIALECTS[front], DIALECTS[name.partition("/")[0]], Target(model="m"))
+        attempt = Attempt(FRONTS[front], DIALECTS[name.partition("/")[0]], Target(model="m"))
         stream = attempt.stream(ORIGIN, MAX_EVENT_BYTES)
         pieces = [raw[a:b] for a, b in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
         out = b"".join([stream.feed(piece) for piece in pieces]) + stream.close()

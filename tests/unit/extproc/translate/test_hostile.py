@@ -48,7 +48,7 @@ def spoiled(tree: Any, data: st.DataObject) -> Any:
 
 
 def attempts(name: str) -> list[Attempt]:
-    own = DIALECTS[name]
+    own = FRONTS[name]
     return [Attempt(own, back, Target(model="m")) for back in DIALECTS.values() if back.family != own.family]
 
 
@@ -82,7 +82,7 @@ def test_a_spoiled_answer_is_translated_or_withheld(name, data):
     tree = spoiled(case["answer"], data)
     back = DIALECTS[name.partition("/")[0]]
     for front in FRONTS:
-        attempt = Attempt(DIALECTS[front], back, Target(model="m"))
+        attempt = Attempt(FRONTS[front], back, Target(model="m"))
         assert kind_of(attempt.answer, case.get("status", 200), orjson.dumps(tree), ORIGIN) in WITHHELD
 
 
@@ -111,7 +111,7 @@ def test_a_spoiled_stream_is_translated_or_withheld(name, data):
     for front in FRONTS:
         if front == back.name:
             continue
-        assert kind_of(run, DIALECTS[front], back, [raw]) in WITHHELD
+        assert kind_of(run, FRONTS[front], back, [raw]) in WITHHELD
 
 
 def run(front: Any, back: Any, pieces: list[bytes]) -> None:
@@ -128,7 +128,7 @@ PAIRS = [(front, back) for back in ("openai", "anthropic", "gemini") for front i
 @FUZZ
 @given(raw=st.binary(max_size=300), status=st.sampled_from([200, 204, 302, 400, 418, 500, 529, 599]))
 def test_an_answer_that_is_no_json_is_told_as_an_error(front, back, raw, status):
-    attempt = Attempt(DIALECTS[front], DIALECTS[back], Target(model="m"))
+    attempt = Attempt(FRONTS[front], DIALECTS[back], Target(model="m"))
     if status == 200:
         assert kind_of(attempt.answer, status, raw, ORIGIN) in WITHHELD
         return
@@ -144,4 +144,4 @@ BYTES = st.binary(max_size=60) | st.sampled_from([b"data: {}\n\n", b"data: [DONE
 @FUZZ
 @given(pieces=st.lists(BYTES, max_size=8))
 def test_a_stream_of_any_bytes_is_told_or_withheld(front, back, pieces):
-    assert kind_of(run, DIALECTS[front], DIALECTS[back], pieces) in WITHHELD
+    assert kind_of(run, FRONTS[front], DIALECTS[back], pieces) in WITHHELD
