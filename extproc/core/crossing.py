@@ -14,14 +14,19 @@ import orjson
 from extproc.providers.door import Door
 from extproc.translate.anthropic import ANTHROPIC
 from extproc.translate.attempt import Attempt, OnLoss, Sent
-from extproc.translate.dialect import DEFAULT_MAX_TOKENS, Dialect, Target, Thinks
+from extproc.translate.dialect import DEFAULT_MAX_TOKENS, Front, Target, Thinks
 from extproc.translate.dialects import DIALECTS
 from extproc.translate.openai import OPENAI
+from extproc.translate.responses import RESPONSES
 from gateway.errors import GatewayError
 from gateway.policy.model import Backend, Model, Policy
 
 #: Front doors whose requests any chat backend can answer.
-_FRONTS: Final[Mapping[str, Dialect]] = {"/v1/chat/completions": OPENAI, "/v1/messages": ANTHROPIC}
+_FRONTS: Final[Mapping[str, Front]] = {
+    "/v1/chat/completions": OPENAI,
+    "/v1/responses": RESPONSES,
+    "/v1/messages": ANTHROPIC,
+}
 #: `Model.thinking` -> how requests are written.
 _THINKS: Final = {None: Thinks.EFFORT, "effort": Thinks.EFFORT, "budget": Thinks.BUDGET, "none": Thinks.NOT}
 
@@ -46,7 +51,7 @@ class Crossing:
 def crossing(door: Door, model: Model, backend: Backend) -> Crossing | None:
     """How requests at `door` reach a backend that `speaks` so; None: as they are."""
     name = model.upstream_name(backend.name)
-    if backend.dialect == door.dialect:
+    if _alike(door, backend):
         return None if name == model.name else Crossing(door.path, name)
     target = Target(
         model=name,
@@ -64,7 +69,14 @@ def _translating(path: str, dialect: str, target: Target, on_loss: str) -> Cross
 
 def speaks(door: Door, backend: Backend) -> bool:
     """Whether a backend can answer at a door, in the caller's dialect or by translation."""
-    return backend.dialect == door.dialect or (door.path in _FRONTS and backend.dialect in DIALECTS)
+    return _alike(door, backend) or (door.path in _FRONTS and backend.dialect in DIALECTS)
+
+
+def _alike(door: Door, backend: Backend) -> bool:
+    """Whether a backend answers at a door as it is, untranslated."""
+    if _FRONTS.get(door.path) is RESPONSES and not backend.responses:
+        return False
+    return backend.dialect == door.dialect
 
 
 def able(

@@ -15,6 +15,7 @@ from gateway.policy.tree import Broken, Scalar
 DIALECTS: Final = ("openai", "azure", "anthropic", "gemini")
 _NO_VAULT: Final = "policy.yaml has no `vault:` section"
 _ADAPT: Final = ("auto", "always")
+_RESPONSES: Final = ("own", "translated")
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}  # RFC 9110, sections 4.2.1 and 4.2.2
 _MAX_PORT: Final = 65_535
 
@@ -38,16 +39,18 @@ def read_backend(name: Scalar, table: Table, problems: Problems, *, vault: bool 
     """One entry of backends.yaml. `vault`: whether the policy names one."""
     url = table.scalar("url", _URL)
     scheme, host, port, base_path = _split(url, table, problems) if url else ("https", "", 443, "")
+    dialect = table.choice("dialect", DIALECTS, default="openai")
     backend = Backend(
         name=name.text,
         host=host,
         port=port,
         tls=scheme == "https",
-        dialect=table.choice("dialect", DIALECTS, default="openai"),
+        dialect=dialect,
         base_path=base_path,
         ca_file=table.maybe("ca_file", _FILE),
         sni=table.maybe("sni", _SNI),
         adapt=table.choice("adapt", _ADAPT, default="auto") == "always",
+        responses=_responses(table, dialect, problems),
         credential=read_credential(table.table("credential"), problems, vault="" if vault else _NO_VAULT),
     )
     if table.node("allow_plaintext") is not None:
@@ -55,6 +58,14 @@ def read_backend(name: Scalar, table: Table, problems: Problems, *, vault: bool 
         problems.add(table.mark, (*table.path, "allow_plaintext"), f"there is no such switch: {why}", "use https")
     table.close()
     return backend
+
+
+def _responses(table: Table, dialect: str, problems: Problems) -> bool:
+    """Whether a server of OpenAI's dialect speaks Responses too; many compatible ones have chat completions alone."""
+    own = table.choice("responses", _RESPONSES, default="own") == "own"
+    if table.node("responses") is not None and dialect != "openai":
+        problems.add(table.mark, (*table.path, "responses"), f"for {dialect}, responses are always translated")
+    return own
 
 
 def _split(url: Scalar, table: Table, problems: Problems) -> tuple[str, str, int, str]:

@@ -419,6 +419,7 @@ class Backend:
     #: Whether the per-attempt filter runs although this backend needs no translation and stands alone on its route.
     #: False is cheaper by a gRPC stream; True binds the credential at the last moment (ADR 0009).
     adapt: bool = False
+    responses: bool = True  # of dialect openai: it speaks Responses too; False: they are told it as chat completions
     credential: Credential | None = None
 
     @property

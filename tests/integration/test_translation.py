@@ -247,7 +247,7 @@ def test_an_answer_that_cannot_be_read_is_withheld(gateway, theirs, body):
 
 def test_doors_without_words_in_that_dialect_say_where_the_model_is_served(gpt):
     with pytest.raises(openai.BadRequestError, match="/v1/chat/completions"):
-        gpt.responses.create(model="to-claude", input="Hello")
+        gpt.embeddings.create(model="to-claude", input="Hello")
 
 
 # --- pools of several dialects ------------------------------------------------------------------------------------

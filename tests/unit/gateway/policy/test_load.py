@@ -173,6 +173,8 @@ MISTAKES = [
     ("backends", "demo: {url: 'https://2130706433'}", "not a host name or address"),
     ("backends", "demo: {url: 'https://a..example'}", "not a host name or address"),
     ("backends", "demo: {url: 'https://a.example', dialect: openia}", 'demo.dialect: unknown value "openia"; did you mean "openai"?'),
+    ("backends", "demo: {url: 'https://a.example', responses: maybe}", 'demo.responses: unknown value "maybe"'),
+    ("backends", "demo: {url: 'https://a.example', dialect: gemini, responses: own}", "demo.responses: for gemini, responses are always translated"),
     ("backends", "demo:\n  url: https://a.example\n  allow_plaintext: true", "demo.allow_plaintext: there is no such switch"),
     ("backends", "demo: {url: 'https://a.example', credential: {}}", "demo.credential.file: missing"),
     ("backends", "demo: {url: 'https://a.example', credential: {file: f, header: Host}}", "expected a header name in lower case"),
