@@ -15,7 +15,7 @@ import orjson
 
 from extproc.translate.attempt import Attempt
 from extproc.translate.dialect import Origin, Target
-from extproc.translate.dialects import DIALECTS
+from extproc.translate.dialects import DIALECTS, FRONTS
 
 RESULTS = Path(__file__).parent / "results" / "translate.json"
 ORIGIN = Origin(model="m", request_id="r", now_s=1_790_000_000)
@@ -52,7 +52,7 @@ def spoken(front: str, body: dict[str, Any]) -> bytes:
     """The conversation in the words of a front dialect."""
     if front == "openai":
         return orjson.dumps(body)
-    return Attempt(DIALECTS["openai"], DIALECTS[front], Target(model="m")).request(orjson.dumps(body)).body
+    return Attempt(FRONTS["openai"], DIALECTS[front], Target(model="m")).request(orjson.dumps(body)).body
 
 
 def stream_of(back: str) -> list[bytes]:
@@ -63,7 +63,7 @@ def stream_of(back: str) -> list[bytes]:
     events.append({**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     raw = b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in events) + b"data: [DONE]\n\n"
     if back != "openai":
-        stream = Attempt(DIALECTS[back], DIALECTS["openai"], Target(model="m")).stream(ORIGIN, MAX_EVENT_BYTES)
+        stream = Attempt(FRONTS[back], DIALECTS["openai"], Target(model="m")).stream(ORIGIN, MAX_EVENT_BYTES)
         raw = stream.feed(raw) + stream.close()
     return [event + b"\n\n" for event in raw.split(b"\n\n") if event]
 
@@ -79,7 +79,7 @@ def answer_of(back: str) -> bytes:
     raw = orjson.dumps(body)
     if back == "openai":
         return raw
-    return Attempt(DIALECTS[back], DIALECTS["openai"], Target(model="m")).answer(200, raw, ORIGIN).body
+    return Attempt(FRONTS[back], DIALECTS["openai"], Target(model="m")).answer(200, raw, ORIGIN).body
 
 
 def timed_us(call: Callable[[], object], rounds: int) -> float:
@@ -108,7 +108,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     rows = []
     for front, back in PAIRS:
-        attempt = Attempt(DIALECTS[front], DIALECTS[back], Target(model="m"))
+        attempt = Attempt(FRONTS[front], DIALECTS[back], Target(model="m"))
         row: dict[str, Any] = {"front": front, "back": back}
         for size in (1_000, 10_000):
             raw = spoken(front, conversation(size))

@@ -12,7 +12,8 @@ from extproc.core.events import Headers
 from extproc.translate.attempt import Sent
 from gateway import contract
 from gateway.errors import Dialect, GatewayError, Kind
-from gateway.policy.model import Policy
+from gateway.policy.model import Backend, Policy, Signing
+from gateway.sigv4 import Ask, AwsKey, sign
 
 #: Says who is behind the gateway; no provider needs to know.
 _PRIVATE_HEADERS: Final = frozenset(
@@ -23,9 +24,11 @@ _PRIVATE_HEADERS: Final = frozenset(
 #: knows, or say whom Anthropic shall bill: none of them is a client's to set.
 _ANTHROPIC_PREFIX: Final = "anthropic-"
 _ANTHROPIC_VERSION: Final = ("anthropic-version", "2023-06-01")
-#: What Google and Azure take from headers beside the call: which fields to answer (without usage, budgets would settle
-#: by an estimate), another method, who pays, which deployment answers. Only the gateway says so.
-_STEERING_PREFIXES: Final = ("x-goog-", "x-vertex-", "azureml-", "x-http-method")
+#: What Google, Azure and AWS take from headers beside the call: which fields to answer (without usage, budgets would
+#: settle by an estimate), another method, who pays, which deployment answers. Only the gateway says so.
+_STEERING_PREFIXES: Final = ("x-goog-", "x-vertex-", "azureml-", "x-http-method", "x-amz")
+#: In whose name Bedrock's requests are signed, whatever its hosts are called (service model, `signingName`).
+_AWS_SERVICE: Final = "bedrock"
 #: Envoy finds no route for a request without it; the route takes it off.
 _SCHEME_HEADER: Final = "x-forwarded-proto"
 
@@ -37,6 +40,10 @@ class Keys(Protocol):
         """The header value for a backend; "" when it needs none; None when there is none to be had."""
         ...
 
+    def aws_key(self, policy: Policy, backend: str) -> AwsKey | None:
+        """What requests to a backend are signed with; None when there is none to be had."""
+        ...
+
 
 def prepare(
     headers: Headers,
@@ -46,12 +53,13 @@ def prepare(
     keys: Keys,
     sent: Sent | None = None,
     *,
+    now_s: float,
     rewrite_host: bool = True,
 ) -> HeaderChange:
     """The header change for one attempt. Raises GatewayError when the attempt must not happen.
 
-    `sent`: the request as the backend wants it, where that is not as the caller wrote it. `rewrite_host` False leaves
-    authority and scheme to the route, which is chosen by them.
+    `sent`: the request as the backend wants it, where that is not as the caller wrote it. `now_s`: the moment, by which
+    a signature counts. `rewrite_host` False leaves authority and scheme to the route, which is chosen by them.
     """
     if policy is None:
         raise _refused(f"policy {told.get(contract.POLICY, 'none')} is not held here")
@@ -68,7 +76,9 @@ def prepare(
     put = [(":path", backend.base_path + (front if sent is None else sent.path))]
     if rewrite_host:
         put.append((":authority", backend.authority))
-    if backend.credential is not None and secret:
+    if backend.credential is not None and backend.credential.aws is not None:
+        put += _signed(backend, backend.credential.aws, sent, keys.aws_key(policy, backend_name), now_s)
+    elif backend.credential is not None and secret:
         put.append((backend.credential.header.lower(), secret))
     if backend.dialect == Dialect.ANTHROPIC:
         put.append(_ANTHROPIC_VERSION)
@@ -83,6 +93,26 @@ def prepare(
     others = {other.credential.header.lower() for other in policy.backends.values() if other.credential is not None}
     remove = tuple(sorted({name for name, _ in headers if (_foreign(name) or name in others) and name not in written}))
     return HeaderChange(put=tuple(put), remove=remove)
+
+
+def _signed(
+    backend: Backend, signing: Signing, sent: Sent | None, key: AwsKey | None, now_s: float
+) -> tuple[tuple[str, str], ...]:
+    """What makes an attempt one that AWS takes: it is made of the path, the host and the body that leave."""
+    if sent is None:
+        raise _refused("a request is signed with a body that is not known")
+    if key is None:
+        raise _refused(f"no key to sign for backend {backend.name}")
+    path, _, query = sent.path.partition("?")
+    ask = Ask(
+        method="POST",
+        host=backend.authority,
+        path=backend.base_path + path,
+        query=query,
+        headers=sent.headers,
+        body=sent.body,
+    )
+    return sign(ask, key, region=signing.region, service=_AWS_SERVICE, now_s=now_s)
 
 
 def _foreign(name: str) -> bool:

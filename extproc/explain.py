@@ -23,6 +23,8 @@ from gateway.errors import GatewayError
 from gateway.identity import Caller
 from gateway.policy.model import Adviser, Mode, Policy, Tenant
 from gateway.policy.store import PolicyStore
+from gateway.secrets.reference import Secret
+from gateway.sigv4 import AwsKey
 
 #: A record's reason that is a rule's id, and no sentence.
 _RULE: Final = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_-]+)+")
@@ -92,6 +94,10 @@ class Offline(Book):
     def value(self, policy: Policy, backend: str) -> str | None:
         """Nothing, for each backend that there is."""
         return "" if backend in policy.backends else None
+
+    def aws_key(self, policy: Policy, backend: str) -> AwsKey | None:
+        """Nobody's: what is signed with it is not sent."""
+        return AwsKey("", Secret("")) if backend in policy.backends else None
 
     def advisers(self, policy: Policy, guard: Guard) -> tuple[Adviser, ...]:
         """None: they would be sent a text that nobody sends."""

@@ -162,7 +162,8 @@ class Processor:
             if way is not None and waiting is None:
                 return wire.ask_for_body(), attempt
             sent = None if way is None else way.request(wire.decode_attempt_body(raw))
-            change = prepare(attempt.headers, attempt.backend, attempt.told, policy, self._book, sent)
+            now_s = self._clock.now()
+            change = prepare(attempt.headers, attempt.backend, attempt.told, policy, self._book, sent, now_s=now_s)
             return wire.encode_attempt(change, None if sent is None else sent.body), None
         except GatewayError as error:
             refusal = error

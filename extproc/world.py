@@ -23,6 +23,7 @@ from gateway.policy.canary import Bands
 from gateway.policy.model import Adviser, Credential, Policy, Tenant
 from gateway.policy.store import PolicyStore
 from gateway.secrets.reference import Secret, SecretError, read_secret
+from gateway.sigv4 import AwsKey, aws_key, key_of_line
 
 _log = structlog.get_logger("extproc.world")
 
@@ -125,12 +126,30 @@ class Book:
             return None
         if described.credential is None:
             return ""
+        if described.credential.aws is not None:
+            return None if self.aws_key(policy, backend) is None else ""
         secret = self._secret(policy, backend, described.credential)
         return None if secret is None else described.credential.prefix + secret.reveal()
+
+    def aws_key(self, policy: Policy, backend: str) -> AwsKey | None:
+        """What requests to the backend are signed with, or None when there is none to be had."""
+        described = policy.backends.get(backend)
+        if described is None or described.credential is None or described.credential.aws is None:
+            return None
+        places = described.credential.aws.vault
+        if not places:
+            line = self._of_file(policy, backend)
+            return None if line is None else key_of_line(line.reveal())
+        found = [None if self._vault is None else self._vault.secret(policy, place) for place in places]
+        parts = [each.reveal() for each in found if each is not None]
+        return aws_key(*parts) if len(parts) == len(places) else None
 
     def _secret(self, policy: Policy, backend: str, credential: Credential) -> Secret | None:
         if credential.vault is not None:
             return None if self._vault is None else self._vault.secret(policy, credential.vault)
+        return self._of_file(policy, backend)
+
+    def _of_file(self, policy: Policy, backend: str) -> Secret | None:
         key = (policy.version, backend)
         if key not in self._secrets:
             self._secrets[key] = _read(policy, backend)
@@ -140,8 +159,12 @@ class Book:
         """The provider did not take the backend's credential. One in a file is read again on reload only."""
         described = policy.backends.get(backend)
         credential = None if described is None else described.credential
-        if credential is not None and credential.vault is not None and self._vault is not None:
-            self._vault.refused(policy, credential.vault)
+        if credential is None or self._vault is None:
+            return
+        places = (credential.vault,) if credential.aws is None else credential.aws.vault[:1]  # of one path
+        for place in places:
+            if place is not None:
+                self._vault.refused(policy, place)
 
     def warm(self, policy: Policy) -> None:
         """Compile guards and read credentials before the first request needs them.
@@ -170,10 +193,11 @@ def _banned(tenant: Tenant, direction: str) -> Mapping[str, tuple[str, ...]]:
 
 def _read(policy: Policy, backend: str) -> Secret | None:
     credential = policy.backends[backend].credential
-    if credential is None or credential.vault is not None:
+    file = "" if credential is None else credential.file if credential.aws is None else credential.aws.file
+    if not file:
         return None
     try:
-        return read_secret(Path(credential.file), Path(policy.credential_dir))
+        return read_secret(Path(file), Path(policy.credential_dir))
     except SecretError as error:
         _log.error("credential_unreadable", backend=backend, reason=str(error))  # names file and remedy only
         return None

@@ -50,7 +50,7 @@ def _target(told: dict[str, Any]) -> Target:
     return Target(
         model="backend-model",
         thinks=Thinks(told.get("thinks", "effort")),
-        sampling=told.get("sampling", False),
+        sampling=told.get("sampling"),
         api_version=told.get("api_version", ""),
     )
 

@@ -14,7 +14,7 @@ import orjson
 from extproc.providers.door import Door
 from extproc.translate.anthropic import ANTHROPIC
 from extproc.translate.attempt import Attempt, OnLoss, Sent
-from extproc.translate.dialect import DEFAULT_MAX_TOKENS, Front, Target, Thinks
+from extproc.translate.dialect import DEFAULT_MAX_TOKENS, DENIALS, SSE, Front, Target, Thinks
 from extproc.translate.dialects import DIALECTS
 from extproc.translate.openai import OPENAI
 from extproc.translate.responses import RESPONSES
@@ -57,7 +57,7 @@ def crossing(door: Door, model: Model, backend: Backend) -> Crossing | None:
         model=name,
         max_tokens=model.max_output_tokens or DEFAULT_MAX_TOKENS,
         thinks=_THINKS[model.thinking],
-        sampling=model.sampling is True,
+        sampling=model.sampling,
     )
     return _translating(door.path, backend.dialect, target, model.on_loss)
 
@@ -65,6 +65,19 @@ def crossing(door: Door, model: Model, backend: Backend) -> Crossing | None:
 @lru_cache(maxsize=4096)  # one entry for each front door, backend's dialect and model of the policies that are held
 def _translating(path: str, dialect: str, target: Target, on_loss: str) -> Crossing:
     return Crossing(path, target.model, Attempt(_FRONTS[path], DIALECTS[dialect], target, OnLoss(on_loss)))
+
+
+def told_type(across: Crossing | None, content_type: str) -> str:
+    """The media type of an answer as it is told: streams of every backend become server-sent events."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if across is None or across.attempt is None or across.attempt.back.stream_type == SSE:
+        return kind
+    return SSE if kind == across.attempt.back.stream_type else kind.replace(SSE, "")  # which it does not speak
+
+
+def denied(across: Crossing | None, status: int) -> bool:
+    """Whether a backend refused the gateway's own credential."""
+    return status in (DENIALS if across is None or across.attempt is None else across.attempt.back.denials)
 
 
 def speaks(door: Door, backend: Backend) -> bool:

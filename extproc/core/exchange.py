@@ -313,7 +313,10 @@ class Exchange:
         self._sent = True
         way = Way(self._door, self._policy.models[journal.model], self._policy, draft.allowed, draft.walk)
         changed = draft.judged.changed
-        command, lost = leave(way, journal.caller.policy, self._names, draft.raw, raw, self._world, changed=changed)
+        keys, now_s = self._world, self._clock.now()
+        command, lost = leave(
+            way, journal.caller.policy, self._names, draft.raw, raw, keys, changed=changed, now_s=now_s
+        )
         if lost:
             self._lost = {journal.backend: lost}
         return (command,)
@@ -347,34 +350,34 @@ class Exchange:
             self._walked(event.attributes)
         if details != contract.VIA_UPSTREAM:
             raise heads.of_envoy(status, headers.get(contract.ERROR_CODE_HEADER, ""), details)
-        if status == 401:
+        model = self._policy.models[self._journal.model]
+        across = crossing.crossing(self._door, model, self._policy.backends[self._journal.backend])
+        denied = crossing.denied(across, status)
+        if denied:
             self._world.refused(self._policy, self._journal.backend)
         seen = Seen()
         if status < 400:
             self._journal.seen = seen  # an answer bills from its first byte, an error does not
             if self._meter is not None:
                 self._meter.listen(seen)
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = crossing.told_type(across, headers.get("content-type", ""))
         head = heads.passed(tuple(name for name, _ in event.headers), kind if kind in heads.TYPES else "")
         if self._journal.first:
-            model = self._policy.models[self._journal.model]
             head = route.tell(head, model, self._journal.backend, self._journal.attempts)
         lost = self._lost.get(self._journal.backend)
         more: tuple[tuple[str, str], ...] = ((contract.DROPPED_HEADER, lost),) if lost else ()
         more += (() if self._caching is None else ((contract.CACHE_HEADER, "miss"),)) + self._standing()
         if more:
             head = PassResponseHead(HeaderChange((*head.change.put, *more), head.change.remove))
-        if event.end_of_stream and status != 401:
+        if event.end_of_stream and not denied:
             return (head, *self._finish(self._outcome()))
         streams = kind == heads.SSE and self._opened.stream and status < 300
-        heads.check_answer(status, kind, headers.get("content-encoding", ""), streams=streams)
+        heads.check_answer(status, kind, headers.get("content-encoding", ""), streams=streams, denied=denied)
         guard = self._terms.watching
         if self._aliases and self._tenant.restore.on:
             guard = guard.giving_back(Restoring(self._aliases, self._tenant.restore.tools))
         self._guard_out = guard
         self._reply, self._form = self._terms.listener(guard, self._tally_out, seen, streams=streams)
-        model = self._policy.models[self._journal.model]
-        across = crossing.crossing(self._door, model, self._policy.backends[self._journal.backend])
         if across is not None and across.attempt is not None:
             origin = Origin(model=model.name, request_id=self._journal.caller.request_id, now_s=int(self._clock.now()))
             answer = translated.Answer(across.attempt, origin, status, self._policy.limits, seen)

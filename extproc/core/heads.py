@@ -29,7 +29,7 @@ def of_envoy(status: int, code: str, details: str) -> GatewayError:
     return GatewayError(kind, _ROUTER_WORDS.get(kind, "The request was refused."), cause=f"envoy: {details}")
 
 
-def check_answer(status: int, kind: str, encoding: str, *, streams: bool) -> None:
+def check_answer(status: int, kind: str, encoding: str, *, streams: bool, denied: bool) -> None:
     """Refuse answers that cannot be read: compressed, of another type, or about the gateway's own credential."""
     if encoding.lower() not in {"", "identity"}:
         raise GatewayError(
@@ -37,11 +37,11 @@ def check_answer(status: int, kind: str, encoding: str, *, streams: bool) -> Non
             "The model's answer was compressed, so it could not be inspected and was withheld.",
             cause="backend answered with a content-encoding",
         )
-    if status == 401:
+    if denied:
         raise GatewayError(
             Kind.BACKEND_UNAVAILABLE,
             "The model's provider refused the gateway's own credential. Tell your platform team.",
-            cause="backend answered 401",
+            cause=f"backend answered {status}",
         )
     if kind != JSON and not streams:
         raise GatewayError(

@@ -24,12 +24,20 @@ class Way:
 
 
 def leave(
-    way: Way, version: str, names: Headers, original: bytes, edited: bytes | None, keys: Keys, *, changed: bool
+    way: Way,
+    version: str,
+    names: Headers,
+    original: bytes,
+    edited: bytes | None,
+    keys: Keys,
+    *,
+    changed: bool,
+    now_s: float,
 ) -> tuple[PassRequestBody, str]:
     """The command, and what a lone backend's dialect has no word for.
 
     `version` of the policy; `names` of the client's headers; `edited` None: the body is the `original`; `changed`:
-    whether a guard changed what it says.
+    whether a guard changed what it says; `now_s`: see `prepare`.
 
     Raises:
         GatewayError: the request cannot, or must not, be carried to the backend.
@@ -51,7 +59,7 @@ def leave(
     # No other filter follows: the attempt is prepared here (ADR 0009).
     across = crossing(way.door, way.model, first)
     sent = None if across is None else across.request(body)
-    change = prepare(names, first.name, told, way.policy, keys, sent, rewrite_host=False)
+    change = prepare(names, first.name, told, way.policy, keys, sent, now_s=now_s, rewrite_host=False)
     route = contract.direct_route_of(first.name)
     change = HeaderChange((*change.put, (contract.ROUTE_HEADER, route)), change.remove)
     if sent is None:

@@ -38,7 +38,7 @@ from extproc.translate.canon import (
     Usage,
     joined,
 )
-from extproc.translate.dialect import Origin, Read, StreamReader, StreamWriter, Target, Thinks, Written
+from extproc.translate.dialect import DENIALS, SSE, Origin, Read, StreamReader, StreamWriter, Target, Thinks, Written
 from extproc.translate.fields import ASKED, Losses, arguments_of, words_only
 from extproc.translate.reasoning import budget_of, effort_of
 
@@ -79,6 +79,8 @@ class Anthropic:
 
     name = "anthropic"
     family = "anthropic"
+    stream_type = SSE
+    denials = DENIALS
 
     def path_of(self, target: Target, *, stream: bool) -> str:
         """See `Dialect.path_of`. Streams go by the same path."""
@@ -463,22 +465,28 @@ def _write_thinking(
     if budget == 0:
         body["thinking"] = {"type": "disabled"}
     elif budget is not None:
-        _write_budget(request, max(budget, _LEAST_BUDGET), body, losses)
+        budget = thinking_budget(request, budget, body["max_tokens"], losses)
+        if budget is not None:
+            body["thinking"] = {"type": "enabled", "budget_tokens": budget}
 
 
-def _write_budget(request: Request, budget: int, body: dict[str, Any], losses: Losses) -> None:
-    """Thinking by budget has conditions (API reference, "Extended thinking"). Where they fail, the model answers."""
+def thinking_budget(request: Request, budget: int, most: int | None, losses: Losses) -> int | None:
+    """How much shall be thought of `most` tokens. None: thinking by budget has conditions, and they fail here.
+
+    API reference, "Extended thinking". Where they fail, the model answers.
+    """
     forced = request.choice is not None and request.choice.pick in (Pick.REQUIRED, Pick.NAMED)
     spoken = [turn for turn in request.turns if turn.role is Role.ASSISTANT]
     unsigned = bool(spoken) and _calls_without_thought(spoken[-1])
-    if forced or unsigned or body["max_tokens"] <= _LEAST_BUDGET:
+    if forced or unsigned or (most is not None and most <= _LEAST_BUDGET):
         why = "a tool is forced" if forced else "calls without their thoughts" if unsigned else "max_tokens"
         losses.add("reasoning", f"the model cannot think here: {why}")
-        return
-    if budget >= body["max_tokens"]:
-        budget = body["max_tokens"] - 1
+        return None
+    budget = max(budget, _LEAST_BUDGET)
+    if most is not None and budget >= most:
+        budget = most - 1
         losses.add("reasoning.budget_tokens", "it must lie below max_tokens")
-    body["thinking"] = {"type": "enabled", "budget_tokens": budget}
+    return budget
 
 
 def _calls_without_thought(turn: Turn) -> bool:

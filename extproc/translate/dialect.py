@@ -18,6 +18,12 @@ DEFAULT_MAX_TOKENS: Final = 4096
 _MARK_CHARS: Final = 24
 
 
+#: Media type of server-sent events, in which most providers stream.
+SSE: Final = "text/event-stream"
+#: What most providers answer to a credential that they do not take.
+DENIALS: Final = frozenset({401})
+
+
 class Thinks(StrEnum):
     """In which words the backend's model is told how much to think."""
 
@@ -34,8 +40,8 @@ class Target:
     #: Written where the client named no bound and the dialect demands one (Anthropic).
     max_tokens: int = DEFAULT_MAX_TOKENS
     thinks: Thinks = Thinks.EFFORT
-    #: Whether the model takes temperature and its kin where the dialect's current package no longer knows them.
-    sampling: bool = False
+    #: Whether the model takes temperature and its kin. None: as the dialect's current package says.
+    sampling: bool | None = None
     api_version: str = ""  # in the paths of Azure and Gemini; "" for the one that their packages use
 
 
@@ -132,6 +138,16 @@ class Back(Protocol):
     @property
     def family(self) -> str:
         """See `Front.family`."""
+        ...
+
+    @property
+    def stream_type(self) -> str:
+        """The media type of its streams, which `reader` reads."""
+        ...
+
+    @property
+    def denials(self) -> frozenset[int]:
+        """Statuses that speak of the gateway's own credential, and are not a client's business."""
         ...
 
     def path_of(self, target: Target, *, stream: bool) -> str:

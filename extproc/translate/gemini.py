@@ -35,7 +35,7 @@ from extproc.translate.canon import (
     Usage,
     joined,
 )
-from extproc.translate.dialect import Origin, Read, StreamReader, StreamWriter, Target, Thinks, Written
+from extproc.translate.dialect import DENIALS, SSE, Origin, Read, StreamReader, StreamWriter, Target, Thinks, Written
 from extproc.translate.fields import ASKED, Losses, arguments_of, words_only
 from extproc.translate.gemini_answer import read_answer, read_error, usage_of, write_answer, write_error
 from extproc.translate.gemini_stream import ContentReader, ContentWriter
@@ -76,6 +76,8 @@ class Gemini:
 
     name = "gemini"
     family = "gemini"
+    stream_type = SSE
+    denials = DENIALS
 
     def path_of(self, target: Target, *, stream: bool) -> str:
         """See `Dialect.path_of`."""

@@ -31,7 +31,7 @@ from extproc.translate.canon import (
     Usage,
     joined,
 )
-from extproc.translate.dialect import Origin, Read, StreamReader, StreamWriter, Target, Thinks, Written
+from extproc.translate.dialect import DENIALS, SSE, Origin, Read, StreamReader, StreamWriter, Target, Thinks, Written
 from extproc.translate.fields import ASKED, Losses, words_only
 from extproc.translate.media import base64_of, document, picture
 from extproc.translate.openai_answer import read_answer, read_error, usage_of, write_answer, write_error
@@ -85,6 +85,8 @@ class OpenAI:
 
     name: str = "openai"
     family: str = "openai"
+    stream_type: str = SSE
+    denials: frozenset[int] = DENIALS
     path: Callable[[Target], str] = _plain_path
     cap_field: str = "max_completion_tokens"
 

@@ -7,12 +7,14 @@ from typing import Final
 from gateway import contract
 from gateway.policy.field import Shape, Table, shape
 from gateway.policy.model import Backend, Credential
+from gateway.policy.place import FILE as _FILE
 from gateway.policy.place import read_place
 from gateway.policy.problem import Problems, shown
+from gateway.policy.signing import SIGNED, read_signing
 from gateway.policy.tree import Broken, Scalar
 
 #: Dialects of providers. Chat is translated between them (docs/translation.md); all else needs the caller's own.
-DIALECTS: Final = ("openai", "azure", "anthropic", "gemini")
+DIALECTS: Final = ("openai", "azure", "anthropic", "gemini", "bedrock")
 _NO_VAULT: Final = "policy.yaml has no `vault:` section"
 _ADAPT: Final = ("auto", "always")
 _RESPONSES: Final = ("own", "translated")
@@ -26,7 +28,6 @@ _PARTS: Final = re.compile(
 )
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123, section 2.1
 _SNI: Final = shape(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", "a host name in lower case")
-_FILE: Final = shape(r"[^\x00-\x1f\x7f]{1,1024}", "a path without control characters")
 _HEADER: Final = shape(r"[a-z0-9][a-z0-9-]{0,63}", "a header name in lower case")
 _PREFIX: Final = shape(r"[ -~]{0,32}", 'at most 32 printable ASCII characters, such as "Bearer "')
 #: Headers that HTTP itself owns (RFC 9110, section 7.6.1) or that frame the message: never a credential.
@@ -51,13 +52,26 @@ def read_backend(name: Scalar, table: Table, problems: Problems, *, vault: bool 
         sni=table.maybe("sni", _SNI),
         adapt=table.choice("adapt", _ADAPT, default="auto") == "always",
         responses=_responses(table, dialect, problems),
-        credential=read_credential(table.table("credential"), problems, vault="" if vault else _NO_VAULT),
+        credential=_credential(table.table("credential"), problems, (dialect, host), vault="" if vault else _NO_VAULT),
     )
     if table.node("allow_plaintext") is not None:
         why = "prompts and provider keys would cross the network in the clear"
         problems.add(table.mark, (*table.path, "allow_plaintext"), f"there is no such switch: {why}", "use https")
     table.close()
     return backend
+
+
+def _credential(table: Table | None, problems: Problems, of: tuple[str, str], *, vault: str) -> Credential | None:
+    """A key in a header, or keys that sign each request. `of`: the backend's dialect and host."""
+    aws = None if table is None else table.table("aws")
+    if table is None or aws is None:
+        return read_credential(table, problems, vault=vault)
+    dialect, host = of
+    if dialect != SIGNED:
+        problems.add(aws.mark, aws.path, f"only requests to `dialect: {SIGNED}` are signed")
+    credential = Credential(prefix="", aws=read_signing(aws, problems, host, vault=vault))
+    table.close()
+    return credential
 
 
 def _responses(table: Table, dialect: str, problems: Problems) -> bool:

@@ -365,16 +365,26 @@ class VaultSecret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signing:
+    """Requests to AWS are signed: for which region, and where the keys lie, in `file` or in `vault`."""
+
+    region: str
+    file: str = ""  # one line: <access key id>:<secret access key>[:<session token>]
+    vault: tuple[VaultSecret, ...] = ()  # of one path: the key's id, the secret key, and a session's token if there is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
     """How a backend wants its key: header, prefix and where the secret lies. The secret itself is never in policy.
 
-    It lies in `file` or in `vault`.
+    It lies in `file` or in `vault`, or each request is signed as `aws` says.
     """
 
     file: str = ""  # path, read by the worker; relative to the policy directory or absolute
     vault: VaultSecret | None = None
     header: str = "authorization"
     prefix: str = "Bearer "
+    aws: Signing | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

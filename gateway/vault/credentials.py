@@ -68,5 +68,9 @@ class VaultCredentials:
 
 def places_of(policy: Policy) -> list[VaultSecret]:
     """Where the credentials of a policy's backends lie in its vault."""
-    found = [backend.credential for backend in policy.backends.values()]
-    return [each.vault for each in found if each is not None and each.vault is not None]
+    found: list[VaultSecret] = []
+    for backend in policy.backends.values():
+        if backend.credential is not None:
+            found += () if backend.credential.vault is None else (backend.credential.vault,)
+            found += () if backend.credential.aws is None else backend.credential.aws.vault
+    return found

@@ -11,6 +11,8 @@ from extproc.guardrails.scanner import Scanner, ScannerPool
 from gateway.identity import Caller
 from gateway.policy.canary import Bands
 from gateway.policy.model import Action, Adviser, Backend, Credential, Limits, Mode, Model, Policy, RuleSetting, Tenant
+from gateway.secrets.reference import Secret
+from gateway.sigv4 import AwsKey
 
 _POOL = ScannerPool(ALL_RULES)
 _MEMORY = Memory(Injection.load())
@@ -112,6 +114,9 @@ class FakeWorld:
 
     def value(self, policy: Policy, backend: str) -> str | None:
         return self.secret if backend in policy.backends else None
+
+    def aws_key(self, policy: Policy, backend: str) -> AwsKey | None:
+        return None if self.secret is None else AwsKey("AKIAIOSFODNN7EXAMPLE", Secret(self.secret))
 
 
 class FakeClock:

@@ -9,6 +9,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.policy.model import Credential
 from worlds import FakeWorld, policy
 
+NOW_S = 1_790_000_000.0
 TOLD = {"backends": "demo", "policy": "p-test", "front_path": "/v1/chat/completions"}
 CLIENT = (
     (":path", "/other?x=1"),
@@ -27,7 +28,7 @@ CLIENT = (
 
 
 def test_credentials_and_internal_headers_go_and_the_backends_own_are_set():
-    change = prepare(CLIENT, "demo", TOLD, policy(), FakeWorld())
+    change = prepare(CLIENT, "demo", TOLD, policy(), FakeWorld(), now_s=NOW_S)
     assert dict(change.put) == {
         ":path": "/base/v1/chat/completions",
         ":authority": "127.0.0.1:8091",
@@ -50,7 +51,7 @@ def test_credentials_and_internal_headers_go_and_the_backends_own_are_set():
     ],
 )
 def test_a_client_does_not_tell_a_provider_how_to_take_the_gateways_call(name):
-    change = prepare((*CLIENT, (name, "candidates")), "demo", TOLD, policy(), FakeWorld())
+    change = prepare((*CLIENT, (name, "candidates")), "demo", TOLD, policy(), FakeWorld(), now_s=NOW_S)
     assert name in change.remove
 
 
@@ -77,7 +78,7 @@ def test_a_client_does_not_tell_a_provider_how_to_take_the_gateways_call(name):
 )
 def test_an_attempt_that_must_not_happen_is_refused(backend, told, held, secret):
     with pytest.raises(GatewayError) as caught:
-        prepare(CLIENT, backend, told, held, FakeWorld(policy(), secret))
+        prepare(CLIENT, backend, told, held, FakeWorld(policy(), secret), now_s=NOW_S)
     assert caught.value.kind is Kind.BACKEND_UNAVAILABLE
 
 
@@ -86,6 +87,7 @@ def test_a_header_that_opens_another_backend_goes_too():
     other = replace(held.backends["demo"], name="other", credential=Credential(file="o", header="X-Other-Key"))
     held = replace(held, backends={**held.backends, "other": other})
     for rewrite_host in (True, False):
-        change = prepare((*CLIENT, ("x-other-key", "k")), "demo", TOLD, held, FakeWorld(), rewrite_host=rewrite_host)
+        client = (*CLIENT, ("x-other-key", "k"))
+        change = prepare(client, "demo", TOLD, held, FakeWorld(), now_s=NOW_S, rewrite_host=rewrite_host)
         assert "x-other-key" in change.remove
         assert "authorization" not in change.remove

@@ -151,7 +151,7 @@ def test_the_answer_of_a_pool_is_read_in_the_dialect_of_whoever_answered():
 
 def test_an_attempt_that_goes_out_unchanged_says_its_own_length_again():
     told = {"backends": "demo", "policy": "p-test", "front_path": "/v1/chat/completions", "body_bytes": "77"}
-    change = prepare(((":path", "/x"), ("content-length", "90")), "demo", told, held(), FakeWorld())
+    change = prepare(((":path", "/x"), ("content-length", "90")), "demo", told, held(), FakeWorld(), now_s=0)
     assert dict(change.put)["content-length"] == "77"
 
 

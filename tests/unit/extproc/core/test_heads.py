@@ -30,13 +30,13 @@ def test_of_a_providers_head_only_what_is_allowed_passes():
 )
 def test_what_cannot_be_judged_is_refused(status, kind, encoding, refused):
     with pytest.raises(GatewayError) as error:
-        heads.check_answer(status, kind, encoding, streams=False)
+        heads.check_answer(status, kind, encoding, streams=False, denied=status == 401)
     assert error.value.kind is refused
 
 
 def test_json_and_the_stream_that_was_asked_for_can_be_judged():
-    heads.check_answer(200, heads.JSON, "identity", streams=False)
-    heads.check_answer(200, heads.SSE, "", streams=True)
+    heads.check_answer(200, heads.JSON, "identity", streams=False, denied=False)
+    heads.check_answer(200, heads.SSE, "", streams=True, denied=False)
 
 
 @pytest.mark.parametrize(

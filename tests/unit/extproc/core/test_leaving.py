@@ -25,7 +25,7 @@ def left(*allowed, walk=None, edited=None, adapt=False, **model):
     way = Way(
         DOOR, Model(name="m", backend=allowed[0], pool=pool, **model), replace(policy, backends=backends), allowed, walk
     )
-    return leave(way, "p-1", ((":path", "/x"),), BODY, edited, FakeWorld(), changed=edited is not None)
+    return leave(way, "p-1", ((":path", "/x"),), BODY, edited, FakeWorld(), changed=edited is not None, now_s=0)
 
 
 def test_a_lone_backend_of_the_same_words_gets_what_came():
