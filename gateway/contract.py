@@ -152,6 +152,14 @@ CONTROL_CLUSTER: Final = "ostiary_control"
 #: request that came from outside can never pass for a local one.
 CONTROL_SOCKET: Final = "control.sock"
 OPERATOR_SOCKET: Final = "operator.sock"
+#: There as well: where `control` hands Envoy the listener's certificate with its key (SDS), where a vault issues it.
+SECRETS_SOCKET: Final = "secrets.sock"
+SECRETS_CLUSTER: Final = "ostiary_secrets"
+#: Names of what is handed out: the certificate with its key, and the CAs of clients.
+LISTENER_CERTIFICATE: Final = "ostiary_listener"
+CLIENT_AUTHORITIES: Final = "ostiary_clients"
+#: There as well: where Envoy takes the copies that workers make for mirrors (control/edge/mirror.py).
+MIRROR_SOCKET: Final = "mirror.sock"
 #: There as well: what workers ask about texts that are too heavy for them (`ostiary analyse`, gateway/advice.py).
 ANALYSIS_SOCKET: Final = "analysis.sock"
 #: What of `control` Envoy may reach, and nothing else.
@@ -178,6 +186,11 @@ def route_of(backend: str) -> str:
 def pool_route_of(content: str) -> str:
     """The same for several backends, asked one after the other; named by what it does (gateway.policy.walk)."""
     return f"og-{content}"
+
+
+def mirror_route_of(backend: str) -> str:
+    """The cluster, and the route header's value on the mirror's socket, that takes copies for a backend."""
+    return f"om-{backend}"
 
 
 def direct_route_of(backend: str) -> str:

@@ -85,6 +85,9 @@ class Settings:
     vault_token_file: Path | None = None  # read anew for each use: an agent renews it
     vault_key: str = "ostiary"
     vault_ca_file: Path | None = None  # None: the host's authorities
+    # The spec that Envoy's configuration is rendered from: for `control`, which gets the listener's certificate where
+    # the spec has `tls.vault`.
+    edge_file: Path | None = None
 
     @property
     def socket(self) -> Path:
@@ -162,7 +165,7 @@ def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
             "peppers_file",
             f"no file at {settings.peppers_file}; give a file with one `version: hex` a line",
         )
-    for name in ("kek_file", "vault_token_file", "vault_ca_file", *_VALKEY_FILES):
+    for name in ("kek_file", "edge_file", "vault_token_file", "vault_ca_file", *_VALKEY_FILES):
         file: Path | None = getattr(settings, name)
         if file is not None and not _there(file, Path.is_file):
             yield (name, f"no file at {file}")
@@ -352,6 +355,7 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "analysis_threads": _whole(1, 64),
     "socket_mode": _mode,
     "kek_file": _absolute,
+    "edge_file": _absolute,
     "vault_addr": _vault,
     "vault_token_file": _absolute,
     "vault_key": _name,

@@ -57,7 +57,8 @@ from gateway.telemetry import log
 from gateway.tls import Hop, HopError, HopFiles
 from gateway.topology import Reached, reach
 from gateway.valkey import connect, files_of
-from ostiary import bundle, socketfile
+from ostiary import bundle, handing, socketfile, undumpable
+from ostiary.handing import Handing
 from ostiary.problem import Problem
 from ostiary.usage_sums import UsageSums
 
@@ -70,6 +71,7 @@ _BACKLOG: Final = 64  # as many as may be open (control/site.py)
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT."""
     os.umask(0o077)  # whoever can open the operator's socket is an operator
+    undumpable.apply()
     log.configure(level=settings.log_level, form=settings.log_format, fields={"service": "control"})
     log.catch_uncaught()
     return uvloop.run(_run(settings))
@@ -89,6 +91,7 @@ class Control:
     alerts: Alerts
     edge: Site
     operators: Site
+    handing: Handing | None  # None: Envoy reads its certificate from files
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -166,6 +169,7 @@ def compose(settings: Settings) -> Control:
         ),
         edge=Site(edge, clock, local=False),
         operators=Site((health, Place(contract.ADMIN_PREFIX, Admin(actions, local, trail, clock))), clock, local=True),
+        handing=handing.compose(settings, clock),
     )
 
 
@@ -288,6 +292,8 @@ async def _run(settings: Settings) -> int:
         await _listen(control.operators, settings.run_dir / contract.OPERATOR_SOCKET, _OWNER_ONLY),
         await _listen(control.edge, settings.run_dir / contract.CONTROL_SOCKET, settings.socket_mode),
     ]
+    if control.handing is not None:
+        await control.handing.start(settings)
     _log.info("control_serving", pid=os.getpid(), policy=control.store.current.version)
     await stop.wait()
     crashed = trail.done()
@@ -295,6 +301,8 @@ async def _run(settings: Settings) -> int:
         socketfile.withdraw(path, inode)
     await asyncio.gather(*(site.close(settings.drain_s) for site in (control.operators, control.edge)))
     await cancel_and_wait(*chores)
+    if control.handing is not None:
+        await control.handing.close()
     await control.client.aclose()
     await control.ledger.close()
     lost = await control.trail.close()
@@ -334,7 +342,9 @@ async def _listen(site: Site, path: Path, mode: int) -> tuple[Path, int]:
 
 
 async def _reloaded(control: Control) -> None:
-    """SIGHUP: tenants and the token service as the policy on disk has them now, if it is a policy."""
+    """SIGHUP: a new certificate, and tenants and the token service as the policy on disk has them, if it is a policy."""
+    if control.handing is not None:
+        control.handing.issuing.renew()
     async with control.reloading:  # one after the other: an earlier, slower one would put back what it has read
         try:
             policy = await asyncio.to_thread(bundle.load, control.settings.policy_dir)

@@ -108,3 +108,13 @@ class Node(_message.Message):
     cluster: str
     metadata: _struct_pb2.Struct
     def __init__(self, id: _Optional[str] = ..., cluster: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+
+class DataSource(_message.Message):
+    __slots__ = ("filename", "inline_bytes", "inline_string")
+    FILENAME_FIELD_NUMBER: _ClassVar[int]
+    INLINE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    INLINE_STRING_FIELD_NUMBER: _ClassVar[int]
+    filename: str
+    inline_bytes: bytes
+    inline_string: str
+    def __init__(self, filename: _Optional[str] = ..., inline_bytes: _Optional[bytes] = ..., inline_string: _Optional[str] = ...) -> None: ...

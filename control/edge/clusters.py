@@ -58,7 +58,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Struct
 
-from control.edge import filters, plane, pools, routes, typed
+from control.edge import filters, plane, pools, routes, sds, typed
 from control.edge.spec import EdgeSpec
 from gateway import contract
 from gateway.policy.model import Backend, Policy
@@ -103,10 +103,11 @@ def every(spec: EdgeSpec, policy: Policy) -> Iterator[Cluster]:
     yield _sidecar(spec, contract.ADAPT_CLUSTER, ADAPT_FLOW)
     for name in sorted(policy.backends):
         yield _alone(spec, name)
-        yield _backend(spec, policy.backends[name])
+        yield backend(spec, policy.backends[name], f"{routes.BACKEND_PREFIX}{name}", spec.bounds.backend_requests)
     for walk in walks(policy):
         yield _composite(spec, walk.route, walk.backends, pools.breaker(spec))
     yield from plane.clusters(spec)
+    yield from sds.clusters(spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,8 +256,8 @@ def _composite(
     )
 
 
-def _backend(spec: EdgeSpec, backend: Backend) -> Cluster:
-    name = f"{routes.BACKEND_PREFIX}{backend.name}"
+def backend(spec: EdgeSpec, backend: Backend, name: str, requests: int) -> Cluster:
+    """The cluster of one backend's own hosts, for so many requests at once."""
     literal = is_address(backend.host)
     host = LbEndpoint(
         endpoint=Endpoint(
@@ -278,7 +279,7 @@ def _backend(spec: EdgeSpec, backend: Backend) -> Cluster:
         typed_extension_protocol_options={_OPTIONS: typed.packed(_backend_protocol(backend))},
         upstream_bind_config=None if backend.tls else _receiving(BACKEND_RECEIVE),
         load_assignment=_assignment(name, [host]),
-        circuit_breakers=CircuitBreakers(thresholds=[_breaker(spec.bounds.backend_requests)]),
+        circuit_breakers=CircuitBreakers(thresholds=[_breaker(requests)]),
         outlier_detection=OutlierDetection(
             split_external_local_origin_errors=True,
             consecutive_local_origin_failure=5,

@@ -33,8 +33,9 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
     TlsParametersTlsProtocol,
 )
 
-from control.edge import accesslog, filters, replies, routes, typed
+from control.edge import accesslog, filters, replies, routes, sds, typed
 from control.edge.spec import ClientCertificates, EdgeSpec
+from gateway import contract
 from gateway.policy.model import Policy
 from gateway.policy.walk import walks
 
@@ -92,8 +93,10 @@ def listener(spec: EdgeSpec, policy: Policy, body_bytes: int) -> Listener:
 def _tls(spec: EdgeSpec) -> TransportSocket:
     asked = spec.tls.client_certificates
     mutual = asked is not ClientCertificates.OFF
+    issued = spec.tls.issued
+    handed = issued is not None and bool(issued.clients_mount)
     trusted = None
-    if mutual:
+    if mutual and not handed:
         # With a context, a certificate that is shown must verify; `required` also demands one.
         trusted = CertificateValidationContext(trusted_ca=DataSource(filename=spec.tls.client_ca))
     context = DownstreamTlsContext(
@@ -109,17 +112,20 @@ def _tls(spec: EdgeSpec) -> TransportSocket:
                 # Hybrid first: prompts recorded today should stay secret when quantum computers arrive.
                 ecdh_curves=["X25519MLKEM768", "X25519", "P-256"],
             ),
-            tls_certificates=[
-                TlsCertificate(
-                    certificate_chain=DataSource(filename=spec.tls.cert),
-                    private_key=DataSource(filename=spec.tls.key),
-                ),
-            ],
+            tls_certificates=[_own(spec)] if issued is None else [],
+            tls_certificate_sds_secret_configs=[] if issued is None else [sds.secret(contract.LISTENER_CERTIFICATE)],
             validation_context=trusted,
+            validation_context_sds_secret_config=sds.secret(contract.CLIENT_AUTHORITIES) if mutual and handed else None,
             alpn_protocols=["h2", "http/1.1"],
         ),
     )
     return TransportSocket(name="envoy.transport_sockets.tls", typed_config=typed.packed(context))
+
+
+def _own(spec: EdgeSpec) -> TlsCertificate:
+    return TlsCertificate(
+        certificate_chain=DataSource(filename=spec.tls.cert), private_key=DataSource(filename=spec.tls.key)
+    )
 
 
 def _manager(spec: EdgeSpec, policy: Policy, body_bytes: int) -> HttpConnectionManager:

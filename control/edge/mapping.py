@@ -94,6 +94,10 @@ class Fields:
             self._nodes[name] = value
             self._lines[name] = line
 
+    def __contains__(self, name: str) -> bool:
+        """Whether the key is there."""
+        return name in self._nodes
+
     def where(self, name: str) -> Where:
         """The line of a key, or of the mapping that lacks it."""
         return Where(self._lines.get(name, self._line))

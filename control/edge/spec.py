@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from control.edge.issued import Issued, read_issued
 from control.edge.mapping import Fields, MappingReader, SpecError, Where
 from gateway import contract
 
@@ -30,10 +31,14 @@ class ClientCertificates(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """The listener's certificate, and whose client certificates it believes. No listener is plaintext."""
+    """The listener's certificate, and whose client certificates it believes. No listener is plaintext.
 
-    cert: str
-    key: str
+    The certificate lies in files, or `control` gets it from a vault and hands it to Envoy.
+    """
+
+    cert: str = ""
+    key: str = ""
+    issued: Issued | None = None
     client_ca: str | None = None
     client_certificates: ClientCertificates = ClientCertificates.OFF
 
@@ -111,8 +116,13 @@ class EdgeSpec:
     deadlines: Deadlines = field(default_factory=Deadlines)
 
     def __post_init__(self) -> None:
-        if self.tls.client_certificates is not ClientCertificates.OFF and not self.tls.client_ca:
-            raise ValueError("tls.client_certificates needs tls.client_ca")
+        tls, clients = self.tls, self.tls.issued.clients_mount if self.tls.issued else ""
+        if bool(tls.cert) is not bool(tls.key) or bool(tls.cert) is bool(tls.issued):
+            raise ValueError("tls has cert and key, or vault")
+        if tls.client_ca and clients:
+            raise ValueError("tls.client_ca and tls.vault.clients_mount both say who signs clients' certificates")
+        if tls.client_certificates is not ClientCertificates.OFF and not (tls.client_ca or clients):
+            raise ValueError("tls.client_certificates needs tls.client_ca or tls.vault.clients_mount")
         if not 1 <= self.workers <= WORKERS_MAX:
             raise ValueError(f"workers.count must be 1 to {WORKERS_MAX}")
         for door in (self.door, self.control.tokens, self.control.admin):
@@ -120,7 +130,7 @@ class EdgeSpec:
                 raise ValueError("a burst of a door must be at least one second's requests")
         if self.control.remote_admin and not self.control.enabled:
             raise ValueError("control.remote_admin needs control.enabled")
-        for path in (*self.worker_sockets, self.control_socket, self.admin_socket):
+        for path in (*self.worker_sockets, self.control_socket, self.secrets_socket, self.admin_socket):
             if len(path.encode()) > SOCKET_PATH_BYTES:
                 raise ValueError(f"socket path is longer than {SOCKET_PATH_BYTES} bytes: {path}")
 
@@ -128,6 +138,11 @@ class EdgeSpec:
     def control_socket(self) -> str:
         """Where `ostiary control` listens for Envoy."""
         return f"{self.run_dir}/{contract.CONTROL_SOCKET}"
+
+    @property
+    def secrets_socket(self) -> str:
+        """Where `ostiary control` hands out the listener's certificate."""
+        return f"{self.run_dir}/{contract.SECRETS_SOCKET}"
 
     @property
     def worker_sockets(self) -> tuple[str, ...]:
@@ -148,13 +163,13 @@ def read(path: str | Path) -> EdgeSpec:
         return str((base / value).resolve()) if value else value
 
     reader = MappingReader(str(source))
-    spec = _spec(reader, reader.top(source.read_text(encoding="utf-8")), located)
+    spec = _spec(reader, reader.top(source.read_text(encoding="utf-8")), located, base)
     if spec is None or reader.problems:
         raise SpecError(reader.problems)
     return spec
 
 
-def _spec(reader: MappingReader, top: Fields, located: Callable[[str], str]) -> EdgeSpec | None:
+def _spec(reader: MappingReader, top: Fields, located: Callable[[str], str], base: Path) -> EdgeSpec | None:
     listener = top.mapping("listener", required=False)
     workers = top.mapping("workers")
     admin = top.mapping("admin")
@@ -164,7 +179,7 @@ def _spec(reader: MappingReader, top: Fields, located: Callable[[str], str]) -> 
         reader.check(listener.where("address"), _is_address(address), "address must be an IP address")
     log_path = log.text("path", "stdout")
     required = {
-        "tls": _tls(reader, top, located),
+        "tls": _tls(reader, top, located, base),
         "run_dir": located(workers.text("run_dir")),
         "admin_socket": located(admin.text("socket")),
         "policy_dir": located(top.text("policy_dir")),
@@ -193,21 +208,24 @@ def _spec(reader: MappingReader, top: Fields, located: Callable[[str], str]) -> 
         return None
 
 
-def _tls(reader: MappingReader, top: Fields, located: Callable[[str], str]) -> Tls:
+def _tls(reader: MappingReader, top: Fields, located: Callable[[str], str], base: Path) -> Tls:
     tls = top.mapping("tls")
     wanted = tls.text("client_certificates", ClientCertificates.OFF.value)
     known = wanted in set(ClientCertificates)
     reader.check(tls.where("client_certificates"), known, "client_certificates must be off, optional or required")
+    issued = read_issued(reader, tls.mapping("vault"), base) if "vault" in tls else None
     client_ca = tls.text("client_ca", "")
     mode = ClientCertificates(wanted) if known else ClientCertificates.OFF
     reader.check(
         tls.where("client_certificates"),
-        mode is ClientCertificates.OFF or bool(client_ca),
+        mode is ClientCertificates.OFF or bool(client_ca or (issued and issued.clients_mount)),
         "client_certificates needs client_ca: the CA that signs them",
     )
     return Tls(
-        cert=located(tls.text("cert")),
-        key=located(tls.text("key")),
+        # With a vault they are in the way, and the spec says so below.
+        cert=located(tls.text("cert", None if issued is None else "")),
+        key=located(tls.text("key", None if issued is None else "")),
+        issued=issued,
         client_ca=located(client_ca) or None,
         client_certificates=mode,
     )

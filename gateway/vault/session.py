@@ -100,6 +100,10 @@ class Session:
         """The answer to a read. Raises VaultError."""
         return await self._do("GET", path, None)
 
+    async def write(self, path: str, wish: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a write. Raises VaultError."""
+        return await self._do("POST", path, wish)
+
     async def renew(self, lease_id: str, ttl_s: int) -> int:
         """How long the lease lives on from now. Raises VaultError."""
         wish = {"lease_id": lease_id, "increment": ttl_s}

@@ -166,7 +166,8 @@ def envoy_yaml(stack: "Stack") -> str:
     edge = dict(stack.options.edge)
     edge.setdefault("control", Control(enabled=stack.options.control, remote_admin=stack.options.control))
     trust = {"client_ca": str(stack.authority.pem)} if stack.client_pair else {}
-    tls = Tls(cert=str(stack.server_cert.cert), key=str(stack.server_cert.key), **{**trust, **edge.pop("tls", {})})
+    own = {"cert": str(stack.server_cert.cert), "key": str(stack.server_cert.key)}
+    tls = Tls(**{**own, **trust, **edge.pop("tls", {})})
     spec = EdgeSpec(
         tls=tls,
         run_dir=str(stack.run_dir),

@@ -26,12 +26,13 @@ class Bao:
     url: str
     token: str = field(repr=False)
 
-    def call(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """POST with a body, GET without."""
+    def call(self, path: str, body: dict[str, Any] | None = None, *, method: str | None = None) -> dict[str, Any]:
+        """POST with a body, GET without, unless told otherwise."""
         request = urllib.request.Request(  # noqa: S310  # our own loopback URL
             f"{self.url}/v1/{path}",
             data=None if body is None else json.dumps(body).encode(),
             headers={"x-vault-token": self.token},
+            method=method,
         )
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310  # as above

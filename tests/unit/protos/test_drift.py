@@ -14,6 +14,7 @@ from protos import (
     ext_proc_pb2,
     processing_pb2,
     status_pb2,
+    tls_pb2,
     wire_pb2,
 )
 from tools.protos import ROOT
@@ -22,7 +23,8 @@ from tools.protos import ROOT
 pytestmark = pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince212")
 
 ENVOY_FILES = [
-    module.DESCRIPTOR for module in (core_pb2, discovery_pb2, ext_authz_pb2, ext_proc_pb2, processing_pb2, status_pb2)
+    module.DESCRIPTOR
+    for module in (core_pb2, discovery_pb2, ext_authz_pb2, ext_proc_pb2, processing_pb2, status_pb2, tls_pb2)
 ]
 #: Envoy declares these fields with a message whose name another package owns (protos/wire.proto).
 RENAMED = {"ostiary.wire.RpcStatus": "google.rpc.Status"}

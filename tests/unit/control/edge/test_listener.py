@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from control.edge.issued import Issued
 from control.edge.spec import ClientCertificates, Tls
 from edge_rendered import SPEC, http_filter, manager, rendered, tls
 from gateway import contract
+from vaulting import VAULT
 
 
 def test_no_client_address_counts_as_internal():
@@ -38,3 +40,29 @@ def test_client_certificates(asked, required, verified):
     # A resumed session would skip what proves the client.
     for kind in ("stateless", "stateful"):
         assert tls(data).get(f"disable_{kind}_session_resumption", False) is verified
+
+
+ISSUED = Issued(vault=VAULT, mount="pki", role="r", names=("a.example",))
+
+
+@pytest.mark.parametrize("asked", [ClientCertificates.OFF, ClientCertificates.REQUIRED])
+def test_an_issued_certificate_and_its_clients_authorities_are_asked_of_control(asked):
+    issued = replace(ISSUED, clients_mount="clients")
+    data = rendered(replace(SPEC, tls=Tls(issued=issued, client_certificates=asked)))
+    common = tls(data)["common_tls_context"]
+    names = [each["name"] for each in common["tls_certificate_sds_secret_configs"]]
+    assert names == [contract.LISTENER_CERTIFICATE]
+    assert "tls_certificates" not in common
+    assert "validation_context" not in common
+    mutual = asked is ClientCertificates.REQUIRED
+    assert common.get("validation_context_sds_secret_config", {}).get("name") == (
+        contract.CLIENT_AUTHORITIES if mutual else None
+    )
+    assert tls(data)["require_client_certificate"] is mutual
+
+
+def test_beside_an_issued_certificate_clients_authorities_may_lie_in_a_file():
+    asked = Tls(issued=ISSUED, client_ca="/ca", client_certificates=ClientCertificates.OPTIONAL)
+    common = tls(rendered(replace(SPEC, tls=asked)))["common_tls_context"]
+    assert common["validation_context"] == {"trusted_ca": {"filename": "/ca"}}
+    assert "validation_context_sds_secret_config" not in common

@@ -192,6 +192,12 @@ async def test_a_lease_is_renewed_for_its_first_life(rig):
     assert rig.vault.wishes[-1] == {"lease_id": "l/1", "increment": 100}
 
 
+async def test_what_is_written_goes_under_the_token_and_gives_an_answer(rig):
+    await rig.session.tend()
+    assert await rig.session.write("auth/token/renew-self", {"increment": 5}) == {"auth": {"lease_duration": 600}}
+    assert (rig.vault.asked[-1], rig.vault.wishes[-1]) == (("POST", "auth/token/renew-self"), {"increment": 5})
+
+
 @pytest.mark.parametrize(("draw", "share"), [(0.0, 0.5), (0.999999, 0.7)])
 def test_renewals_are_spread(draw, share):
     assert renew_in_s(100, lambda: draw) == pytest.approx(100 * share, rel=1e-4)
