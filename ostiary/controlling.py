@@ -342,7 +342,7 @@ async def _listen(site: Site, path: Path, mode: int) -> tuple[Path, int]:
 
 
 async def _reloaded(control: Control) -> None:
-    """SIGHUP: a new certificate, and tenants and the token service as the policy on disk has them, if it is a policy."""
+    """SIGHUP: a new certificate; tenants and the token service as the policy on disk has them, if it is a policy."""
     if control.handing is not None:
         control.handing.issuing.renew()
     async with control.reloading:  # one after the other: an earlier, slower one would put back what it has read
