@@ -3,10 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
+import aws
 from extproc.adapt import prepare
+from extproc.translate.attempt import Sent
 from gateway.errors import GatewayError, Kind
-from gateway.policy.model import Credential
+from gateway.policy.model import Credential, Signing
 from worlds import FakeWorld, policy
 
 NOW_S = 1_790_000_000.0
@@ -91,3 +95,41 @@ def test_a_header_that_opens_another_backend_goes_too():
         change = prepare(client, "demo", TOLD, held, FakeWorld(), now_s=NOW_S, rewrite_host=rewrite_host)
         assert "x-other-key" in change.remove
         assert "authorization" not in change.remove
+
+
+SENT = Sent("/model/a%3A0/converse", (("content-type", "application/json"),), b'{"messages":[]}', (), stream=False)
+
+
+def signing(world=None, sent=SENT, **more):
+    held = policy()
+    credential = Credential(prefix="", aws=Signing(region="eu-west-1"))
+    held = replace(held, backends={"demo": replace(held.backends["demo"], dialect="bedrock", credential=credential)})
+    client = (*CLIENT, ("x-amz-date", "20200101T000000Z"), ("x-amz-security-token", "t"), ("x-amzn-trace-id", "r"))
+    return prepare(client, "demo", TOLD, held, world or FakeWorld(held, aws.SECRET), sent, now_s=NOW_S, **more)
+
+
+@pytest.mark.parametrize("rewrite_host", [True, False])
+def test_an_attempt_at_amazon_is_signed_for_its_path_host_and_body(rewrite_host):
+    change = signing(rewrite_host=rewrite_host)
+    put = dict(change.put)
+    assert put["x-amz-date"] == "20260921T141320Z"
+    headers = {"Host": "127.0.0.1:8091", "Content-Type": "application/json"}
+    ask = AWSRequest("POST", f"http://127.0.0.1:8091{put[':path']}", headers, SENT.body)
+    theirs = aws.signature(ask, put["x-amz-date"], Credentials(aws.KEY_ID, aws.SECRET), "eu-west-1")
+    assert put["authorization"] == theirs
+    assert put[":path"] == "/base/model/a%3A0/converse"
+    assert {"x-amz-security-token", "x-amzn-trace-id"} <= set(change.remove)
+    assert "x-amz-date" not in change.remove
+
+
+def test_what_was_signed_for_another_attempt_does_not_stay():
+    client = (*CLIENT, ("x-amz-date", "20200101T000000Z"), ("x-amz-security-token", "of-the-attempt-before"))
+    change = prepare(client, "demo", TOLD, policy(), FakeWorld(), now_s=NOW_S)
+    assert {"x-amz-date", "x-amz-security-token"} <= set(change.remove)
+
+
+@pytest.mark.parametrize(("sent", "secret"), [(None, aws.SECRET), (SENT, None)], ids=["no body", "no key"])
+def test_nothing_leaves_for_amazon_without_a_signature(sent, secret):
+    with pytest.raises(GatewayError) as caught:
+        signing(FakeWorld(secret=secret), sent)
+    assert caught.value.kind is Kind.BACKEND_UNAVAILABLE

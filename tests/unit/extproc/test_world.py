@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+import aws
 from extproc.world import Book
-from gateway.policy.model import Credential
+from gateway.policy.model import Credential, Signing, VaultSecret
 from gateway.policy.store import PolicyStore
 from gateway.secrets.reference import Secret
 from vaulting import PLACE
@@ -37,6 +38,7 @@ _WARM = """
 from dataclasses import replace
 import sys
 from extproc.counting.tokenizer import loaded
+import aws
 from extproc.world import Book
 from gateway.budgets.model import PER_DAY, Dimension, Limit, Resource
 from gateway.policy.model import Budget
@@ -118,6 +120,59 @@ def test_a_providers_refusal_goes_to_the_vault_alone(held):
     book.refused(held, "demo")
     book.refused(held, "unknown")
     assert vault.told == [PLACE]
+
+
+def signing(held, **where):
+    credential = Credential(aws=Signing(region="eu-west-1", **where))
+    return replace(held, backends={"demo": replace(held.backends["demo"], dialect="bedrock", credential=credential)})
+
+
+def test_keys_that_sign_are_read_from_one_line_and_no_header_holds_them(held, tmp_path):
+    signed = signing(held, file="demo.key")
+    book = Book(PolicyStore(signed))
+    book.warm(signed)
+    assert not book.ready(signed, "demo")  # a line that holds another credential
+    (tmp_path / "demo.key").write_text(f"{aws.KEY_ID}:{aws.SECRET}:token\n")
+    book.warm(signed)
+    key = book.aws_key(signed, "demo")
+    assert (key.id, key.secret.reveal(), key.token.reveal()) == (aws.KEY_ID, aws.SECRET, "token")
+    assert book.value(signed, "demo") == ""
+    assert book.aws_key(held, "demo") is None
+    assert book.aws_key(held, "unknown") is None
+
+
+PARTS = tuple(VaultSecret(path="aws/creds/llm", field=name) for name in ("access_key", "secret_key", "session_token"))
+
+
+class Places:
+    """A vault that holds a value for each field."""
+
+    def __init__(self, **values):
+        self.values = values
+        self.told = []
+
+    def secret(self, policy, place):
+        return Secret(self.values[place.field]) if place.field in self.values else None
+
+    def refused(self, policy, place):
+        self.told.append(place.path)
+
+
+@pytest.mark.parametrize("named", [2, 3], ids=["stored", "temporary"])
+def test_keys_that_sign_come_from_the_vault_whole_or_not_at_all(held, named):
+    signed = signing(held, vault=PARTS[:named])
+    vault = Places(access_key=aws.KEY_ID, secret_key=aws.SECRET, session_token="token")
+    book = Book(PolicyStore(signed), vault=vault)
+    book.warm(signed)
+    key = book.aws_key(signed, "demo")
+    assert (key.id, key.secret.reveal()) == (aws.KEY_ID, aws.SECRET)
+    assert (key.token is not None) is (named == 3)
+    book.refused(signed, "demo")
+    assert vault.told == ["aws/creds/llm"]
+    for field in PARTS[:named]:
+        rest = {name: value for name, value in vault.values.items() if name != field.field}
+        assert not Book(PolicyStore(signed), vault=Places(**rest)).ready(signed, "demo")
+    assert not Book(PolicyStore(signed)).ready(signed, "demo")
 
 
 def test_a_policy_is_found_by_its_version_only(held):

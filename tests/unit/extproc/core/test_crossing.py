@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from extproc.core.crossing import crossing, speaks
+from extproc.core.crossing import crossing, denied, speaks, told_type
 from extproc.providers.openai import DOORS
 from extproc.translate.dialects import DIALECTS
 from gateway.policy import endpoint
@@ -59,3 +59,42 @@ def test_responses_reach_every_chat_backend(dialect, own, path):
 def test_chat_completions_do_not_ask_whether_responses_are_spoken():
     backend = Backend(name="b", host="b.test", port=443, tls=True, responses=False)
     assert crossing(DOORS["/v1/chat/completions"], Model(name="m", backend="b"), backend) is None
+
+
+NOVA = Backend(name="nova", host="nova.test", port=443, tls=True, dialect="bedrock")
+SSE, FRAMES, JSON = "text/event-stream", "application/vnd.amazon.eventstream", "application/json"
+
+
+def way(backend):
+    return crossing(DOORS["/v1/chat/completions"], Model(name="m", backend=backend.name), backend)
+
+
+@pytest.mark.parametrize(
+    ("across", "kind", "told"),
+    [
+        (None, f"{SSE}; charset=utf-8", SSE),
+        (None, FRAMES, FRAMES),
+        (way(CLAUDE), SSE, SSE),
+        (way(CLAUDE), FRAMES, FRAMES),
+        (way(NOVA), FRAMES, SSE),
+        (way(NOVA), f"{FRAMES.upper()} ; a=b", SSE),
+        (way(NOVA), SSE, ""),
+        (way(NOVA), JSON, JSON),
+    ],
+)
+def test_only_what_a_backend_streams_is_told_as_a_stream(across, kind, told):
+    assert told_type(across, kind) == told
+
+
+def test_what_amazon_forbids_it_forbids_the_gateway():
+    assert [denied(across, 403) for across in (None, way(CLAUDE), way(NOVA))] == [False, False, True]
+    assert all(denied(across, 401) for across in (None, way(CLAUDE), way(NOVA)))
+    assert not denied(way(NOVA), 400)
+
+
+@pytest.mark.parametrize(("said", "temperature"), [({}, 0.5), ({"sampling": True}, 0.5), ({"sampling": False}, None)])
+def test_a_model_behind_bedrock_is_told_how_to_draw_unless_policy_says_no(said, temperature):
+    asked = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "temperature": 0.5}
+    across = crossing(DOORS["/v1/chat/completions"], Model(name="m", backend="nova", **said), NOVA)
+    sent = orjson.loads(across.request(orjson.dumps(asked)).body)
+    assert sent.get("inferenceConfig", {}).get("temperature") == temperature

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from clocks import ManualClock
-from gateway.policy.model import Credential, VaultSecret
+from gateway.policy.model import Credential, Signing, VaultSecret
 from gateway.vault.credentials import VaultCredentials, places_of
 from vaulting import PLACE, VAULT, FakeVault, middle, write_auth
 from worlds import policy
@@ -104,3 +104,9 @@ async def test_a_refusal_reaches_the_keeper(rig):
 def test_places_are_those_of_backends_with_a_vault(tmp_path):
     assert places_of(held(tmp_path)) == [PLACE]
     assert places_of(policy()) == []
+
+
+def test_keys_that_sign_lie_in_the_vault_too():
+    places = (SECOND, replace(SECOND, field="secret"))
+    backend = replace(policy().backends["demo"], credential=Credential(aws=Signing(region="eu-west-1", vault=places)))
+    assert places_of(replace(policy(), backends={"demo": backend})) == [*places]
