@@ -191,7 +191,7 @@ def refused_span(rule: str) -> GatewayError:
 
 def write(raw: bytes, tree: dict[str, Any], opened: Opened, door: Door, judged: Judged) -> bytes | None:
     """The bytes that go upstream; None means: byte for byte as the client wrote them."""
-    edited, spliced = judged.changed, raw
+    edited, spliced = judged.changed or bool(opened.left_out), raw
     for name, value in (*opened.puts, *(() if judged.capped is None else (judged.capped,))):
         if name in tree:  # as null: a second one of its name would be anybody's guess
             edited = True

@@ -364,7 +364,7 @@ class Exchange:
         head = heads.passed(tuple(name for name, _ in event.headers), kind if kind in heads.TYPES else "")
         if self._journal.first:
             head = route.tell(head, model, self._journal.backend, self._journal.attempts)
-        lost = self._lost.get(self._journal.backend)
+        lost = ", ".join(filter(None, (*self._opened.left_out, self._lost.get(self._journal.backend))))
         more: tuple[tuple[str, str], ...] = ((contract.DROPPED_HEADER, lost),) if lost else ()
         more += (() if self._caching is None else ((contract.CACHE_HEADER, "miss"),)) + self._standing()
         if more:

@@ -23,6 +23,7 @@ class Opened:
     stream: bool = False
     wants_usage: bool = True  # whether the client asked to see the usage event of a stream
     puts: tuple[tuple[str, Any], ...] = ()  # fields that the gateway writes where the request has none, or null
+    left_out: tuple[str, ...] = ()  # what the door took out of the body, as clients are told
 
 
 #: Where a usage object tells parts of its totals: (holder, field, what `Seen` calls it), in chat completions, responses

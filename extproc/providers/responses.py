@@ -18,6 +18,7 @@ from extproc.providers.responses_items import ITEMS
 from extproc.providers.responses_schema import RESPONSES
 from extproc.providers.responses_stream import ResponseStream, seam
 from extproc.providers.schema import Versions
+from extproc.translate.responses_answer import OWN_REASONING
 from gateway.errors import Dialect
 
 _MODEL_CHARS: Final = 256  # as for chat completions
@@ -69,11 +70,11 @@ class Responses:
         # OpenAI keeps a response for thirty days unless told not to, and tenants share the gateway's account.
         if require_bool(body, "store"):
             raise invalid("store", "false: nothing is kept at the provider")
+        left_out = _leave_own(body)
         _check_input(body.get("input"))
         _check_tools(body)
-        return Opened(
-            model, require_bool(body, "stream"), puts=(("store", False),) if body.get("store") is None else ()
-        )
+        puts = (("store", False),) if body.get("store") is None else ()
+        return Opened(model, require_bool(body, "stream"), puts=puts, left_out=left_out)
 
     def positions(self, body: dict[str, Any]) -> Iterator[tuple[Provenance, str]]:
         """Words of users, tools and files in the whole input. `instructions` are the tenant's own."""
@@ -206,6 +207,25 @@ def _as_parts(content: Any) -> Any:
         else {"type": _PARTS[part["type"]], "text": part.get("text")}
         for part in content
     ]
+
+
+def _leave_own(body: dict[str, Any]) -> tuple[str, ...]:
+    """Take out reasoning that a translation made: nobody takes it back, and OpenAI refuses ids that it never gave."""
+    items = body.get("input")
+    if type(items) is not list:
+        return ()
+    rest = [item for item in items if not _is_own(item)]
+    if len(rest) == len(items):
+        return ()
+    body["input"] = rest
+    return ("input[].reasoning",)
+
+
+def _is_own(item: Any) -> bool:
+    if type(item) is not dict or item.get("type") != "reasoning":
+        return False
+    name = item.get("id")
+    return type(name) is str and name.startswith(OWN_REASONING)
 
 
 def _check_input(items: Any) -> None:

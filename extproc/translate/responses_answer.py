@@ -12,6 +12,8 @@ from extproc.translate.fields import malformed
 _INCOMPLETE: Final = {Finish.LENGTH: "max_output_tokens", Finish.FILTERED: "content_filter"}
 
 
+#: How ids of reasoning begin that is told here: no provider's do.
+OWN_REASONING: Final = "rs_gw"
 #: Kinds of parts of a message, and the field that their words stand in.
 FIELDS: Final = {"output_text": "text", "refusal": "refusal"}
 
@@ -77,7 +79,8 @@ def message(origin: Origin, at: int, content: list[dict[str, Any]], status: str)
 
 def reasoning(origin: Origin, at: int, text: str) -> dict[str, Any]:
     """What the model thinks, as far as it is shown."""
-    return {"type": "reasoning", "id": origin.made_id("rs", at), "summary": [summary(text)] if text else []}
+    name = origin.made_id(OWN_REASONING, at)
+    return {"type": "reasoning", "id": name, "summary": [summary(text)] if text else []}
 
 
 def call(origin: Origin, at: int, call_id: str, name: str, arguments: str, status: str) -> dict[str, Any]:

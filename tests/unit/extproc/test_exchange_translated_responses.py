@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import messaging
-from extproc.core.commands import PassRequestBody
+from extproc.core.commands import PassRequestBody, PassResponseHead
 from extproc.core.events import RequestBody, ResponseChunk
+from gateway import contract
 from gateway.policy.model import Action, Model
 from messaging import CLAUDE
 from playbook import MAIL, Play, answer_head, head
-from responding import PATH, events
+from responding import PATH, events, response
 from worlds import settings
 
 EVENTS = (
@@ -102,3 +103,28 @@ def test_an_answer_that_cannot_be_read_is_withheld(body):
     play, _ = asked()
     play.give(answer_head(kind="application/json"), ResponseChunk(body, end_of_stream=True))
     assert play.refused() == (502, "backend_answer_invalid")
+
+
+def test_reasoning_that_a_translation_told_is_left_out_when_it_comes_back_and_that_is_told():
+    play, _ = asked(stream=True)
+    play.give(answer_head(kind="text/event-stream"))
+    thought = messaging.block(0, type="thinking", thinking="", signature="") + messaging.thinking("I look.")
+    play.give(ResponseChunk(messaging.start() + thought + messaging.stop() + messaging.end(), end_of_stream=True))
+    (made,) = events(play.sent())[-1]["response"]["output"]
+    assert made["type"] == "reasoning"
+
+    play = Play(held())
+    other = {"type": "reasoning", "id": "rs_1", "summary": []}
+    items = [{"role": "user", "content": "Hi"}, made, other, {"role": "user", "content": "And?"}]
+    body = json.dumps({"model": "gpt-4o-mini", "input": items}).encode()
+    told = play.give(head(PATH), RequestBody(body, end_of_stream=True))
+    (command,) = [each for each in told if isinstance(each, PassRequestBody)]
+    assert json.loads(command.body)["input"] == [items[0], other, items[3]]
+    play.give(answer_head(), ResponseChunk(json.dumps(response()).encode(), end_of_stream=True))
+    (passed,) = [each for each in play.commands if isinstance(each, PassResponseHead)]
+    assert dict(passed.change.put)[contract.DROPPED_HEADER] == "input[].reasoning"
+
+
+def test_an_input_of_nothing_else_is_refused():
+    play, _ = asked(input=[{"type": "reasoning", "id": "rs_gw_0af7_0", "summary": []}])
+    assert play.refused() == (400, "request_invalid")
