@@ -1,9 +1,9 @@
 """Which backends one request may reach, and why not the others: told by the functions that choose. Sends nothing."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from extproc.core import admission, crossing, route
+from extproc.core import admission, crossing, fitting, route
 from extproc.explain import Offline, Verdict, judge
 from gateway.budgets.price import price_of, worst
 from gateway.clock import Clock
@@ -90,35 +90,10 @@ def _candidate(
     chars = sum(len(text) for _, text in door.positions(tree))
     need = route.tokens_of(tree, door, chars, None)
     found = price_of(policy.prices, model.name, name, at_s)
-    why = why or next(_reasons(policy, caller, model, name, route.features(tree, door), sum(need), fired), "")
+    asked, tenant = route.features(tree, door), policy.tenants[caller.tenant]
+    why = why or next(fitting.reasons(tenant, model, name, asked, sum(need), fired), "")
     place = order.index(name) + 1 if name in order else 0
     if not place and not why:
         why = "the request is refused" if not order else "another one is asked, and this one stands in for nobody"
     micros = None if found is None else worst(found, *need)
     return Candidate(name, place, "" if place else why, backend.dialect, model.upstream_name(name), lost, micros)
-
-
-def _reasons(
-    policy: Policy,
-    caller: Caller,
-    model: Model,
-    name: str,
-    features: Collection[str],
-    tokens: int,
-    fired: Collection[str],
-) -> Iterator[str]:
-    own = policy.tenants[caller.tenant].backends
-    if own is not None and name not in own:
-        yield "the tenant's requests may not go there"
-    pool = model.pool
-    if pool is None:
-        return
-    lacking = sorted(pool.lacks.get(name, frozenset()) & set(features))
-    if lacking:
-        yield f"it lacks {', '.join(lacking)}"
-    if tokens > pool.context.get(name, tokens):
-        yield f"it takes {pool.context[name]} tokens, and the request may need {tokens}"
-    for each in pool.restrictions:
-        rules = sorted(rule for rule in fired if each.covers(rule))
-        if rules and name not in each.backends:
-            yield f"{', '.join(rules)} was found, which only {', '.join(sorted(each.backends))} may see"

@@ -1,8 +1,9 @@
-"""Whom exchanges ask: advisers, budgets and the cache, behind one interface. Knows no exchange."""
+"""Whom exchanges ask: advisers, budgets and the cache, behind one interface; and mirrors. Knows no exchange."""
 
 from typing import Protocol
 
 from extproc.core.questions import Advise, Failed, Look, Question, Reserve, Told
+from extproc.mirror import Mirrors
 from extproc.shelf import Shelf
 from gateway.budgets.model import Budgets
 
@@ -19,11 +20,16 @@ class Oracle:
     """Answers every question. What is not there, nobody answers."""
 
     def __init__(
-        self, advisers: Adviser | None = None, budgets: Budgets | None = None, shelf: Shelf | None = None
+        self,
+        advisers: Adviser | None = None,
+        budgets: Budgets | None = None,
+        shelf: Shelf | None = None,
+        mirrors: Mirrors | None = None,
     ) -> None:
         self._advisers = advisers
         self.budgets = budgets
         self.shelf = shelf
+        self.mirrors = mirrors
 
     def at_once(self, question: Question) -> Told | None:
         """The reply, if it needs no waiting."""

@@ -16,7 +16,7 @@ import structlog
 from extproc import wire
 from extproc.adapt import prepare
 from extproc.core.admission import way_of
-from extproc.core.commands import Ask, Keep, Put, Settle
+from extproc.core.commands import Ask, Copy, Keep, Put, Settle
 from extproc.core.events import Answered, Event, Expired, Gone, RequestBody, RequestHead, ResponseChunk, Revoked
 from extproc.core.exchange import Exchange
 from extproc.core.heard import Heard
@@ -221,6 +221,8 @@ class _Outbox:
                 self._errand.settle(command.used)
             elif isinstance(command, Keep):
                 self._errand.put_by(command.answer)
+            elif isinstance(command, Copy):
+                self._errand.copy(command)
             elif isinstance(command, Ask):
                 written += self.keep(self._errand.run(command))
             else:
@@ -291,6 +293,11 @@ class _Errand:
             self._oracle.shelf.drop(ticket)
         else:
             self._oracle.shelf.keep(ticket, answer)
+
+    def copy(self, copy: Copy) -> None:
+        """Hand a copy over. It outlives the exchange: a client that leaves does not end it."""
+        if self._oracle.mirrors is not None:
+            self._oracle.mirrors.send(copy)
 
     async def _run(self, ask: Ask, told: list[Told | None]) -> None:
         replies = await asyncio.gather(*[self._one(*pair) for pair in zip(ask.questions, told, strict=True)])

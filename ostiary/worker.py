@@ -32,6 +32,7 @@ from authz.service import ALLOWED, Authorization
 from authz.tokens import Tokens
 from authz.usage import LastUse
 from extproc.advisers import Advisers, Line
+from extproc.mirror import UNDER_WAY, Mirrors
 from extproc.oracle import Oracle
 from extproc.roster import Roster
 from extproc.service import Processor
@@ -44,6 +45,7 @@ from gateway.audit.trail import Trail
 from gateway.cache.seal import CacheSeals
 from gateway.cache.store import Store
 from gateway.clock import Clock, SystemClock
+from gateway.egress import Egress
 from gateway.errors import GatewayError, Kind
 from gateway.limits.door import LeasedLimiter
 from gateway.limits.ledger import ValkeyLedger
@@ -146,6 +148,7 @@ class Worker:
     ledger: Ledger
     credentials: VaultCredentials
     shelf: Shelf | None
+    mirrors: Mirrors
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -198,6 +201,16 @@ def compose(settings: Settings) -> Worker:
     ledger = budgeting.ledger(settings, clock, partial(_alerts, store), meters.budget)
     advisers = Advisers(partial(_dial, settings, clock), clock)
     shelf = _shelf(settings, peppers, clock)
+    mirrors = Mirrors(
+        Egress(str(settings.run_dir / contract.MIRROR_SOCKET), connections=2 * UNDER_WAY),
+        book,
+        ledger.budgets,
+        door.offer,
+        lambda: trail.healthy,
+        meters,
+        clock,
+        workers=settings.workers,
+    )
     processor = Processor(
         book=book,
         offer=door.offer,
@@ -205,7 +218,7 @@ def compose(settings: Settings) -> Worker:
         meters=meters,
         limits=policy.limits,
         roster=roster,
-        oracle=Oracle(advisers, ledger.budgets, shelf),
+        oracle=Oracle(advisers, ledger.budgets, shelf, mirrors),
     )
     health = Health()
     server = _server(
@@ -235,6 +248,7 @@ def compose(settings: Settings) -> Worker:
         ledger,
         credentials,
         shelf,
+        mirrors,
     )
 
 
@@ -377,6 +391,7 @@ async def _run(settings: Settings) -> int:
     await worker.keyring.close()
     await worker.inquirer.close()
     await worker.advisers.close()
+    await worker.mirrors.close()
     await worker.consultation.close()
     await worker.credentials.close()
     await cancel_and_wait(*registry, *noting)

@@ -6,7 +6,7 @@ import yaml
 from envoy_data_plane.envoy.config.bootstrap.v3 import Admin, Bootstrap, BootstrapStaticResources
 from envoy_data_plane.envoy.config.core.v3 import Address, Node, Pipe
 
-from control.edge import clusters, listener, overload, typed
+from control.edge import clusters, listener, mirror, overload, typed
 from control.edge.spec import EdgeSpec
 from gateway.policy.model import Policy
 
@@ -44,8 +44,8 @@ def render(spec: EdgeSpec, policy: Policy) -> str:
         node=Node(id="ostiary-edge", cluster="ostiary"),
         admin=Admin(address=Address(pipe=Pipe(path=spec.admin_socket, mode=_ADMIN_MODE))),
         static_resources=BootstrapStaticResources(
-            listeners=[listener.listener(spec, policy, body_bytes(spec, policy))],
-            clusters=list(clusters.every(spec, policy)),
+            listeners=[listener.listener(spec, policy, body_bytes(spec, policy)), *mirror.listeners(spec, policy)],
+            clusters=[*clusters.every(spec, policy), *mirror.every(spec, policy)],
         ),
         overload_manager=overload.manager(spec),
     )

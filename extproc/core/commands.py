@@ -1,13 +1,15 @@
 """What an exchange wants done. Frozen, closed union `Command`; the pump performs each in order."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from extproc.core.heard import Heard
 from extproc.core.questions import Question
 from gateway.audit.record import Record
 from gateway.budgets.model import Amounts
 from gateway.errors import Rendered
+from gateway.identity import Caller
+from gateway.policy.model import Mirror
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,19 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """Send this to a mirror, if it has room: nobody waits for it, and nothing comes of it but a record and counts."""
+
+    mirror: Mirror
+    caller: Caller
+    model: str
+    path: str  # the front door's
+    body: bytes = field(repr=False)  # as it leaves for the backend, in the caller's dialect
+    tokens_in: int  # roughly
+    tokens_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """Ask others, all at once; the pump brings every reply, or that there is none, back as one `Answered`."""
 
@@ -97,6 +112,7 @@ Command = (
     | SendBody
     | PassResponseTrailers
     | Answer
+    | Copy
     | Ask
     | Put
     | Settle

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from secrets import token_bytes
 from typing import Any, Final
 
-from extproc.core import admission, advising, crossing, endings, heads, metering, route, translated
+from extproc.core import admission, advising, crossing, endings, heads, metering, mirroring, route, translated
 from extproc.core.aliases import Aliases
 from extproc.core.caching import Asked, Caching, caching
 from extproc.core.commands import (
@@ -319,7 +319,8 @@ class Exchange:
         )
         if lost:
             self._lost = {journal.backend: lost}
-        return (command,)
+        leaves, rules = draft.raw if raw is None else raw, self._tally_in.counts
+        return (command, *mirroring.copied(way, self._tenant, journal.caller, draft.tree, draft.judged, rules, leaves))
 
     def _expect(self) -> None:
         """Take from the request what its answer is judged by."""

@@ -7,6 +7,8 @@ from typing import Final
 import orjson
 
 SCHEMA: Final = "ostiary.audit/0"
+#: `Record.writer` of a copy of a request that went to a mirror: never of a charge.
+MIRROR: Final = "mirror"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,7 @@ class Usage:
 class Record:
     """One finished exchange. Times are unix seconds; sizes are bytes."""
 
-    writer: str  # "authz" | "inspect": which service put it on record
+    writer: str  # "authz" | "inspect" | "mirror": which service put it on record
     request_id: str
     started_at: float
     duration_s: float

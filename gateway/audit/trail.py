@@ -6,7 +6,7 @@ This is the seam that the tamper-evident trail fills later. Callers rely on this
   while the process lives.
 - `healthy` says whether a new exchange may begin. It turns False while the disk refuses, and already when the
   queue is three quarters full: the rest is kept for exchanges under way, whose records come at their end
-  (records of the door, `writer` "authz", are not taken into that rest).
+  (records of the door, `writer` "authz", and of mirrors are not taken into that rest).
 - lines are on disk, in the order of offers, at most `fsync_ms` plus one fsync later.
 - after a disk error, writing goes on where it stopped; after a failed fsync the whole group is repeated:
   the kernel may have dropped it (so readers see a line at least once; `request_id` tells them apart).
@@ -29,7 +29,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from gateway.audit.record import SCHEMA, Record
+from gateway.audit.record import MIRROR, SCHEMA, Record
 
 #: One write of about 1 MiB at 1 KiB a line: bounds what is held twice, and what a failed fsync repeats.
 GROUP_RECORDS: Final = 1024
@@ -43,6 +43,8 @@ GIVE_UP_S: Final = 1.0
 #: `Record.writer` of refusals at the door. They may not fill the room that is kept for exchanges under way: while the
 #: disk refuses, a flood of refused requests would otherwise push out the records of answers already given.
 DOOR: Final = "authz"
+#: Nor may copies to mirrors.
+_LESSER: Final = frozenset({DOOR, MIRROR})
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -161,7 +163,7 @@ class Trail:
 
     def offer(self, record: Record) -> bool:
         """Take `record` for writing. False: not taken. Never waits; only for the event loop's thread."""
-        limit = self._admit if record.writer == DOOR else self._limit
+        limit = self._admit if record.writer in _LESSER else self._limit
         if self._closing.is_set() or self.pending >= limit:
             self._refused += 1
             return False

@@ -20,7 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from gateway.audit.record import Record, Usage
+from gateway.audit.record import MIRROR, Record, Usage
 from gateway.errors import Kind
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4  # what `render` writes
@@ -34,6 +34,7 @@ SERIES: Final = 5_000
 _COUNTABLE: Final = 2**53
 _MICRO: Final = 1_000_000
 
+PRIMARY: Final = "primary"  # whose answer the caller gets
 OUTCOMES: Final = frozenset({"completed", "refused", "cut", "aborted", "failed"})
 _CODES: Final = frozenset(kind.value for kind in Kind)
 _SOURCES: Final = frozenset({"provider", "estimate"})
@@ -114,6 +115,41 @@ CACHED: Final = Metric(
     help="Exchanges that asked their tenant's cache. `result` is hit or miss.",
     labels=("result", "tenant", "model"),
 )
+BACKEND_EXCHANGES: Final = Metric(
+    name="ostiary_backend_exchanges_total",
+    kind=Counter,
+    help="Exchanges for which a backend was asked. `role` is primary, or mirror for copies whose answers nobody sees; "
+    "`status` is 2xx, 4xx, 5xx or none.",
+    labels=("backend", "model", "role", "outcome", "status"),
+)
+BACKEND_DURATION: Final = Metric(
+    name="ostiary_backend_duration_seconds",
+    kind=Histogram,
+    help="Seconds of these exchanges: of the primary as in ostiary_exchange_duration_seconds, of the mirror from the "
+    "copy's leaving to the end of its answer.",
+    labels=("backend", "model", "role"),
+    buckets=DURATION.buckets,
+    why_buckets="those of ostiary_exchange_duration_seconds, to be compared with them",
+)
+BACKEND_TOKENS: Final = Metric(
+    name="ostiary_backend_tokens_total",
+    kind=Counter,
+    help="Tokens of these exchanges. `direction` is input or output. Mirrors that do not tell their usage have none.",
+    labels=("direction", "backend", "model", "role"),
+)
+BACKEND_FOUND: Final = Metric(
+    name="ostiary_backend_findings_total",
+    kind=Counter,
+    help="Places in a backend's answers that a rule claimed. `action` was done.",
+    labels=("action", "backend", "model"),
+)
+NOT_COPIED: Final = Metric(
+    name="ostiary_copies_not_sent_total",
+    kind=Counter,
+    help="Copies that a mirror was to get and did not. `reason` is busy, rate, budget, credential, untranslatable or "
+    "unrecorded.",
+    labels=("backend", "model", "reason"),
+)
 LOCAL_REPLIES: Final = Metric(
     name="ostiary_local_replies_total",
     kind=Counter,
@@ -151,6 +187,7 @@ ALIVE: Final = Metric(
 
 WORKER: Final = (
     *(AUTHZ, EXCHANGES, DURATION, TOKENS, DETAILS, COST, FOUND, BYTES),
+    *(BACKEND_EXCHANGES, BACKEND_DURATION, BACKEND_TOKENS, BACKEND_FOUND, NOT_COPIED),
     *(CACHED, LOCAL_REPLIES, AUDIT_DROPPED, INFLIGHT, BUDGET),
 )
 SUPERVISOR: Final = (RESTARTS, ALIVE)
@@ -219,6 +256,11 @@ class Meters:
         self._token_details = _Children(_counter(DETAILS, self.registry))
         self._cost = _Children(_counter(COST, self.registry))
         self._found = _Children(_counter(FOUND, self.registry))
+        self._backend_exchanges = _Children(_counter(BACKEND_EXCHANGES, self.registry))
+        self._backend_durations = _Children(_histogram(BACKEND_DURATION, self.registry))
+        self._backend_tokens = _Children(_counter(BACKEND_TOKENS, self.registry))
+        self._backend_found = _Children(_counter(BACKEND_FOUND, self.registry))
+        self._not_copied = _Children(_counter(NOT_COPIED, self.registry))
         self._local_replies = _Children(_counter(LOCAL_REPLIES, self.registry))
         self._audit_dropped = _counter(AUDIT_DROPPED, self.registry)
         self._inflight = _gauge(INFLIGHT, self.registry)
@@ -264,6 +306,31 @@ class Meters:
         self._answer_bytes.inc(_countable(record.answer_bytes))
         for found in record.found:
             self._found[(found.rule, found.direction, found.action, found.would)].inc(_countable(found.count))
+        # Who refused a request before it left has asked no backend.
+        if record.backend and (usage is not None or record.outcome != "refused"):
+            self._backend(record, PRIMARY, None if usage is None else (usage.input_tokens, usage.output_tokens))
+            for found in record.found:
+                if found.direction == "response":
+                    model = _name(record.model, self._models)
+                    self._backend_found[(found.action, record.backend, model)].inc(_countable(found.count))
+
+    def copy(self, record: Record, tokens: tuple[int, int] | None) -> None:
+        """One copy that was sent to a mirror; `tokens` of prompt and answer, where it told them."""
+        self._backend(record, MIRROR, tokens)
+
+    def not_copied(self, backend: str, model: str, reason: str) -> None:
+        """One copy that was not sent."""
+        self._not_copied[(backend, _name(model, self._models), reason)].inc()
+
+    def _backend(self, record: Record, role: str, tokens: tuple[int, int] | None) -> None:
+        """What backends are compared by. Their names are those of policies: no client chooses one."""
+        backend, model = record.backend, _name(record.model, self._models)
+        status = f"{record.status // 100}xx" if 200 <= record.status < 600 else NONE
+        outcome = record.outcome if record.outcome in OUTCOMES else OTHER
+        self._backend_exchanges[(backend, model, role, outcome, status)].inc()
+        self._backend_durations[(backend, model, role)].observe(record.duration_s)
+        for direction, number in zip(("input", "output"), tokens or (), strict=False):
+            self._backend_tokens[(direction, backend, model, role)].inc(_countable(number))
 
     def _detail(self, record: Record, usage: Usage) -> None:
         """What few exchanges have: kinds of tokens, a price."""
