@@ -31,6 +31,7 @@ SLOWER = {
         "test_translation",
         "test_cache",
         "test_cache_attacked",
+        "test_mirror",
     ),
     "test_tokenise",
 }
