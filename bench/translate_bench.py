@@ -21,7 +21,8 @@ RESULTS = Path(__file__).parent / "results" / "translate.json"
 ORIGIN = Origin(model="m", request_id="r", now_s=1_790_000_000)
 MAX_EVENT_BYTES = 1 << 20
 DELTAS = 64  # of the usual length of an answer in the other benches
-PAIRS = [("openai", "anthropic"), ("anthropic", "openai"), ("openai", "gemini"), ("anthropic", "gemini")]
+PAIRS = [("openai", "anthropic"), ("anthropic", "openai"), ("openai", "gemini"), ("anthropic", "gemini"),
+         ("responses", "openai"), ("responses", "anthropic"), ("responses", "gemini")]  # fmt: skip
 
 
 def conversation(size: int) -> dict[str, Any]:
@@ -52,7 +53,29 @@ def spoken(front: str, body: dict[str, Any]) -> bytes:
     """The conversation in the words of a front dialect."""
     if front == "openai":
         return orjson.dumps(body)
+    if front == "responses":
+        return orjson.dumps(as_response(body))
     return Attempt(FRONTS["openai"], DIALECTS[front], Target(model="m")).request(orjson.dumps(body)).body
+
+
+def as_response(body: dict[str, Any]) -> dict[str, Any]:
+    """The same conversation as the Responses API has it."""
+    items: list[dict[str, Any]] = []
+    for message in body["messages"]:
+        items += [
+            {"type": "function_call", "call_id": call["id"], **call["function"]}
+            for call in message.get("tool_calls", ())
+        ]
+        if message["role"] == "tool":
+            items.append(
+                {"type": "function_call_output", "call_id": message["tool_call_id"], "output": message["content"]}
+            )
+        elif message["content"] is not None:
+            kind = "output_text" if message["role"] == "assistant" else "input_text"
+            part = {"type": kind, "text": message["content"]}
+            items.append({"type": "message", "role": message["role"], "content": [part]})
+    tools = [{"type": "function", **tool["function"]} for tool in body["tools"]]
+    return {"model": "m", "input": items, "tools": tools, "max_output_tokens": 512, "stream": True}
 
 
 def stream_of(back: str) -> list[bytes]:
