@@ -16,7 +16,7 @@ from extproc.translate.anthropic import ANTHROPIC
 from extproc.translate.attempt import Attempt, OnLoss, Sent
 from extproc.translate.dialect import DEFAULT_MAX_TOKENS, DENIALS, SSE, Front, Target, Thinks
 from extproc.translate.dialects import DIALECTS
-from extproc.translate.openai import OPENAI
+from extproc.translate.openai import AZURE, OPENAI
 from extproc.translate.responses import RESPONSES
 from gateway.errors import GatewayError
 from gateway.policy.model import Backend, Model, Policy
@@ -27,6 +27,8 @@ _FRONTS: Final[Mapping[str, Front]] = {
     "/v1/responses": RESPONSES,
     "/v1/messages": ANTHROPIC,
 }
+#: Where Azure takes responses as OpenAI does, by the deployment's name in the body (v1 API).
+_AZURES: Final = "/openai/v1/responses"
 #: `Model.thinking` -> how requests are written.
 _THINKS: Final = {None: Thinks.EFFORT, "effort": Thinks.EFFORT, "budget": Thinks.BUDGET, "none": Thinks.NOT}
 
@@ -35,9 +37,9 @@ _THINKS: Final = {None: Thinks.EFFORT, "effort": Thinks.EFFORT, "budget": Thinks
 class Crossing:
     """What becomes of requests of one front door for one backend. Immutable."""
 
-    path: str  # the front door's
+    path: str  # the front door's, or the backend's for the same
     name: str  # what the backend calls the model
-    attempt: Attempt | None = None  # None: it speaks the caller's dialect, and only the name differs
+    attempt: Attempt | None = None  # None: it speaks the caller's dialect, and only name or path differ
 
     def request(self, body: bytes) -> Sent:
         """The request for the backend. Raises REQUEST_INVALID: what cannot, or by policy must not, be carried over."""
@@ -53,6 +55,8 @@ def crossing(door: Door, model: Model, backend: Backend) -> Crossing | None:
     name = model.upstream_name(backend.name)
     if _alike(door, backend):
         return None if name == model.name else Crossing(door.path, name)
+    if backend.dialect == AZURE.name and backend.speaks_responses and _FRONTS.get(door.path) is RESPONSES:
+        return Crossing(_AZURES, name)
     target = Target(
         model=name,
         max_tokens=model.max_output_tokens or DEFAULT_MAX_TOKENS,
@@ -87,7 +91,7 @@ def speaks(door: Door, backend: Backend) -> bool:
 
 def _alike(door: Door, backend: Backend) -> bool:
     """Whether a backend answers at a door as it is, untranslated."""
-    if _FRONTS.get(door.path) is RESPONSES and not backend.responses:
+    if _FRONTS.get(door.path) is RESPONSES and not backend.speaks_responses:
         return False
     return backend.dialect == door.dialect
 

@@ -74,12 +74,13 @@ def _credential(table: Table | None, problems: Problems, of: tuple[str, str], *,
     return credential
 
 
-def _responses(table: Table, dialect: str, problems: Problems) -> bool:
-    """Whether a server of OpenAI's dialect speaks Responses too; many compatible ones have chat completions alone."""
-    own = table.choice("responses", _RESPONSES, default="own") == "own"
-    if table.node("responses") is not None and dialect != "openai":
+def _responses(table: Table, dialect: str, problems: Problems) -> bool | None:
+    """Whether a server of OpenAI's dialect speaks Responses too: many compatible ones do not, nor all of Azure's."""
+    if table.node("responses") is None:
+        return None
+    if dialect not in ("openai", "azure"):
         problems.add(table.mark, (*table.path, "responses"), f"for {dialect}, responses are always translated")
-    return own
+    return table.choice("responses", _RESPONSES) == "own"
 
 
 def _split(url: Scalar, table: Table, problems: Problems) -> tuple[str, str, int, str]:

@@ -429,8 +429,13 @@ class Backend:
     #: Whether the per-attempt filter runs although this backend needs no translation and stands alone on its route.
     #: False is cheaper by a gRPC stream; True binds the credential at the last moment (ADR 0009).
     adapt: bool = False
-    responses: bool = True  # of dialect openai: it speaks Responses too; False: they are told it as chat completions
+    responses: bool | None = None  # whether it is asked in Responses; None: as is usual of its dialect
     credential: Credential | None = None
+
+    @property
+    def speaks_responses(self) -> bool:
+        """Whether it is asked in OpenAI's Responses where its caller speaks them; else they are translated."""
+        return self.dialect == "openai" if self.responses is None else self.responses
 
     @property
     def authority(self) -> str:

@@ -41,11 +41,13 @@ def test_a_model_is_told_to_think_as_policy_says_it_understands(said, thinking, 
 @pytest.mark.parametrize(
     ("dialect", "own", "path"),
     [
+        ("openai", None, None),
         ("openai", True, None),
         ("openai", False, "/v1/chat/completions"),
-        ("azure", True, "/openai/v1/chat/completions"),
-        ("anthropic", True, "/v1/messages"),
-        ("gemini", True, "/v1/models/m:generateContent"),
+        ("azure", True, "/openai/v1/responses"),
+        ("azure", None, "/openai/v1/chat/completions"),
+        ("anthropic", None, "/v1/messages"),
+        ("gemini", None, "/v1/models/m:generateContent"),
     ],
 )
 def test_responses_reach_every_chat_backend(dialect, own, path):

@@ -334,3 +334,19 @@ def test_a_demo_policy_ships_that_loads_without_keys():
     assert globex.response["pii.iban"].mode is Mode.SHADOW
     assert {policy.backends[model.backend].dialect for model in policy.models.values()} == {"openai", "anthropic"}
     assert not policy.keys
+
+
+@pytest.mark.parametrize(
+    ("said", "own"),
+    [
+        ("", True),
+        (", responses: own", True),
+        (", responses: translated", False),
+        (", dialect: azure", False),
+        (", dialect: azure, responses: own", True),
+        (", dialect: anthropic", False),
+    ],
+)
+def test_a_backend_is_asked_in_responses_where_it_speaks_them(tmp_path, said, own):
+    policy = read(tmp_path, backends=f"demo: {{url: 'https://a.example'{said}}}")
+    assert policy.backends["demo"].speaks_responses is own
