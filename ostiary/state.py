@@ -28,8 +28,12 @@ from ostiary.problem import Problem
 TENANTS: Final = ("acme", "globex")  # of policies/demo: the first redacts, the second blocks
 BACKEND: Final = "demo"  # the name that policies/demo gives to its backend
 CLAUDE: Final = "claude"  # the same server by Anthropic's dialect
+NOVA: Final = "nova"  # the same server by AWS Bedrock's dialect
 AWAY: Final = "away"  # the first backend of the pool that shows failover
 _NOBODY: Final = "http://127.0.0.1:9"  # the discard service's port (RFC 863), where nothing listens
+#: The demo model checks signatures made with its own key; id and region are part of the form alone.
+_AWS_ID: Final = "AKIADEMODEMODEMODEMO"
+_AWS_REGION: Final = "eu-central-1"
 _PEPPER: Final = "v1"
 _KEK_BYTES: Final = 32  # AES-256 (control/kek.py)
 #: As policies/demo says it; the port follows the one that Envoy gets.
@@ -73,6 +77,11 @@ class State:
     def credential(self) -> Path:
         """What the demo model demands as its provider key."""
         return self.root / "provider" / "credential"
+
+    @property
+    def aws_credential(self) -> Path:
+        """The same as a pair of keys, for the backend whose requests are signed."""
+        return self.credential.parent / "aws"
 
     @property
     def ca(self) -> Path:
@@ -154,7 +163,12 @@ def write_policy(state: State, url: str, credential: Path | None, *, port: int) 
     if credential is not None:
         backend["credential"] = {"file": str(credential.absolute())}
         claude["credential"] = {"file": str(credential.absolute()), "header": "x-api-key"}
-    backends = {BACKEND: backend, CLAUDE: claude, AWAY: {"url": _NOBODY}}
+    nova: dict[str, object] = {"url": url, "dialect": "bedrock"}
+    if credential == state.credential:
+        line = f"{_AWS_ID}:{reference.read_secret(credential.absolute(), state.root).reveal()}\n"
+        write_private(state.aws_credential, line.encode())
+        nova["credential"] = {"aws": {"file": str(state.aws_credential.absolute()), "region": _AWS_REGION}}
+    backends = {BACKEND: backend, CLAUDE: claude, NOVA: nova, AWAY: {"url": _NOBODY}}
     _write_yaml(state.policy / "backends.yaml", backends)
     try:
         peppers = apikey.Peppers.of(reference.peppers(state.peppers))

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from extproc.translate.eventstream import MEDIA_TYPE
 from ostiary.demo import sample, schema
 
 CREATED: Final = 1_700_000_000  # a fixed second, so that two runs differ in nothing
@@ -45,7 +46,7 @@ class Reply:
     @property
     def streamed(self) -> bool:
         """Whether the pieces are events of a stream."""
-        return self.content_type.startswith("text/event-stream")
+        return self.content_type.startswith(("text/event-stream", MEDIA_TYPE))
 
 
 @dataclass(frozen=True, slots=True)

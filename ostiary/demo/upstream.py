@@ -19,12 +19,14 @@ from typing import Final
 
 import orjson
 
-from ostiary.demo import answer, fault, http1, messages, responses
+from ostiary.demo import answer, converse, fault, http1, messages, responses
 from ostiary.demo.answer import RefusedError, Reply
 from ostiary.demo.fault import Delivery, Ending
 from ostiary.demo.http1 import MalformedError, Request
 
-_CREDENTIALS: Final = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"})
+_CREDENTIALS: Final = frozenset(
+    {"authorization", "x-api-key", "api-key", "x-goog-api-key", "x-amz-security-token", "cookie"}
+)
 _POSTS: Final = frozenset(
     {"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/messages", "/v1/responses"}
 )
@@ -163,6 +165,8 @@ class Upstream:
     def _credential(self, request: Request) -> str:
         if self.options.key is None:
             return "unchecked"
+        if converse.model_of(request.path) and request.header("authorization").startswith("AWS4-"):
+            return "right" if converse.signed_with(request, self.options.key) else "wrong"
         given = request.header("authorization").removeprefix("Bearer ") or request.header("x-api-key")
         if not given:
             return "missing"
@@ -178,13 +182,17 @@ class Upstream:
             return Reply(200, (b'{"status":"ok"}',)), delivery
         if credential in {"missing", "wrong"}:
             text = "You didn't provide an API key." if credential == "missing" else "Incorrect API key provided."
+            if converse.model_of(request.path):
+                return converse.error(403, text), delivery
             return answer.error(401, text, code="invalid_api_key"), delivery
         try:
             deltas = int(_number(controls, "x-demo-deltas", self.options.deltas))
             reply = _route(request, max(1, deltas))
         except RefusedError as refused:
+            if converse.model_of(request.path):
+                return converse.error(refused.status, str(refused)), delivery
             return answer.error(refused.status, str(refused), code=refused.code, param=refused.param), delivery
-        model = _model(request) if request.path in _POSTS else ""
+        model = _model(request) if request.path in _POSTS else converse.model_of(request.path)
         if model == "demo-slow" and not delivery.pause_s:
             delivery = replace(delivery, pause_s=SLOW_PACE_S)
         wanted = controls.get(fault.HEADER, "")
@@ -214,13 +222,15 @@ def _model(request: Request) -> str:
 
 
 def _route(request: Request, deltas: int) -> Reply:
-    if request.path in _POSTS:
+    if request.path in _POSTS or converse.model_of(request.path):
         if request.method != "POST":
             raise RefusedError(405, f"Not allowed to {request.method} on {request.path}.")
         if request.path == "/v1/embeddings":
             return answer.embedding(request.body)
         if request.path == "/v1/messages":
             return messages.message(request.body, deltas)
+        if converse.model_of(request.path):
+            return converse.converse(request.path, request.body, deltas)
         if request.path == "/v1/responses":
             return responses.respond(request.body, deltas)
         return (answer.chat if request.path == "/v1/chat/completions" else answer.completion)(request.body, deltas)

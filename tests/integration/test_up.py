@@ -159,6 +159,10 @@ def test_an_unmodified_sdk_talks_to_it_and_the_key_survives_a_restart(tmp_path):
             ask = {"model": "claude-demo-pii", "max_tokens": 500, "messages": [{"role": "user", "content": "tell me"}]}
             with claude.messages.stream(**ask) as told:
                 assert told.get_final_text() == text
+        signed = client.chat.completions.create(
+            model="nova-demo-pii", messages=[{"role": "user", "content": "tell me"}], stream=True
+        )
+        assert "".join(event.choices[0].delta.content or "" for event in signed if event.choices) == text
         key, parts = first.keys["acme"], first.parts
     wait_until_gone(parts)
     with up(state) as second:

@@ -49,6 +49,18 @@ def test_the_policy_admits_the_demo_keys_and_holds_none_of_them(here):
     assert set(keys) == {"acme", "globex"}
 
 
+def test_the_backend_that_is_signed_for_has_the_demo_models_key(here):
+    state.write_policy(here, URL, here.credential, port=8443)
+    policy = bundle.load(here.policy)
+    assert policy.backends["nova"].credential.aws.file == str(here.aws_credential)
+    assert here.aws_credential.read_text().endswith(f":{here.credential.read_text()}")
+    assert here.aws_credential.stat().st_mode & 0o077 == 0
+    here.aws_credential.unlink()
+    state.write_policy(here, URL, here.credential.with_name("of-a-real-provider"), port=8443)
+    assert not here.aws_credential.exists()
+    assert bundle.load(here.policy).backends["nova"].credential is None
+
+
 def test_edits_of_the_policy_are_kept_and_the_backend_is_not(here):
     state.write_policy(here, URL, here.credential, port=8443)
     models = here.policy / "models.yaml"
