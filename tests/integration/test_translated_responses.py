@@ -7,6 +7,7 @@ import threading
 import openai
 import orjson
 import pytest
+from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
 import messaging
@@ -24,6 +25,7 @@ MODELS = {
     "to-gpt": {"backend": "chatty", "upstream_model": "theirs"},
     "to-azure": {"backend": "azure", "upstream_model": "theirs"},
     "to-gemini": {"backend": "gemini", "upstream_model": "theirs"},
+    "own": {"backend": "deployed", "upstream_model": "deployment"},
     "strict": {"backend": "claude", "on_loss": "refuse"},
     "main-first": {"backends": ["main", "claude"], "upstream_model": {"claude": "theirs"}, "tell": True},
     "claude-first": {"backends": ["claude", "main"], "upstream_model": {"claude": "theirs"}, "tell": True},
@@ -48,6 +50,7 @@ def _policy(directory):
         backends[name] = {"url": url, "dialect": dialect, "credential": {"file": "other.key", "header": header}}
         if name == "chatty":
             backends[name]["responses"] = "translated"
+    backends["deployed"] = backends["azure"] | {"responses": "own"}
     file.write_bytes(orjson.dumps(backends))
     file = directory / "models.yaml"
     file.write_bytes(orjson.dumps(orjson.loads(file.read_bytes()) | MODELS))
@@ -160,6 +163,29 @@ def test_a_stream_is_put_together_by_the_sdk_and_every_word_is_guarded(gpt, thei
     assert said == final.output_text == "mail [EMAIL] now"
     assert [event.sequence_number for event in events] == list(range(len(events)))
     assert final.usage.total_tokens > 0
+
+
+def test_azure_is_asked_in_responses_where_policy_says_so(gpt, theirs):
+    async def speaks(call: Call) -> None:
+        await call.json(responding.response(responding.message(responding.part(f"mail {EMAIL} now"))))
+
+    marker = theirs.script(speaks)
+    answer = gpt.responses.create(model="own", input=f"Hi {marker}", service_tier="default")
+    assert (answer.output_text, answer.id) == ("mail [EMAIL] now", "resp_1")
+    (seen,) = theirs.seen(marker)
+    assert seen.target == "/base-azure/openai/v1/responses"
+    assert (seen.json["model"], seen.json["service_tier"]) == ("deployment", "default")
+    assert PROVIDER_KEYS["other"] in seen.header("api-key")
+
+
+def test_langchain_calls_and_streams(gateway, theirs):
+    marker = theirs.script(_mails)
+    with openai_of(gateway) as sdk:
+        chat = ChatOpenAI(
+            model="to-claude", use_responses_api=True, api_key="k", client=sdk.chat.completions, root_client=sdk
+        )
+        assert chat.invoke(f"Hi {marker}").text == "mail [EMAIL] now"
+        assert "".join(chunk.text for chunk in chat.stream(f"Hi {marker}")) == "mail [EMAIL] now"
 
 
 def test_calls_of_functions_and_their_results_cross(gpt, theirs):
