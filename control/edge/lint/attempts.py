@@ -195,8 +195,11 @@ def _policies(survey: Survey, name: str) -> Iterator[Node]:
 @rule(
     "attempts.mirror",
     ERROR,
-    why=("A mirrored prompt runs adapt with empty metadata: it leaves without a tenant, a budget or an audit record."),
-    remedy="Remove request_mirror_policies; evaluate other models with the policy's shadow version.",
+    why=(
+        "The copy leaves without a tenant, a budget or an audit record; on a direct route with the credential of the "
+        "backend that is asked, and in a composite cluster adapt refuses it, for it has no metadata."
+    ),
+    remedy="Remove request_mirror_policies, and give the pool a mirror in models.yaml (docs/routing.md).",
 )
 def _mirror(survey: Survey) -> Iterator[Hit]:
     found = list(_policies(survey, "request_mirror_policies"))

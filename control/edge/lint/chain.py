@@ -47,7 +47,7 @@ def _extensions(survey: Survey) -> Iterator[tuple[str, Node]]:
 )
 def _unguarded_path(survey: Survey) -> Iterator[Hit]:
     governed = survey.governed_names
-    for manager in survey.bare:
+    for manager in (each for each in survey.bare if each not in set(survey.mirrors)):
         for route in manager.routes:
             yield from (
                 Hit(target, "a chain without guards routes to a governed cluster")

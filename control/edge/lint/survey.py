@@ -7,10 +7,15 @@ A chain without any guard that reaches a governed cluster is a way *around* the 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 from control.edge.lint.node import Node
 from control.edge.lint.parts import Cluster, Extension, Manager, Route, cluster, managers
+from control.edge.lint.quantity import number
 from gateway import contract
+
+#: Of a socket's mode: whoever is neither owner nor of the group.
+_OTHERS: Final = 0o007
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +98,12 @@ class Survey:
 
     @cached_property
     def upstreams(self) -> tuple[Cluster, ...]:
-        """Governed clusters: those routed to or holding `adapt`, and the members of such."""
+        """Governed clusters: those routed to or holding `adapt`, the members of such, and those of mirrors."""
         routed, private = set(self.routed), set(self.sidecars)
+        copied = {target.text for manager in self.mirrors for route in manager.routes for target in route.targets}
         by_name = {each.name: each for each in self.clusters}
-        found = dict.fromkeys(each for each in self.clusters if each in routed or each.adapt is not None)
+        known = (each for each in self.clusters if each in routed or each.adapt is not None or each.name in copied)
+        found = dict.fromkeys(known)
         todo = list(found)
         while todo:
             fresh = [by_name[name] for name in todo.pop().members if name in by_name and by_name[name] not in found]
@@ -147,6 +154,27 @@ class Survey:
     def bare(self) -> tuple[Manager, ...]:
         """Chains without a guard, beside chains that have one."""
         return tuple(each for each in self.managers if each not in set(self.governed))
+
+    @cached_property
+    def mirrors(self) -> tuple[Manager, ...]:
+        """The way by which workers send copies, if it is that: a socket that no stranger can open, to clusters of its
+        own that no request is routed to.
+        """
+        requests = {each.name for each in self.routed}
+
+        def private(manager: Manager) -> bool:
+            pipe = manager.listener.get("address", "pipe")
+            mode = number(pipe.get("mode"))
+            targets = [target.text for route in manager.routes for target in route.targets]
+            return (
+                pipe.get("path").text.endswith(f"/{contract.MIRROR_SOCKET}")
+                and mode is not None
+                and int(mode) & _OTHERS == 0
+                and all(each.startswith(contract.mirror_route_of("")) and each not in requests for each in targets)
+                and not any(route.action.get("cluster_header") for route in manager.routes)
+            )
+
+        return tuple(each for each in self.bare if private(each))
 
     @cached_property
     def doors(self) -> tuple[Node, ...]:
