@@ -13,16 +13,19 @@ from typing import Any
 
 import orjson
 
+from extproc.translate import eventstream
 from extproc.translate.attempt import Attempt
 from extproc.translate.dialect import Origin, Target
 from extproc.translate.dialects import DIALECTS, FRONTS
+from gateway.sigv4 import Ask, aws_key, sign
 
 RESULTS = Path(__file__).parent / "results" / "translate.json"
 ORIGIN = Origin(model="m", request_id="r", now_s=1_790_000_000)
 MAX_EVENT_BYTES = 1 << 20
 DELTAS = 64  # of the usual length of an answer in the other benches
 PAIRS = [("openai", "anthropic"), ("anthropic", "openai"), ("openai", "gemini"), ("anthropic", "gemini"),
-         ("responses", "openai"), ("responses", "anthropic"), ("responses", "gemini")]  # fmt: skip
+         ("responses", "openai"), ("responses", "anthropic"), ("responses", "gemini"),
+         ("openai", "bedrock"), ("anthropic", "bedrock")]  # fmt: skip
 
 
 def conversation(size: int) -> dict[str, Any]:
@@ -85,10 +88,25 @@ def stream_of(back: str) -> list[bytes]:
     events = [{**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
     events.append({**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     raw = b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in events) + b"data: [DONE]\n\n"
+    if back == "bedrock":
+        return [eventstream.event(kind, orjson.dumps({**tree, "p": "abcdefgh"})) for kind, tree in conversed()]
     if back != "openai":
         stream = Attempt(FRONTS[back], DIALECTS["openai"], Target(model="m")).stream(ORIGIN, MAX_EVENT_BYTES)
         raw = stream.feed(raw) + stream.close()
     return [event + b"\n\n" for event in raw.split(b"\n\n") if event]
+
+
+def conversed() -> list[tuple[str, dict[str, Any]]]:
+    """The events of such a stream of Bedrock's."""
+    deltas = [{"contentBlockIndex": 0, "delta": {"text": f" word{at}"}} for at in range(DELTAS)]
+    usage = {"inputTokens": 50, "outputTokens": 200, "totalTokens": 250}
+    return [
+        ("messageStart", {"role": "assistant"}),
+        *[("contentBlockDelta", delta) for delta in deltas],
+        ("contentBlockStop", {"contentBlockIndex": 0}),
+        ("messageStop", {"stopReason": "end_turn"}),
+        ("metadata", {"usage": usage, "metrics": {"latencyMs": 5}}),
+    ]
 
 
 def answer_of(back: str) -> bytes:
@@ -102,6 +120,11 @@ def answer_of(back: str) -> bytes:
     raw = orjson.dumps(body)
     if back == "openai":
         return raw
+    if back == "bedrock":
+        message = {"role": "assistant", "content": [{"text": said["content"]}]}
+        usage = {"inputTokens": 50, "outputTokens": 200, "totalTokens": 250}
+        told = {"output": {"message": message}, "stopReason": "end_turn", "usage": usage, "metrics": {"latencyMs": 5}}
+        return orjson.dumps(told)
     return Attempt(FRONTS[back], DIALECTS["openai"], Target(model="m")).answer(200, raw, ORIGIN).body
 
 
@@ -122,6 +145,22 @@ def streaming(attempt: Attempt, chunks: list[bytes]) -> None:
     for chunk in chunks:
         stream.feed(chunk)
     stream.close()
+
+
+def signature_us(size: int, rounds: int) -> float:
+    """What signing a request to AWS of so many bytes costs, which comes on top of its translation."""
+    key = aws_key("AKIAIOSFODNN7EXAMPLE", "a" * 40)
+    if key is None:
+        raise SystemExit("the key is none")
+    ask = Ask(
+        method="POST",
+        host="bedrock-runtime.eu-central-1.amazonaws.com",
+        path="/model/m%3A0/converse",
+        headers=(("content-type", "application/json"),),
+        body=b"x" * size,
+    )
+    us = timed_us(lambda: sign(ask, key, region="eu-central-1", service="bedrock", now_s=1.8e9), rounds)
+    return round(us, 1)
 
 
 def main() -> None:
@@ -151,7 +190,11 @@ def main() -> None:
         "python": platform.python_version(),
         "rounds": rounds,
     }
-    RESULTS.write_text(orjson.dumps({**told, "pairs": rows}, option=orjson.OPT_INDENT_2).decode() + "\n")
+    signatures = {f"{size}_bytes_us": signature_us(size, rounds) for size in (1_000, 10_000, 1_000_000)}
+    print(signatures)
+    RESULTS.write_text(
+        orjson.dumps({**told, "pairs": rows, "signatures": signatures}, option=orjson.OPT_INDENT_2).decode() + "\n"
+    )
 
 
 if __name__ == "__main__":
