@@ -12,13 +12,11 @@ from typing import Any, Final
 
 import orjson
 
-from extproc.translate.anthropic_answer import read_answer, read_error, usage_of, write_answer, write_error
+from extproc.translate import anthropic_answer
 from extproc.translate.anthropic_stream import MessageReader, MessageWriter
 from extproc.translate.canon import (
-    Answer,
     Call,
     Choice,
-    Failure,
     File,
     Image,
     Part,
@@ -38,7 +36,7 @@ from extproc.translate.canon import (
     Usage,
     joined,
 )
-from extproc.translate.dialect import DENIALS, SSE, Origin, Read, StreamReader, StreamWriter, Target, Thinks, Written
+from extproc.translate.dialect import DENIALS, SSE, Read, Target, Thinks, Written
 from extproc.translate.fields import ASKED, Losses, arguments_of, words_only
 from extproc.translate.reasoning import budget_of, effort_of
 
@@ -81,6 +79,14 @@ class Anthropic:
     family = "anthropic"
     stream_type = SSE
     denials = DENIALS
+
+    # Done in modules of their own; `Front` and `Back` say what each means.
+    read_answer = staticmethod(anthropic_answer.read_answer)
+    write_answer = staticmethod(anthropic_answer.write_answer)
+    reader = MessageReader
+    writer = MessageWriter
+    read_error = staticmethod(anthropic_answer.read_error)
+    write_error = staticmethod(anthropic_answer.write_error)
 
     def path_of(self, target: Target, *, stream: bool) -> str:
         """See `Dialect.path_of`. Streams go by the same path."""
@@ -152,33 +158,9 @@ class Anthropic:
             body["stream"] = True
         return Written(self.path_of(target, stream=request.stream), body, losses.told())
 
-    def read_answer(self, body: dict[str, Any]) -> Answer:
-        """See `Dialect.read_answer`."""
-        return read_answer(body)
-
     def read_usage(self, body: dict[str, Any]) -> Usage | None:
         """See `Dialect.read_usage`."""
-        return usage_of(body.get("usage"))
-
-    def write_answer(self, answer: Answer, origin: Origin) -> dict[str, Any]:
-        """See `Dialect.write_answer`."""
-        return write_answer(answer, origin)
-
-    def reader(self, max_event_bytes: int) -> StreamReader:
-        """See `Dialect.reader`."""
-        return MessageReader(max_event_bytes)
-
-    def writer(self, origin: Origin) -> StreamWriter:
-        """See `Dialect.writer`."""
-        return MessageWriter(origin)
-
-    def read_error(self, status: int, body: bytes) -> Failure:
-        """See `Dialect.read_error`."""
-        return read_error(status, body)
-
-    def write_error(self, failure: Failure) -> dict[str, Any]:
-        """See `Dialect.write_error`."""
-        return write_error(failure)
+        return anthropic_answer.usage_of(body.get("usage"))
 
 
 ANTHROPIC: Final = Anthropic()

@@ -12,13 +12,11 @@ from urllib.parse import quote
 
 import orjson
 
+from extproc.translate import bedrock_answer
 from extproc.translate.anthropic import thinking_budget
-from extproc.translate.bedrock_answer import read_answer, read_error, usage_of
 from extproc.translate.bedrock_stream import ConverseReader
 from extproc.translate.canon import (
-    Answer,
     Call,
-    Failure,
     File,
     Image,
     Part,
@@ -37,7 +35,7 @@ from extproc.translate.canon import (
     Usage,
     joined,
 )
-from extproc.translate.dialect import StreamReader, Target, Thinks, Written
+from extproc.translate.dialect import Target, Thinks, Written
 from extproc.translate.eventstream import MEDIA_TYPE
 from extproc.translate.fields import ASKED, Losses, arguments_of
 from extproc.translate.reasoning import budget_of, effort_of
@@ -71,6 +69,11 @@ class Bedrock:
     #: words name the account.
     denials = frozenset({401, 403})
 
+    # Done in modules of their own; `Front` and `Back` say what each means.
+    read_answer = staticmethod(bedrock_answer.read_answer)
+    reader = ConverseReader
+    read_error = staticmethod(bedrock_answer.read_error)
+
     def path_of(self, target: Target, *, stream: bool) -> str:
         """See `Back.path_of`. The colons and slashes of a model's id are encoded, as the signature wants them."""
         return f"/model/{quote(target.model, safe='')}/{'converse-stream' if stream else 'converse'}"
@@ -98,21 +101,9 @@ class Bedrock:
             losses.add("metadata", "it would be filed in the logs of the gateway's own account")
         return Written(self.path_of(target, stream=request.stream), body, losses.told())
 
-    def read_answer(self, body: dict[str, Any]) -> Answer:
-        """See `Back.read_answer`."""
-        return read_answer(body)
-
     def read_usage(self, body: dict[str, Any]) -> Usage | None:
         """See `Back.read_usage`."""
-        return usage_of(body.get("usage"))
-
-    def reader(self, max_event_bytes: int) -> StreamReader:
-        """See `Back.reader`."""
-        return ConverseReader(max_event_bytes)
-
-    def read_error(self, status: int, body: bytes) -> Failure:
-        """See `Back.read_error`."""
-        return read_error(status, body)
+        return bedrock_answer.usage_of(body.get("usage"))
 
 
 BEDROCK: Final = Bedrock()

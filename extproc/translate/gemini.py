@@ -11,11 +11,10 @@ from urllib.parse import quote, urlsplit
 
 import orjson
 
+from extproc.translate import gemini_answer
 from extproc.translate.canon import (
-    Answer,
     Call,
     Choice,
-    Failure,
     File,
     Image,
     Part,
@@ -35,9 +34,8 @@ from extproc.translate.canon import (
     Usage,
     joined,
 )
-from extproc.translate.dialect import DENIALS, SSE, Origin, Read, StreamReader, StreamWriter, Target, Thinks, Written
+from extproc.translate.dialect import DENIALS, SSE, Read, Target, Thinks, Written
 from extproc.translate.fields import ASKED, Losses, arguments_of, words_only
-from extproc.translate.gemini_answer import read_answer, read_error, usage_of, write_answer, write_error
 from extproc.translate.gemini_stream import ContentReader, ContentWriter
 from extproc.translate.reasoning import budget_of, effort_of
 
@@ -78,6 +76,14 @@ class Gemini:
     family = "gemini"
     stream_type = SSE
     denials = DENIALS
+
+    # Done in modules of their own; `Front` and `Back` say what each means.
+    read_answer = staticmethod(gemini_answer.read_answer)
+    write_answer = staticmethod(gemini_answer.write_answer)
+    reader = ContentReader
+    writer = ContentWriter
+    read_error = staticmethod(gemini_answer.read_error)
+    write_error = staticmethod(gemini_answer.write_error)
 
     def path_of(self, target: Target, *, stream: bool) -> str:
         """See `Dialect.path_of`."""
@@ -147,33 +153,9 @@ class Gemini:
             losses.add("metadata", "the API takes none")
         return Written(self.path_of(target, stream=request.stream), body, losses.told())
 
-    def read_answer(self, body: dict[str, Any]) -> Answer:
-        """See `Dialect.read_answer`."""
-        return read_answer(body)
-
     def read_usage(self, body: dict[str, Any]) -> Usage | None:
         """See `Dialect.read_usage`."""
-        return usage_of(body.get("usageMetadata"))
-
-    def write_answer(self, answer: Answer, origin: Origin) -> dict[str, Any]:
-        """See `Dialect.write_answer`."""
-        return write_answer(answer, origin)
-
-    def reader(self, max_event_bytes: int) -> StreamReader:
-        """See `Dialect.reader`."""
-        return ContentReader(max_event_bytes)
-
-    def writer(self, origin: Origin) -> StreamWriter:
-        """See `Dialect.writer`."""
-        return ContentWriter(origin)
-
-    def read_error(self, status: int, body: bytes) -> Failure:
-        """See `Dialect.read_error`."""
-        return read_error(status, body)
-
-    def write_error(self, failure: Failure) -> dict[str, Any]:
-        """See `Dialect.write_error`."""
-        return write_error(failure)
+        return gemini_answer.usage_of(body.get("usageMetadata"))
 
 
 GEMINI: Final = Gemini()

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
+from extproc.translate import openai_answer
 from extproc.translate.canon import (
-    Answer,
     Call,
     Choice,
-    Failure,
     File,
     Image,
     Part,
@@ -31,10 +30,9 @@ from extproc.translate.canon import (
     Usage,
     joined,
 )
-from extproc.translate.dialect import DENIALS, SSE, Origin, Read, StreamReader, StreamWriter, Target, Thinks, Written
+from extproc.translate.dialect import DENIALS, SSE, Read, Target, Thinks, Written
 from extproc.translate.fields import ASKED, Losses, words_only
 from extproc.translate.media import base64_of, document, picture
-from extproc.translate.openai_answer import read_answer, read_error, usage_of, write_answer, write_error
 from extproc.translate.openai_stream import ChunkReader, ChunkWriter
 from extproc.translate.reasoning import effort_of
 
@@ -89,6 +87,14 @@ class OpenAI:
     denials: frozenset[int] = DENIALS
     path: Callable[[Target], str] = _plain_path
     cap_field: str = "max_completion_tokens"
+
+    # Done in modules of their own; `Front` and `Back` say what each means.
+    read_answer = staticmethod(openai_answer.read_answer)
+    write_answer = staticmethod(openai_answer.write_answer)
+    reader = ChunkReader
+    writer = ChunkWriter
+    read_error = staticmethod(openai_answer.read_error)
+    write_error = staticmethod(openai_answer.write_error)
 
     def path_of(self, target: Target, *, stream: bool) -> str:
         """See `Dialect.path_of`. Streams go by the same path."""
@@ -171,33 +177,9 @@ class OpenAI:
             body["stream_options"] = {"include_usage": True}  # counted by the gateway, whoever asked
         return Written(self.path(target), body, losses.told())
 
-    def read_answer(self, body: dict[str, Any]) -> Answer:
-        """See `Dialect.read_answer`."""
-        return read_answer(body)
-
     def read_usage(self, body: dict[str, Any]) -> Usage | None:
         """See `Dialect.read_usage`."""
-        return usage_of(body.get("usage"))
-
-    def write_answer(self, answer: Answer, origin: Origin) -> dict[str, Any]:
-        """See `Dialect.write_answer`."""
-        return write_answer(answer, origin)
-
-    def reader(self, max_event_bytes: int) -> StreamReader:
-        """See `Dialect.reader`."""
-        return ChunkReader(max_event_bytes)
-
-    def writer(self, origin: Origin) -> StreamWriter:
-        """See `Dialect.writer`."""
-        return ChunkWriter(origin)
-
-    def read_error(self, status: int, body: bytes) -> Failure:
-        """See `Dialect.read_error`."""
-        return read_error(status, body)
-
-    def write_error(self, failure: Failure) -> dict[str, Any]:
-        """See `Dialect.write_error`."""
-        return write_error(failure)
+        return openai_answer.usage_of(body.get("usage"))
 
 
 OPENAI: Final = OpenAI()

@@ -5,11 +5,10 @@ What the API lets clients leave at the provider has no word here, and the front 
 
 from typing import Any, Final
 
+from extproc.translate import openai_answer, responses_answer
 from extproc.translate.canon import (
-    Answer,
     Call,
     Choice,
-    Failure,
     File,
     Image,
     Part,
@@ -27,11 +26,9 @@ from extproc.translate.canon import (
     Turn,
     joined,
 )
-from extproc.translate.dialect import Origin, Read, StreamWriter
+from extproc.translate.dialect import Read
 from extproc.translate.fields import ASKED, Losses, words_only
 from extproc.translate.media import document, picture
-from extproc.translate.openai_answer import write_error
-from extproc.translate.responses_answer import write_answer
 from extproc.translate.responses_stream import ResponseWriter
 
 _KNOWN: Final = frozenset(
@@ -91,6 +88,11 @@ class Responses:
     name = "responses"
     family = "responses"
 
+    # Done in modules of their own; `Front` and `Back` say what each means.
+    write_answer = staticmethod(responses_answer.write_answer)
+    writer = ResponseWriter
+    write_error = staticmethod(openai_answer.write_error)
+
     def read_request(self, body: dict[str, Any]) -> Read:
         """See `Front.read_request`."""
         losses = Losses()
@@ -113,18 +115,6 @@ class Responses:
             stream=ASKED.boolean(body, "stream") is True,
         )
         return Read(request, losses.told())
-
-    def write_answer(self, answer: Answer, origin: Origin) -> dict[str, Any]:
-        """See `Front.write_answer`."""
-        return write_answer(answer, origin)
-
-    def writer(self, origin: Origin) -> StreamWriter:
-        """See `Front.writer`."""
-        return ResponseWriter(origin)
-
-    def write_error(self, failure: Failure) -> dict[str, Any]:
-        """See `Front.write_error`. The same object as at chat completions."""
-        return write_error(failure)
 
 
 RESPONSES: Final = Responses()
