@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from extproc.translate import eventstream
 from extproc.translate.attempt import Attempt
 from extproc.translate.dialect import Target
 from extproc.translate.dialects import DIALECTS, FRONTS
@@ -121,7 +122,7 @@ def run(front: Any, back: Any, pieces: list[bytes]) -> None:
     stream.close()
 
 
-PAIRS = [(front, back) for back in ("openai", "anthropic", "gemini") for front in FRONTS if front != back]
+PAIRS = [(front, back) for back in ("openai", "anthropic", "gemini", "bedrock") for front in FRONTS if front != back]
 
 
 @pytest.mark.parametrize(("front", "back"), PAIRS)
@@ -137,7 +138,8 @@ def test_an_answer_that_is_no_json_is_told_as_an_error(front, back, raw, status)
     assert orjson.loads(told.body)["error"]["message"]
 
 
-BYTES = st.binary(max_size=60) | st.sampled_from([b"data: {}\n\n", b"data: [DONE]\n\n", b"\n\n"])
+START = eventstream.event("messageStart", b"{}")
+BYTES = st.binary(max_size=60) | st.sampled_from([b"data: {}\n\n", b"data: [DONE]\n\n", b"\n\n", START])
 
 
 @pytest.mark.parametrize(("front", "back"), PAIRS)
