@@ -16,7 +16,7 @@ from authz.identified import Identified
 from authz.means import Means, Opaque
 from authz.refusal import invalid_token, issuer_away
 from authz.tokens import Rejected, Unsettled
-from gateway import contract
+from gateway import contract, named_path
 from gateway.errors import GatewayError, Kind
 from gateway.identity import NO_OBLIGATIONS, Caller, Obligations
 from gateway.limits.bucket import Bucket
@@ -31,12 +31,13 @@ FRONT_DOORS: Final[Mapping[str, str]] = MappingProxyType(
         "/v1/embeddings": "POST",
         "/v1/responses": "POST",
         "/v1/messages": "POST",
+        named_path.ROUTE: "POST",
         MODELS: "GET",
     },
 )
 
 _AUTHORIZATION: Final = "authorization"
-_API_KEY: Final = "x-api-key"
+_API_KEYS: Final = ("x-api-key", "x-goog-api-key")  # of Anthropic's and Google's SDKs
 _REQUEST_ID: Final = contract.REQUEST_ID_HEADER
 _TRACEPARENT: Final = "traceparent"
 #: Meaningless and misleading without its traceparent (W3C Trace Context level 1, section 3.3.1).
@@ -45,7 +46,7 @@ _LENGTH: Final = "content-length"
 #: An upgraded connection carries bytes that no guard sees. HTTP/2 spells it `:protocol` (RFC 8441).
 _UPGRADES: Final = ("upgrade", ":protocol")
 _READ: Final = frozenset(
-    {_AUTHORIZATION, _API_KEY, _REQUEST_ID, _TRACEPARENT, _TRACESTATE, _LENGTH, *_UPGRADES},
+    {_AUTHORIZATION, *_API_KEYS, _REQUEST_ID, _TRACEPARENT, _TRACESTATE, _LENGTH, *_UPGRADES},
 )
 _REMOVED: Final = contract.CREDENTIAL_HEADERS | {contract.ACCEPT_ENCODING}
 #: Header names whose fate is kept: clients use some dozen, and whoever invents more only costs a lookup.
@@ -74,8 +75,13 @@ class Ask:
 
     @property
     def path(self) -> str:
-        """The target without query. A query is allowed and means nothing: `adapt` sets the upstream path."""
+        """The target without query. A query means nothing where it is allowed: `adapt` sets the upstream path."""
         return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """What stands behind the path."""
+        return self.target.partition("?")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +201,17 @@ def _identify(
     Raises:
         GatewayError: why there is none.
     """
-    bearers, plain = seen.get(_AUTHORIZATION, ()), seen.get(_API_KEY, ())
+    bearers, plain = seen.get(_AUTHORIZATION, ()), [value for name in _API_KEYS for value in seen.get(name, ())]
     given = [*bearers, *plain]
     if not given:
         named = means.certificates.identify(ask.certificate, policy) if ask.certificate else None
         if named is not None:
             return named
+        in_address = " One in the address is not read: addresses end up in logs, so replace it."
         raise GatewayError(
             Kind.CREDENTIAL_MISSING,
-            "No API key was sent. Send one as `Authorization: Bearer <key>` or `x-api-key: <key>`.",
+            "No API key was sent. Send one as `Authorization: Bearer <key>`, `x-api-key: <key>` or "
+            f"`x-goog-api-key: <key>`.{in_address if named_path.brings_key(ask.query) else ''}",
             cause="the client certificate names nobody" if ask.certificate else "",
         )
     # A proxy on the way may have joined two headers by a comma (RFC 9110 section 5.3).
@@ -303,6 +311,12 @@ def _judge(ask: Ask, seen: Mapping[str, Sequence[str]], tenant: Tenant, body_lim
             "Protocol upgrades are not allowed. Send a plain HTTPS request; streams are server-sent events.",
         )
     door = _door(ask.path)
+    if named_path.is_foreign(ask.path) and (door is None or ask.method != FRONT_DOORS[door]):
+        return GatewayError(
+            Kind.ROUTE_UNKNOWN,
+            "No such route. Of Gemini's API this gateway serves POST /v1beta/models/MODEL:generateContent and POST "
+            "/v1beta/models/MODEL:streamGenerateContent?alt=sse, and the same below /v1.",
+        )
     if door is None:
         doors = ", ".join(f"{method} {path}" for path, method in FRONT_DOORS.items())
         return GatewayError(Kind.ROUTE_UNKNOWN, f"No such route. This gateway serves {doors}.")
@@ -311,12 +325,16 @@ def _judge(ask: Ask, seen: Mapping[str, Sequence[str]], tenant: Tenant, body_lim
         return GatewayError(Kind.METHOD_NOT_ALLOWED, f"This route is called with {allow}.", allow=allow)
     if not tenant.may_call(door):
         return GatewayError(Kind.ROUTE_FORBIDDEN, f"Your tenant may not call {door}. Ask your platform team for it.")
-    return _size(seen.get(_LENGTH, ()), body_limit_bytes)
+    named = named_path.named(ask.path)
+    fault = None if named is None else named_path.refuse_query(named, ask.query)
+    return fault or _size(seen.get(_LENGTH, ()), body_limit_bytes)
 
 
 def _door(path: str) -> str | None:
     """The front door of a path. One model's page belongs to the list of models, also in allow-lists."""
-    if path in FRONT_DOORS:
+    if named_path.named(path) is not None:
+        return named_path.ROUTE
+    if path in FRONT_DOORS and path != named_path.ROUTE:
         return path
     return MODELS if path.startswith(f"{MODELS}/") and path != f"{MODELS}/" else None
 

@@ -138,7 +138,7 @@ def judge(
 ) -> Verdict:
     """Run the request as `caller` through the exchange that workers run. `version`: what it says its API's is."""
     exchange = _Told(book, clock, entropy)
-    door = admission.DOORS.get(path)
+    door = admission.door_at(path.partition("?")[0])
     said = ((door.versions.header, version),) if version and door is not None and door.versions.header else ()
     head = ((":method", "POST"), (":path", path), ("content-type", "application/json"), *said)
     commands = [

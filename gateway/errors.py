@@ -1,9 +1,11 @@
 """Every way in which the gateway says no: one enum, one table, three spellings. Knows nothing about gRPC's library.
 
 A `Kind` is a stable code that callers may match on. `PLAN` maps each one to HTTP status, gRPC status, the type names
-of the OpenAI and Anthropic error bodies, and to what a client should do next. A test walks the enum.
+of the OpenAI and Anthropic error bodies, and to what a client should do next; Google's clients read the gRPC status. A
+test walks the enum.
 """
 
+import re
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from types import MappingProxyType
@@ -13,17 +15,24 @@ import orjson
 
 from gateway import contract
 
+#: Gemini's paths end in a method's name, `:generateContent`; Envoy's own replies go by the same words
+#: (control.edge.replies).
+_OF_GEMINI: Final = re.compile(r"/v1beta/|/v1/models/[^?]*:[a-z]+[A-Z]")
+
 
 class Dialect(StrEnum):
     """Whose SDK is on the other end; chosen by path, never by what the caller claims."""
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
+    GEMINI = "gemini"
 
     @classmethod
     def of_path(cls, path: str) -> "Dialect":
         """The dialect whose clients call `path` (with or without query)."""
-        return cls.ANTHROPIC if path.startswith("/v1/messages") else cls.OPENAI
+        if path.startswith("/v1/messages"):
+            return cls.ANTHROPIC
+        return cls.GEMINI if _OF_GEMINI.match(path) else cls.OPENAI
 
 
 class Retry(Enum):
@@ -218,14 +227,43 @@ _WORTH_WAITING_S: Final = 60
 DEFAULT_RETRY_AFTER_S: Final = 1  # a second is long for one shed request and short for a person
 
 
+#: Names of `Plan.grpc` (google.rpc.Code), and where Google's APIs tell an error's own code (AIP-193).
+_GOOGLE_STATUS: Final = MappingProxyType(
+    {
+        3: "INVALID_ARGUMENT",
+        4: "DEADLINE_EXCEEDED",
+        5: "NOT_FOUND",
+        7: "PERMISSION_DENIED",
+        8: "RESOURCE_EXHAUSTED",
+        9: "FAILED_PRECONDITION",
+        13: "INTERNAL",
+        14: "UNAVAILABLE",
+        16: "UNAUTHENTICATED",
+    },
+)
+_ERROR_INFO: Final = "type.googleapis.com/google.rpc.ErrorInfo"
+
+
 def body_of(error: GatewayError, dialect: Dialect, request_id: str = "") -> dict[str, object]:
-    """The error object of the caller's SDK (OpenAI API reference, "Error codes"; Anthropic API, "Errors")."""
+    """The error object of the caller's SDK: OpenAI API reference, "Error codes"; Anthropic and Gemini API, "Errors"."""
     plan = PLAN[error.kind]
     if dialect is Dialect.ANTHROPIC:
         return {
             "type": "error",
             "error": {"type": plan.anthropic, "message": f"{error.public} ({error.kind.value})"},
             "request_id": request_id,
+        }
+    if dialect is Dialect.GEMINI:
+        info: dict[str, object] = {"@type": _ERROR_INFO, "reason": error.kind.value.upper(), "domain": "ostiary"}
+        if error.param:
+            info["metadata"] = {"field": error.param}
+        return {
+            "error": {
+                "code": plan.http,
+                "message": error.public,
+                "status": _GOOGLE_STATUS[plan.grpc],
+                "details": [info],
+            },
         }
     return {
         "error": {

@@ -25,7 +25,14 @@ from gateway.errors import DEFAULT_RETRY_AFTER_S, PLAN, Dialect, GatewayError, K
 _UNTOLD: Final = f"!('{contract.ERROR_CODE_HEADER}' in response.headers)"
 #: Mirrors Dialect.of_path. Without a path (request never parsed) the expression fails, and the next mapping
 #: matches.
-_ANTHROPIC: Final = "request.path.startsWith('/v1/messages')"
+_OF_PATH: Final = {
+    Dialect.ANTHROPIC: ["request.path.startsWith('/v1/messages')"],
+    Dialect.GEMINI: [
+        "(request.path.startsWith('/v1beta/') || request.path.matches('^/v1/models/[^?]*:[a-z]+[A-Z]'))",
+    ],
+    Dialect.OPENAI: [],
+}
+_DIALECTS: Final = tuple(_OF_PATH)  # in the order in which they are asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +105,15 @@ _TABLE: Final = (
 
 
 def config() -> LocalReplyConfig:
-    """Two mappings per row: Anthropic's shape for its path, OpenAI's for every other."""
+    """Three mappings per row: Anthropic's and Google's shapes for their paths, OpenAI's for every other."""
     return LocalReplyConfig(
-        mappers=[_mapper(row, dialect) for row in _TABLE for dialect in (Dialect.ANTHROPIC, Dialect.OPENAI)],
+        mappers=[_mapper(row, dialect) for row in _TABLE for dialect in _DIALECTS],
     )
 
 
 def _mapper(row: Mapping, dialect: Dialect) -> ResponseMapper:
     plan = PLAN[row.kind]
-    conditions = [_UNTOLD, f"({row.when})", *([_ANTHROPIC] if dialect is Dialect.ANTHROPIC else [])]
+    conditions = [_UNTOLD, f"({row.when})", *_OF_PATH[dialect]]
     body = body_of(GatewayError(row.kind, row.public), dialect, request_id="%REQ(X-REQUEST-ID)%")
     # With `inspect` dead, Envoy's last word passes no filter that would add these.
     added = [filters.header(contract.ERROR_CODE_HEADER, row.kind.value), *filters.security_headers()]
@@ -140,9 +147,5 @@ def rows() -> tuple[Mapping, ...]:
 
 
 def public_bodies() -> list[dict[str, Any]]:
-    """Every body in both shapes, as a client would parse it."""
-    return [
-        dict(body_of(GatewayError(row.kind, row.public), dialect))
-        for row in _TABLE
-        for dialect in (Dialect.ANTHROPIC, Dialect.OPENAI)
-    ]
+    """Every body in each shape, as a client would parse it."""
+    return [dict(body_of(GatewayError(row.kind, row.public), dialect)) for row in _TABLE for dialect in _DIALECTS]

@@ -8,7 +8,7 @@ import orjson
 
 from extproc.core import body as request_body
 from extproc.core import bounds, encoded
-from extproc.core.cap import cap, splice
+from extproc.core.cap import cap, put, splice
 from extproc.core.crossing import Crossing, crossing, speaks
 from extproc.core.texts import broken, lay
 from extproc.guardrails import contracts, topics
@@ -16,9 +16,11 @@ from extproc.guardrails.assessor import Assessor, Position
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers import anthropic, openai, schema
 from extproc.providers.door import Door, Opened, invalid
-from gateway import contract
+from extproc.providers.gemini import GenerateContent
+from gateway import contract, named_path
 from gateway.errors import GatewayError, Kind, Rendered
 from gateway.identity import NO_OBLIGATIONS, Obligations
+from gateway.named_path import Named
 from gateway.policy.model import Model, Policy, Tenant
 
 _JSON: Final = "application/json"
@@ -40,12 +42,30 @@ class Judged:
         return sum(map(len, self.texts))
 
 
-def door_of(path: str) -> Door:
-    """The front door for `path`; authz lets no other path through, so this is the second lock."""
+def door_at(path: str) -> Door | None:
+    """The front door for a path without query."""
     door = DOORS.get(path)
+    if door is not None:
+        return door
+    named = named_path.named(path)
+    return None if named is None else GenerateContent(named)
+
+
+def door_of(target: str) -> Door:
+    """The front door for a path with query; authz lets no other through, so this is the second lock."""
+    path, _, query = target.partition("?")
+    door = door_at(path)
     if door is None:
         raise GatewayError(Kind.ROUTE_UNKNOWN, "The gateway has no such route.")
+    refused = named_path.refuse_query(door.named, query) if isinstance(door, GenerateContent) else None
+    if refused is not None:
+        raise refused
     return door
+
+
+def asks_for_models(path: str) -> bool:
+    """Whether the gateway answers itself, with what it lets its caller call."""
+    return path == MODELS_PATH or (path.startswith(f"{MODELS_PATH}/") and named_path.named(path) is None)
 
 
 def check_head(headers: dict[str, str], door: Door, tenant: Tenant, *, empty: bool) -> schema.Schema:
@@ -79,7 +99,7 @@ def conforms(tree: dict[str, Any], door: Door, form: schema.Schema, policy: Poli
     schema.count(asked, policy.limits)
     bounds.check(asked, tenant.bounds)
     if door.cap_field:  # others have no output
-        bounds.check_format(tree, tenant.bounds)
+        bounds.check_format(door.plain(tree), tenant.bounds)
     return known
 
 
@@ -100,7 +120,8 @@ def speaking(door: Door, model: Model, policy: Policy) -> tuple[str, ...]:
     found = tuple([name for name in model.backends if speaks(door, policy.backends[name])])
     if found:
         return found
-    paths = [f"POST {path}" for path, other in DOORS.items() if speaks(other, policy.backends[model.backend])]
+    others = (*DOORS.values(), GenerateContent(Named("v1beta", "MODEL", streams=False)))
+    paths = [f"POST {other.front}" for other in others if speaks(other, policy.backends[model.backend])]
     raise invalid("model", f"a model of this route; the one that you named is served at {' or '.join(paths)}")
 
 
@@ -108,7 +129,7 @@ def way_of(backend: str, told: Mapping[str, str], policy: Policy | None) -> Cros
     """How an attempt that `inspect` pinned reaches a backend; None: as it is, or not at all, as `prepare` will say."""
     if policy is None:
         return None
-    door = DOORS.get(told.get(contract.FRONT_PATH, ""))
+    door = door_at(told.get(contract.FRONT_PATH, ""))
     model = policy.models.get(told.get(contract.MODEL, ""))
     known = policy.backends.get(backend)
     if door is None or model is None or known is None:
@@ -193,11 +214,11 @@ def write(raw: bytes, tree: dict[str, Any], opened: Opened, door: Door, judged: 
     """The bytes that go upstream; None means: byte for byte as the client wrote them."""
     edited, spliced = judged.changed or bool(opened.left_out), raw
     for name, value in (*opened.puts, *(() if judged.capped is None else (judged.capped,))):
-        if name in tree:  # as null: a second one of its name would be anybody's guess
+        if name.partition(".")[0] in tree:  # as null: a second one of its name would be anybody's guess
             edited = True
         else:
             spliced = splice(spliced, name, value)
-        tree[name] = value
+        put(tree, name, value)
     if opened.stream:
         asking = None if edited else door.splice_usage(spliced, tree)
         if asking is None:

@@ -184,7 +184,7 @@ def caching(tenant: Tenant, cache: Cache, asked: Asked, texts: Sequence[str], si
     if (cache.models and asked.model not in cache.models) or sum(map(len, texts)) > _MOST_CHARS:
         return None
     wanted = wishes(asked.names)
-    if not wanted.keep or not _lasts(cache, asked.door.as_chat(asked.tree), asked.tree):
+    if not wanted.keep or not _lasts(cache, asked.door.as_chat(asked.tree), asked.door.plain(asked.tree)):
         return None
     if sieve is not None and any(sieve.scan(text) for text in texts):
         return None
@@ -246,7 +246,7 @@ def _parts(tenant: Tenant, cache: Cache, asked: Asked) -> Iterator[bytes]:
     yield caller.policy.encode()
     yield str(tenant.band).encode()
     yield obligation.write(caller.obligations).encode()
-    yield asked.door.path.encode()
+    yield asked.door.front.encode()  # which may say of itself whether the answer streams
     yield asked.model.encode()
     yield b"\n".join(sorted(f"{name}:{value}".encode() for name, value in asked.names if _decides(name)))
     # In the order of the request: some providers follow that of a schema's properties.

@@ -36,6 +36,7 @@ def wishes(body: dict[str, Any], door: Door) -> Wishes:
     Raises:
         GatewayError: one has a form that readers do not agree on; -1, for one, is no end to llama.cpp.
     """
+    body = door.plain(body)
     check_spelling(body, _READ)
     counts = [_whole(body, name) for name in _COUNTS]
     caps = {name: value for name in SPELLINGS if (value := _whole(body, name)) is not None}
@@ -56,7 +57,7 @@ def cap(body: dict[str, Any], door: Door, most: int | None) -> tuple[str, int] |
     each = most // answers
     for name, value in wanted.caps.items():
         if value > each:
-            raise _too_much(name, most, answers)
+            raise _too_much(door.cap_field if "." in door.cap_field else name, most, answers)
     if wanted.bounded:
         return None
     if each < 1:
@@ -67,7 +68,18 @@ def cap(body: dict[str, Any], door: Door, most: int | None) -> tuple[str, int] |
 def splice(raw: bytes, field: str, value: bool | int) -> bytes:
     """Behind the first brace, so that every other byte of the client's body stays as it was."""
     start = raw.index(b"{") + 1
-    return b'%b"%b":%b,%b' % (raw[:start], field.encode(), orjson.dumps(value), raw[start:])
+    written = orjson.dumps(put({}, field, value))
+    return b"%b%b,%b" % (raw[:start], written[1:-1], raw[start:])
+
+
+def put(tree: dict[str, Any], field: str, value: bool | int) -> dict[str, Any]:
+    """Write a field into a request; `outer.inner` stands in an object of its own. The same tree."""
+    outer, _, inner = field.rpartition(".")
+    if outer:
+        tree[outer] = {**(tree.get(outer) or {}), inner: value}
+    else:
+        tree[field] = value
+    return tree
 
 
 def _whole(body: dict[str, Any], name: str) -> int | None:

@@ -40,11 +40,14 @@ class Crossing:
     path: str  # the front door's, or the backend's for the same
     name: str  # what the backend calls the model
     attempt: Attempt | None = None  # None: it speaks the caller's dialect, and only name or path differ
+    in_path: bool = False  # whether the path alone says the name: the body stays as it is
 
     def request(self, body: bytes) -> Sent:
         """The request for the backend. Raises REQUEST_INVALID: what cannot, or by policy must not, be carried over."""
         if self.attempt is not None:
             return self.attempt.request(body)
+        if self.in_path:
+            return Sent(self.path, (), body, (), stream="?" in self.path)
         tree: dict[str, Any] = orjson.loads(body)
         tree["model"] = self.name
         return Sent(self.path, (), orjson.dumps(tree), (), stream=tree.get("stream") is True)
@@ -54,7 +57,9 @@ def crossing(door: Door, model: Model, backend: Backend) -> Crossing | None:
     """How requests at `door` reach a backend that `speaks` so; None: as they are."""
     name = model.upstream_name(backend.name)
     if _alike(door, backend):
-        return None if name == model.name else Crossing(door.path, name)
+        if (there := door.at(name)) != door.path:
+            return Crossing(there, name, in_path=True)
+        return None if name == model.name else Crossing(there, name)
     if backend.dialect == AZURE.name and backend.speaks_responses and _FRONTS.get(door.path) is RESPONSES:
         return Crossing(_AZURES, name)
     target = Target(

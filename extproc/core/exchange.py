@@ -162,11 +162,11 @@ class Exchange:
                 cause=f"policy {caller.policy} with tenant {caller.tenant} is not held here",
             )
         self._policy, self._tenant, self._names = policy, tenant, event.headers
-        if journal.path == admission.MODELS_PATH or journal.path.startswith(f"{admission.MODELS_PATH}/"):
+        if admission.asks_for_models(journal.path):
             return self._answer(
                 admission.models_page(journal.path, policy, tenant, caller.obligations), "models", "completed"
             )
-        self._door = admission.door_of(journal.path)
+        self._door = admission.door_of(headers.get(":path", ""))
         self._schema = admission.check_head(headers, self._door, tenant, empty=event.end_of_stream)
         self.state = State.BODY
         return (PassRequestHead(),)

@@ -13,6 +13,7 @@ import orjson
 from extproc.core.texts import strings
 from extproc.guardrails.scanner import Scanner
 from extproc.providers.turns import READERS, Turn
+from gateway import named_path
 from gateway.errors import GatewayError
 
 #: What tells objects at the same place apart: choices, content blocks, items.
@@ -158,6 +159,22 @@ def _completed(response: Any, ends: frozenset[str]) -> bool:
     return response["status"] == "completed" and bool(kinds) and (kinds <= {"message", "reasoning"} or ends > _ENDS)
 
 
+def _candidates(trees: tuple[Any, ...], ends: frozenset[str]) -> bool:
+    """Every candidate, of a JSON answer or of the events of a stream."""
+    seen: dict[int, bool] = {}
+    for tree in trees:
+        if "error" in tree or "promptFeedback" in tree:
+            return False
+        for candidate in tree.get("candidates", ()):
+            parts = candidate.get("content", {}).get("parts", ())
+            if any("functionCall" in part for part in parts) and not ends > _ENDS:
+                return False
+            index = candidate.get("index", 0)
+            reason = candidate.get("finishReason")
+            seen[index] = seen.get(index, False) if reason is None else reason == "STOP"
+    return bool(seen) and all(seen.values())
+
+
 def _vectors(trees: tuple[Any, ...], ends: frozenset[str]) -> bool:
     del ends
     return bool(trees[0]["data"])
@@ -171,6 +188,7 @@ _WHOLE: Final[Mapping[str, _Ended]] = MappingProxyType(
         "/v1/messages": _message,
         "/v1/responses": _response,
         "/v1/embeddings": _vectors,
+        named_path.ROUTE: _candidates,
     }
 )
 _STREAMS: Final[Mapping[str, _Ended]] = MappingProxyType(
@@ -179,5 +197,6 @@ _STREAMS: Final[Mapping[str, _Ended]] = MappingProxyType(
         "/v1/completions": _streamed_choices,
         "/v1/messages": _streamed_message,
         "/v1/responses": _streamed_response,
+        named_path.ROUTE: _candidates,
     }
 )

@@ -46,7 +46,7 @@ def leave(
         contract.POLICY: version,
         contract.MODEL: way.model.name,
         contract.BACKENDS: ",".join(way.allowed),
-        contract.FRONT_PATH: way.door.path,
+        contract.FRONT_PATH: way.door.front,
         contract.DECISION: "redact" if changed else "allow",
     }
     body = original if edited is None else edited
@@ -64,4 +64,4 @@ def leave(
     change = HeaderChange((*change.put, (contract.ROUTE_HEADER, route)), change.remove)
     if sent is None:
         return PassRequestBody(change, edited, told), ""
-    return PassRequestBody(change, sent.body, told), sent.told
+    return PassRequestBody(change, edited if sent.body is body else sent.body, told), sent.told

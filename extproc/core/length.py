@@ -54,6 +54,8 @@ class Length:
             if self._cut(0, block) and type(content) is list:
                 del content[content.index(block) + 1 :]
                 answer["stop_reason"], answer["stop_sequence"] = "max_tokens", None
+        for candidate in _objects(answer.get("candidates")):
+            self._candidate(candidate)
         for item in _objects(answer.get("output")):
             for part in _objects(item.get("content") if item.get("type") == "message" else None):
                 self._cut(0, part)
@@ -72,6 +74,17 @@ class Length:
         for key in _CALLS:
             holder.pop(key, None)
         return not before
+
+    def _candidate(self, candidate: dict[str, Any]) -> bool:
+        """The same for a candidate of Gemini's, whose texts are told in parts."""
+        content = candidate.get("content")
+        parts = content.get("parts") if type(content) is dict else None
+        for at, part in enumerate(_objects(parts)):
+            if part.get("thought") is not True and self._cut(candidate.get("index", 0), part) and type(parts) is list:
+                del parts[at + 1 :]
+                candidate["finishReason"] = "MAX_TOKENS"
+                return True
+        return False
 
     def _room(self, at: int, size: int) -> int:
         """Take up `size` characters; how many of them there is room for."""
@@ -107,6 +120,8 @@ class Length:
             return self._block(tree, raw)
         if "choices" in tree:
             return self._choices(tree, raw)
+        if "candidates" in tree:
+            return self._candidates(tree, raw)
         if tree.get("type") in _DELTAS:
             self._room(0, len(tree.get("delta", "")))
         elif type(tree.get("response")) is dict:  # the last event tells all, also what had no delta
@@ -130,6 +145,19 @@ class Length:
         self.ended = len(self._finished) >= self._answers
         told = sse.encode(orjson.dumps({**tree, "choices": left})) if left or tree.get("usage") else b""
         return told + DONE if self.ended else told
+
+    def _candidates(self, tree: dict[str, Any], raw: bytes) -> bytes:
+        candidates = _objects(tree["candidates"])
+        left = [each for each in candidates if not (self._cuts and each.get("index", 0) in self._over)]
+        changed = len(left) != len(candidates)
+        for candidate in left:
+            changed |= self._candidate(candidate)
+            if candidate.get("finishReason"):
+                self._finished.add(candidate.get("index", 0))
+        if not changed:
+            return raw
+        self.ended = len(self._finished) >= self._answers
+        return sse.encode(orjson.dumps({**tree, "candidates": left})) if left else b""
 
     def _block(self, tree: dict[str, Any], raw: bytes) -> bytes:
         kind = tree["type"]

@@ -45,13 +45,14 @@ class Terms:
 def terms(tree: dict[str, object], door: Door, opened: Opened, tenant: Tenant, limits: Limits, guard: Guard) -> Terms:
     """Of the request in `tree`; `guard` is the tenant's for answers."""
     watching = guard.watching(admission.system_prompts(tree, door)) if guard.watches else guard
-    n = tree.get("n")
+    plain = door.plain(tree)
+    n = plain.get("n")
     return Terms(
         door=door,
         opened=opened,
         tenant=tenant,
         limits=limits,
         watching=watching,
-        promised=promised(tree) if watching.runs(FORM_ID) else Promised(),
+        promised=promised(plain) if watching.runs(FORM_ID) else Promised(),
         wanted=door.prompts(tree) * (n if type(n) is int else 1),
     )

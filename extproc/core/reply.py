@@ -23,7 +23,7 @@ from gateway.policy.guard import LENGTH_ID, UNKNOWN_ID
 from gateway.policy.schemas import FAMILY
 
 #: Fields of an answer that name it, whatever it says.
-SHELL: Final = ("id", "created", "created_at", "model")
+SHELL: Final = ("id", "created", "created_at", "model", "modelVersion", "responseId")
 _PLAIN: Final = frozenset({str, int})
 #: How guarded events are written (core.sse): on one line each, without line breaks in it.
 _DATA: Final = b"data: "

@@ -87,7 +87,7 @@ def features(tree: dict[str, Any], door: Door) -> frozenset[str]:
         content = message.get("content")
         for part in content if type(content) is list else ():
             found.add(_PARTS.get(str(part.get("type")), "") if type(part) is dict else "")
-    if _asks_for_schema(tree):
+    if _asks_for_schema(door.plain(tree)):
         found.add("json_schema")
     return frozenset(found & set(FEATURES))
 

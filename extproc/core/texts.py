@@ -20,8 +20,8 @@ from extproc.guardrails.scanner import HITS_MAX, too_many_places
 from gateway.errors import GatewayError, Kind
 from gateway.policy.model import Action
 
-#: Vectors and pictures: base64 that no model reads as text. A chance hit in them would corrupt them.
-_BINARY_KEYS: Final = frozenset({"embedding", "b64_json"})
+#: Vectors, pictures and signatures: base64 that no model reads as text. A chance hit in them would corrupt them.
+_BINARY_KEYS: Final = frozenset({"embedding", "b64_json", "thoughtSignature"})
 _BINARY_URL: Final = re.compile(r"data:(?:image|audio|video)/[a-z0-9.+-]{1,20};base64,")
 #: Names prove nothing: what is skipped must also be base64 (RFC 4648, sections 4 and 5) through and through.
 _BASE64: Final = (ascii_letters + digits + "+/-_=").encode()
@@ -30,6 +30,8 @@ _BASE64: Final = (ascii_letters + digits + "+/-_=").encode()
 _BINARY_IN: Final = frozenset(
     {("data", "base64"), ("data", "redacted_thinking"), ("signature", "thinking"), ("encrypted_content", "reasoning")}
 )
+#: Gemini's files: this key, where their media type stands beside it.
+_BINARY_BESIDE: Final = ("data", "mimeType")
 #: Where chance hits begin to matter. A text in such a field, or a key that happens to be base64, is shorter.
 _BINARY_CHARS: Final = 512
 _NUMBERS: Final = frozenset({int, float})
@@ -83,7 +85,11 @@ def _too_many_escapes() -> GatewayError:
 
 def is_binary(key: str, value: str, holder: dict[str, Any]) -> bool:
     """Whether a text is a picture, a vector or the like, which nobody reads as text."""
-    if key not in _BINARY_KEYS and not (type(holder.get("type")) is str and (key, holder["type"]) in _BINARY_IN):
+    if (
+        key not in _BINARY_KEYS
+        and not (type(holder.get("type")) is str and (key, holder["type"]) in _BINARY_IN)
+        and not (key == _BINARY_BESIDE[0] and type(holder.get(_BINARY_BESIDE[1])) is str)
+    ):
         head = _BINARY_URL.match(value) if key in {"url", "image_url"} else None
         if head is None:
             return False

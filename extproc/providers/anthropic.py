@@ -11,6 +11,7 @@ from extproc.providers.anthropic_schema import HEADER, MESSAGES
 from extproc.providers.anthropic_stream import MessageStream, Meter, malformed, output_of, seam
 from extproc.providers.door import (
     Door,
+    Fixed,
     Opened,
     Seen,
     StreamGuard,
@@ -29,7 +30,7 @@ _ROLES: Final = frozenset({"user", "assistant", "system"})
 _READ: Final = frozenset({"model", "messages", "system", "tools", "stream"})
 
 
-class Messages:
+class Messages(Fixed):
     """POST /v1/messages."""
 
     path = "/v1/messages"

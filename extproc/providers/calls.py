@@ -9,8 +9,8 @@ from typing import Any, Final
 
 #: Objects inside a call or a declaration that may hold its name and the rest (OpenAI API reference, "tools").
 _KINDS: Final = ("function", "custom")
-#: Fields of a call that hold its arguments: JSON source in OpenAI's dialects, JSON in Anthropic's.
-_ARGUMENTS: Final = ("arguments", "input")
+#: Fields of a call that hold its arguments: JSON source in OpenAI's dialects, JSON in Anthropic's and Google's.
+_ARGUMENTS: Final = ("arguments", "input", "args")
 #: Items of Responses and blocks of Anthropic that are calls (both APIs' references).
 _CALL_TYPES: Final = ("function_call", "custom_tool_call", "tool_use")  # compared: a caller's may be a list
 #: Of a declaration, what says nothing about the tool.
@@ -28,7 +28,7 @@ class Named:
 
 def calls(body: dict[str, Any]) -> Iterator[Named]:
     """Every tool call of the conversation so far, with its arguments as they stand."""
-    for field in ("messages", "input"):
+    for field in ("messages", "input", "contents"):
         for at, message in _objects(body.get(field)):
             yield from of_message(message, f"{field}[{at}]")
 
@@ -44,6 +44,8 @@ def of_message(message: dict[str, Any], path: str) -> Iterator[Named]:
     for at, block in _objects(message.get("content")):
         if block.get("type") in _CALL_TYPES:
             yield from _call(block, f"{path}.content[{at}]")
+    for at, part in _objects(message.get("parts")):
+        yield from _call(part.get("functionCall"), f"{path}.parts[{at}].functionCall")
 
 
 def _call(holder: Any, path: str) -> Iterator[Named]:
@@ -59,6 +61,8 @@ def declarations(body: dict[str, Any]) -> Iterator[Named]:
     for field in ("tools", "functions"):
         for at, tool in _objects(body.get(field)):
             inner = [(tool[kind], f".{kind}") for kind in _KINDS if type(tool.get(kind)) is dict]
+            listed = _objects(tool.get("functionDeclarations"))
+            inner += [(each, f".functionDeclarations[{place}]") for place, each in listed]
             for described, step in inner or [(tool, "")]:
                 if type(described.get("name")) is str:
                     yield Named(f"{field}[{at}]{step}", described["name"], _declared(described))
@@ -68,6 +72,8 @@ def _declared(described: dict[str, Any]) -> dict[str, Any]:
     told = {key: value for key, value in described.items() if key not in _NOT_DECLARED}
     if "input_schema" in told and "parameters" not in told:
         told["parameters"] = told.pop("input_schema")
+    if "parametersJsonSchema" in told and "parameters" not in told:
+        told["parameters"] = told.pop("parametersJsonSchema")
     return told
 
 

@@ -70,16 +70,16 @@ class Seen:
         if not isinstance(usage, dict):
             return
         for name in ("prompt_tokens", "input_tokens"):
-            if _counts(usage.get(name)):
+            if counts(usage.get(name)):
                 self.input_tokens = usage[name]
         for name in ("completion_tokens", "output_tokens"):
-            if _counts(usage.get(name)):
+            if counts(usage.get(name)):
                 self.output_tokens = usage[name]
         for holder, name, own in _PARTS:
             details = usage.get(holder)
-            if type(details) is dict and _counts(details.get(name)):
+            if type(details) is dict and counts(details.get(name)):
                 setattr(self, own, details[name])
-        if _counts(usage.get("prompt_cache_hit_tokens")):  # DeepSeek
+        if counts(usage.get("prompt_cache_hit_tokens")):  # DeepSeek
             self.cached_tokens = usage["prompt_cache_hit_tokens"]
         self._add_reasoning(usage.get("total_tokens"))
 
@@ -113,16 +113,49 @@ class StreamGuard(Protocol):
         ...
 
 
-class Door(Protocol):
-    """One front door. Stateless."""
+class Fixed:
+    """What doors share whose one path says nothing of the request, and whose words every reader knows."""
 
     path: str
+
+    @property
+    def front(self) -> str:
+        """See `Door`."""
+        return self.path
+
+    def at(self, name: str) -> str:
+        """See `Door`."""
+        del name
+        return self.path
+
+    def plain(self, body: dict[str, Any]) -> dict[str, Any]:
+        """See `Door`."""
+        return body
+
+
+class Door(Protocol):
+    """One front door. Immutable, and stateless but for what its path says."""
+
+    path: str  # the route's, as policies call it
     dialect: Dialect
     versions: "Versions"
     #: The field that says how many output tokens a request may have; "" where there is no output to bound.
     cap_field: str
     #: Others that mean the same to every server of this route.
     cap_spellings: frozenset[str]
+
+    @property
+    def front(self) -> str:
+        """The client's path, without query."""
+        ...
+
+    def at(self, name: str) -> str:
+        """Where a server of the same dialect takes such requests for a model that it calls `name`; with query."""
+        ...
+
+    def plain(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The request with its settings in words that every reader of requests knows, beside its own. Never written."""
+        ...
 
     def prompts(self, body: dict[str, Any]) -> int:
         """How many texts the request asks to have continued."""
@@ -171,7 +204,8 @@ class Door(Protocol):
         ...
 
 
-def _counts(value: Any) -> bool:
+def counts(value: Any) -> bool:
+    """Whether a value can be a number of tokens."""
     return type(value) is int and 0 <= value <= _MOST_TOKENS
 
 

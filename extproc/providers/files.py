@@ -36,9 +36,13 @@ def _parts(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _text(data: str) -> str | None:
     head = _URL.match(data)
-    kind = "" if head is None else head[1].lower()
+    return opened(data, "") if head is None else opened(data[head.end() :], head[1].lower())
+
+
+def opened(data: str, kind: str) -> str | None:
+    """What base64 says as a file of the media type `kind`, where that is text. "": nothing is known of it."""
     # Readers disagree on white space and padding inside; what any of them may read is what counts.
-    encoded = _NOT_BASE64.sub("", data[0 if head is None else head.end() :].translate(_STANDARD))
+    encoded = _NOT_BASE64.sub("", data.translate(_STANDARD))
     if not kind or _OPAQUE.match(kind):
         return _whole(encoded) if _looks(encoded[:_SAMPLE]) else None
     raw = _decoded(encoded)

@@ -9,6 +9,7 @@ from extproc.guardrails.guard import Guard, Tally
 from extproc.providers import files
 from extproc.providers.door import (
     Door,
+    Fixed,
     Opened,
     Seen,
     StreamGuard,
@@ -32,7 +33,7 @@ _READ: Final = frozenset({"model", "messages", "prompt", "input", "modalities", 
 _SPLICE: Final = b'"stream_options":{"include_usage":true},'
 
 
-class _OpenAI:
+class _OpenAI(Fixed):
     """What all of them share."""
 
     dialect = Dialect.OPENAI

@@ -11,7 +11,7 @@ from extproc.core.unknown import Unknown
 from extproc.detectors.injection.provenance import Provenance
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers import files
-from extproc.providers.door import Opened, Seen, StreamGuard, check_spelling, invalid, require_bool, require_str
+from extproc.providers.door import Fixed, Opened, Seen, StreamGuard, check_spelling, invalid, require_bool, require_str
 from extproc.providers.openai_stream import malformed
 from extproc.providers.responses_ending import incomplete
 from extproc.providers.responses_items import ITEMS
@@ -44,7 +44,7 @@ _PARTS: Final = {
 }
 
 
-class Responses:
+class Responses(Fixed):
     """POST /v1/responses."""
 
     path = "/v1/responses"

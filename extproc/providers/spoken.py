@@ -43,6 +43,13 @@ def spoken(answer: dict[str, Any]) -> Iterator[Spoken]:
             yield from _parts([block])
         elif block.get("type") == "tool_use":
             yield from _call(block, "input", block.get("name"))
+    for candidate in _objects(answer.get("candidates")):
+        content = candidate.get("content")
+        for part in _objects(content.get("parts") if type(content) is dict else None):
+            if type(part.get("text")) is str:
+                yield Spoken(part, "text", joined=part.get("thought") is not True)
+            elif type(part.get("functionCall")) is dict:
+                yield from _call(part["functionCall"], "args", part["functionCall"].get("name"))
     for item in _objects(answer.get("output")):
         for key in _PARTED:
             yield from _parts(item.get(key))
@@ -52,7 +59,9 @@ def spoken(answer: dict[str, Any]) -> Iterator[Spoken]:
 
 def says_json(request: dict[str, Any]) -> bool:
     """Whether a request, of any dialect, asks for an answer whose words are JSON."""
-    text, config = request.get("text"), request.get("output_config")
+    text, config, google = request.get("text"), request.get("output_config"), request.get("generationConfig")
+    if type(google) is dict and google.get("responseMimeType") not in {None, "", "text/plain"}:
+        return True
     shapes = [request.get("response_format"), request.get("output_format")]
     shapes += [holder.get("format") for holder in (text, config) if type(holder) is dict]
     return any(type(shape) is dict and shape.get("type") in _JSON_SHAPES for shape in shapes)

@@ -11,12 +11,15 @@ from typing import Any, Final, Protocol
 import orjson
 
 from extproc.providers.calls import Named, of_message
+from gateway import named_path
 
 #: Why an answer ends before it is complete, or says something else than what it was asked for: reasons of chat
 #: completions and of messages (both API references).
 _EARLY: Final = frozenset({"length", "content_filter", "max_tokens", "refusal", "pause_turn"}) | {
     "model_context_window_exceeded"
 }
+#: Reasons of Gemini's that are not early; its others all are.
+_WELL: Final = (None, "STOP", "FINISH_REASON_UNSPECIFIED")  # compared: a provider's may be a list
 #: Of one turn of a stream. What is longer is not kept, and so not judged as a whole.
 KEPT_CHARS: Final = 256 * 1024
 #: Of all turns of a stream that are open at a time: as many as somebody who is served wants to read.
@@ -53,6 +56,8 @@ def turns(answer: dict[str, Any]) -> Iterator[Turn]:
         yield _of_choice(choice, f"choices[{at}]")
     if type(answer.get("content")) is list:
         yield _of_answer(answer)
+    for at, candidate in enumerate(_objects(answer.get("candidates"))):
+        yield _of_candidate(candidate, f"candidates[{at}].content")
     whole = answer.get("status", "completed") == "completed"
     for at, item in enumerate(_objects(answer.get("output"))):
         turn = _of_item(item, f"output[{at}]", early=not _completed(item, whole=whole))
@@ -72,6 +77,21 @@ def _of_choice(choice: dict[str, Any], path: str) -> Turn:
 def _of_answer(answer: dict[str, Any]) -> Turn:
     calls = tuple(of_message(answer, ""))
     return Turn(None if calls else _said(answer["content"]), calls, answer.get("stop_reason") in _EARLY)
+
+
+def _of_candidate(candidate: dict[str, Any], path: str) -> Turn:
+    content = candidate.get("content")
+    calls = tuple(of_message(content, path)) if type(content) is dict else ()
+    said = "".join([text for text, _ in _parts_of(candidate)])
+    return Turn(None if calls else said, calls, candidate.get("finishReason") not in _WELL)
+
+
+def _parts_of(candidate: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What each part of a candidate says to its reader, and its call of a function, if it is one."""
+    content = candidate.get("content")
+    for part in _objects(content.get("parts") if type(content) is dict else None):
+        text, call = part.get("text"), part.get("functionCall")
+        yield text if type(text) is str and part.get("thought") is not True else "", call if type(call) is dict else {}
 
 
 def _of_item(item: dict[str, Any], path: str, *, early: bool) -> Turn | None:
@@ -227,6 +247,37 @@ class MessageTurns:
             yield opened.turn("content", None, over=False)
 
 
+class CandidateTurns:
+    """Events of Gemini's: each candidate is a turn, and calls come whole."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, _Open] = {}
+
+    def take(self, event: dict[str, Any]) -> Iterator[Turn]:
+        """See `Turns.take`."""
+        for candidate in _objects(event.get("candidates")):
+            index = candidate.get("index", 0)
+            opened = self._open.setdefault(index, _Open())
+            for text, call in _parts_of(candidate):
+                opened.add(opened.text, text)
+                if call:
+                    made = _Call(str(call.get("name", "")))
+                    opened.ended.append(made)
+                    opened.add(made.pieces, orjson.dumps(call.get("args") or {}).decode())
+            if sum(each.chars for each in self._open.values()) > _ALL_CHARS:
+                opened.lose()
+            if candidate.get("finishReason"):
+                del self._open[index]
+                early = candidate["finishReason"] not in _WELL
+                yield opened.turn(f"candidates[{index}].content", "length" if early else None, over=True)
+
+    def rest(self) -> Iterator[Turn]:
+        """See `Turns.rest`."""
+        for index, opened in self._open.items():
+            yield opened.turn(f"candidates[{index}].content", None, over=False)
+        self._open.clear()
+
+
 class ItemTurns:
     """Events of responses, which tell each item whole when it ends."""
 
@@ -264,5 +315,6 @@ READERS: Final[Mapping[str, Callable[[], Turns]]] = MappingProxyType(
         "/v1/completions": ChoiceTurns,
         "/v1/messages": MessageTurns,
         "/v1/responses": ItemTurns,
+        named_path.ROUTE: CandidateTurns,
     }
 )

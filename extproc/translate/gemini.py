@@ -407,7 +407,7 @@ def _write_media(part: Image | File, losses: Losses) -> dict[str, Any]:
         losses.add("messages[].content[].image_url.detail", "the API has no word for it")
     if not part.url:
         return {"inlineData": {"mimeType": part.media_type, "data": part.data}}
-    if not _is_public(part.url):
+    if not is_public(part.url):
         losses.add("messages[].content[].image_url.url", "the API takes https addresses of pictures", essential=True)
     ending = part.url.partition("?")[0].rpartition(".")[2].lower()
     file = {"fileUri": part.url}
@@ -416,7 +416,7 @@ def _write_media(part: Image | File, losses: Losses) -> dict[str, Any]:
     return {"fileData": file}
 
 
-def _is_public(url: str) -> bool:
+def is_public(url: str) -> bool:
     """Whether anybody could fetch it. Addresses of Google's own are read with the gateway's credential, or as films."""
     if _ODD.search(url) is not None:  # parsers disagree on what the host is
         return False

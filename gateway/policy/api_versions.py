@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from gateway import named_path
 from gateway.policy.field import Table, shape
 from gateway.policy.problem import Problems, nearest, shown
 
@@ -18,6 +19,7 @@ VERSIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "/v1/embeddings": ("2026-11",),
         "/v1/messages": ("2023-06-01", "2026-10-21"),
         "/v1/responses": ("2026-11",),
+        named_path.ROUTE: ("2026-11",),
     }
 )
 #: Where requests say which version they are written for, so that a tenant may take several.

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from gateway import named_path
 from gateway.budgets.price import PriceBook
 from gateway.policy import adviser, budget, certificate, guard, introspector, issuer
 from gateway.policy.alert_hook import read_alert_hook
@@ -55,7 +56,10 @@ from gateway.policy.version import named
 
 #: Front doors that a tenant may be let through.
 ROUTES: Final = frozenset(
-    {"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/messages", "/v1/models", "/v1/responses"},
+    {
+        *("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/messages", "/v1/models", "/v1/responses"),
+        named_path.ROUTE,
+    },
 )
 
 #: What becomes of request fields that an endpoint's schema does not name: refused, or passed, guarded and recorded.
@@ -89,7 +93,7 @@ _TENANT: Final = shape(r"[a-z0-9][a-z0-9_-]{0,62}", "1 to 63 of a-z, 0-9, _ and 
 _MODEL_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}"
 _MODEL: Final = shape(_MODEL_PATTERN, "a model name of up to 128 of A-Z a-z 0-9 . _ : / @ -")
 _WANTED: Final = shape(r"\*|" + _MODEL_PATTERN, 'a model name or "*"')
-_ROUTE: Final = shape(r"\*|/[a-z0-9/_-]{1,127}", 'a path such as /v1/chat/completions, or "*"')
+_ROUTE: Final = shape(r"\*|/[A-Za-z0-9/_*:-]{1,127}", 'a path such as /v1/chat/completions, or "*"')
 _GROUP: Final = shape(r"[a-z0-9][a-z0-9_-]{0,39}", "a name of up to 40 of a-z, 0-9, _ and -")
 _MOST_TOKENS: Final = 10_000_000  # beyond any model's
 _OWNER: Final = shape(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", "a name of up to 64 letters, digits, spaces, . _ -")

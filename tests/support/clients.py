@@ -8,6 +8,8 @@ import anthropic
 import httpx
 import httpx2
 import openai
+from google import genai
+from google.genai.types import HttpOptions
 
 from stack import Stack
 
@@ -30,6 +32,20 @@ def anthropic_of(stack: Stack) -> Iterator[anthropic.Anthropic]:
             base_url=f"https://localhost:{stack.port}", api_key=stack.bundle.keys["acme"], http_client=http,
             max_retries=0, timeout=20,
         )  # fmt: skip
+
+
+@contextmanager
+def google_of(stack: Stack, *, key: str = "acme", version: str | None = "v1beta") -> Iterator[genai.Client]:
+    """Google's, on behalf of a tenant; its `aio` is the asynchronous one, for whoever asks to close. `version` None: the
+    package's own.
+    """
+    trusting = _trusting(stack)
+    with httpx.Client(verify=trusting) as http:
+        options = HttpOptions(
+            base_url=f"https://localhost:{stack.port}", api_version=version, timeout=20_000,
+            httpx_client=http, httpx_async_client=httpx.AsyncClient(verify=trusting),
+        )  # fmt: skip
+        yield genai.Client(api_key=stack.bundle.keys.get(key, key), http_options=options)
 
 
 def _trusting(stack: Stack) -> ssl.SSLContext:

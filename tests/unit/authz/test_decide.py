@@ -269,6 +269,7 @@ def test_unidentified_caller_learns_nothing_but_401(headers, method, target, mor
 # --- routes, methods, sizes --------------------
 @pytest.mark.parametrize(("path", "method"), FRONT_DOORS.items())
 def test_front_doors_are_open_with_their_method_only(path, method):
+    path = path.replace("*", "gemini-test")
     assert isinstance(judge(ask(bearer(GOOD), method=method, target=path)), Allowed)
     for other in {"GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE", "get", ""} - {method}:
         refused = judge(ask(bearer(GOOD), method=other, target=path))
@@ -350,7 +351,7 @@ HARMLESS = [
 
 def test_credentials_owned_headers_and_encodings_are_removed():
     smuggled = [
-        *((name, "x") for name in sorted(contract.CREDENTIAL_HEADERS - {"authorization", "x-api-key"})),
+        *((name, "x") for name in sorted(contract.CREDENTIAL_HEADERS - {"authorization", "x-api-key", "x-goog-api-key"})),
         ("accept-encoding", "gzip"),
         ("x-ostiary-route", "oc-expensive"),
         ("x-ostiary-", "x"),

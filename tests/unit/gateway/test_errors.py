@@ -1,10 +1,13 @@
 import time
 
 import anthropic
+import google.genai
+import grpc
 import httpx2
 import openai
 import orjson
 import pytest
+from google.genai.types import HttpOptions
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +16,8 @@ from gateway.errors import PLAN, Dialect, GatewayError, Kind, Plan, Retry, body_
 
 SECRET = "hunter2-in-the-cause"
 KINDS = pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.value)
-DIALECTS = pytest.mark.parametrize("dialect", list(Dialect))
+#: Google's SDK decides by the status alone whether to ask again, and not unless it is told to.
+DIALECTS = pytest.mark.parametrize("dialect", [Dialect.OPENAI, Dialect.ANTHROPIC])
 
 #: Types that the reference pages of both providers know; an SDK's user may match on them.
 OPENAI_TYPES = {
@@ -173,6 +177,12 @@ def test_whatever_the_words_are_the_body_is_json_of_the_right_shape(public, para
         ("/v1/messages", Dialect.ANTHROPIC),
         ("/v1/messages?beta=true", Dialect.ANTHROPIC),
         ("/v1/messages/count_tokens", Dialect.ANTHROPIC),
+        ("/v1beta/models/m:generateContent", Dialect.GEMINI),
+        ("/v1beta/models", Dialect.GEMINI),
+        ("/v1/models/m:streamGenerateContent?alt=sse", Dialect.GEMINI),
+        ("/v1/models/m:countTokens", Dialect.GEMINI),
+        ("/v1/models/llama:8b", Dialect.OPENAI),
+        ("/v1/models/m?x=:generateContent", Dialect.OPENAI),
         ("/v1/chat/completions", Dialect.OPENAI),
         ("/v1/models", Dialect.OPENAI),
         ("/V1/MESSAGES", Dialect.OPENAI),
@@ -217,6 +227,15 @@ def ask_anthropic(gateway: Gateway, retries: int) -> anthropic.APIStatusError:
     return caught.value
 
 
+def ask_google(gateway: Gateway) -> google.genai.errors.APIError:
+    with httpx2.Client(transport=httpx2.MockTransport(gateway)) as http:
+        options = HttpOptions(base_url="http://gateway", httpx_client=http)
+        client = google.genai.Client(api_key="k", http_options=options)
+        with pytest.raises(google.genai.errors.APIError) as caught:
+            client.models.generate_content(model="gemini", contents="hello")
+    return caught.value
+
+
 ASK = {Dialect.OPENAI: ask_openai, Dialect.ANTHROPIC: ask_anthropic}
 
 
@@ -249,6 +268,18 @@ def test_the_anthropic_sdk_raises_its_typed_exception_with_our_words(kind):
     assert raised.body["error"]["type"] == PLAN[kind].anthropic
     assert f"Say what to do. ({kind.value})" in str(raised)
     assert raised.response.headers[contract.ERROR_CODE_HEADER] == kind.value
+
+
+@KINDS
+def test_the_google_sdk_raises_its_typed_exception_with_our_words(kind):
+    gateway = Gateway(kind, Dialect.GEMINI)
+    raised = ask_google(gateway)
+    plan = PLAN[kind]
+    assert isinstance(raised, google.genai.errors.ClientError if plan.http < 500 else google.genai.errors.ServerError)
+    assert (raised.code, raised.message) == (plan.http, "Say what to do.")
+    assert raised.status == next(code.name for code in grpc.StatusCode if code.value[0] == plan.grpc)
+    (info,) = raised.details["error"]["details"]
+    assert (info["reason"], info["metadata"]) == (kind.value.upper(), {"field": "model"})
 
 
 @DIALECTS

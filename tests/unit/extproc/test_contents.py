@@ -1,0 +1,277 @@
+"""The Gemini front door's requests and whole answers: what passes, what is refused, what is counted."""
+
+import json
+
+import pytest
+
+from contents import ONCE, PUBLIC, STREAM, THEIRS, USAGE, answer, answered, asked, body, candidate, held, said
+from extproc.core.admission import DOORS, door_at, door_of
+from extproc.core.commands import Answer, PassRequestBody
+from extproc.detectors.injection.provenance import Provenance
+from extproc.providers.gemini import GenerateContent, lowered
+from gateway import named_path
+from gateway.errors import GatewayError
+from gateway.named_path import Named
+from gateway.policy.model import Action
+from playbook import MAIL
+from worlds import settings
+
+DOOR = GenerateContent(Named("v1beta", PUBLIC, streams=False))
+CALL = {"functionCall": {"id": "c1", "name": "pay", "args": {"a": 1}}}
+RESULT = {"functionResponse": {"id": "c1", "name": "pay", "response": {"output": "o"}}}
+PIXEL = {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo" * 60}}
+SIGNATURE = "c2lnbmF0dXJl" * 50
+
+
+def passed(commands):
+    (command,) = [each for each in commands if isinstance(each, PassRequestBody)]
+    return command
+
+
+def refused(play):
+    (told,) = [each for each in play.commands if isinstance(each, Answer)]
+    error = json.loads(told.rendered.body)["error"]
+    return told.rendered.status, error["details"][0]["reason"].lower(), error["details"][0].get("metadata", {})
+
+
+# --- requests that pass ------------------------------------------------
+@pytest.mark.parametrize("path", [ONCE, STREAM, ONCE.replace("v1beta", "v1")])
+def test_what_no_rule_minds_passes_byte_for_byte_to_the_backends_own_address(path):
+    raw = b'{ "contents":[{"role":"user", "parts":[{"text":"caf\\u00e9"}]}]}'
+    _, told = asked(raw, path=path)
+    command = passed(told)
+    assert command.body is None
+    put = dict(command.change.put)
+    assert put[":path"] == path.replace(PUBLIC, THEIRS)
+    assert command.metadata["front_path"] == path.partition("?")[0]
+    assert command.metadata["model"] == PUBLIC
+
+
+def test_a_conversation_with_everything_in_it_passes():
+    tree = {
+        "systemInstruction": {"parts": [{"text": "Be brief."}]},
+        "contents": [
+            said("hi", PIXEL, {"fileData": {"fileUri": "https://example.com/a.png", "mimeType": "image/png"}}),
+            said({"text": "hm", "thought": True}, {**CALL, "thoughtSignature": SIGNATURE}, role="model"),
+            said({"functionResponse": {**RESULT["functionResponse"], "parts": [PIXEL]}}),
+            said({"text": "", "thoughtSignature": SIGNATURE}, role="model"),
+        ],
+        "tools": [{"functionDeclarations": [{"name": "pay", "description": "d", "parameters": {"type": "OBJECT"}}]}],
+        "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["pay"]}},
+        "generationConfig": {"temperature": 1, "topK": 40.0, "maxOutputTokens": 9, "stopSequences": ["x"],
+                             "thinkingConfig": {"thinkingBudget": -1}, "responseModalities": ["TEXT"]},
+        "safetySettings": [{"category": "HARM_CATEGORY_HATE_SPEECH", "threshold": "BLOCK_NONE"}],
+        "store": False,
+    }  # fmt: skip
+    assert passed(asked(tree)[1]).body is None
+
+
+def test_fields_in_snake_case_are_read_as_googles_servers_read_them():
+    blob = {"inline_data": {"mime_type": "text/plain", "data": "aGVsbG8="}}
+    tree = {
+        "contents": [said(blob, {"function_response": {"name": "f", "response": {"a_b": f"mail {MAIL}"}}})],
+        "system_instruction": {"parts": [{"text": f"tell {MAIL}"}]},
+        "generation_config": {"max_output_tokens": 5},
+        "tools": [{"function_declarations": [{"name": "f", "parameters_json_schema": {"type": "object"}}]}],
+    }
+    assert passed(asked(body(**{k: v for k, v in tree.items() if k == "generation_config"}))[1]).body is None
+    sent = json.loads(passed(asked(tree)[1]).body)
+    assert sent["systemInstruction"]["parts"] == [{"text": "tell [EMAIL]"}]
+    assert sent["contents"][0]["parts"][0]["inlineData"]["mimeType"] == "text/plain"
+    assert sent["contents"][0]["parts"][1]["functionResponse"]["response"] == {"a_b": "mail [EMAIL]"}
+
+
+# --- requests that do not ------------------------------------------------
+REFUSED = [
+    {"contents": []},
+    {"contents": "hi"},
+    {"contents": [{"parts": "hi"}]},
+    {"contents": [{"role": "system", "parts": [{"text": "hi"}]}]},
+    {"contents": [said({})]},
+    {"contents": [said({"text": "x", **CALL})]},
+    {"contents": [said({"executableCode": {"code": "x"}})]},
+    {"contents": [said({"text": "x", "toolCall": {"id": "x"}})]},
+    {"contents": [said({"Text": "x"})]},
+    {"contents": [said({"text": "x", "inlineData": "x"})]},
+    {"contents": [said({"inlineData": {"mimeType": "a/b", "mime_type": "c/d", "data": "eA=="}})]},
+    {"contents": [said({"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/x"}})]},
+    {"contents": [said({"fileData": {"fileUri": "gs://bucket/x"}})]},
+    {"contents": [said({"file_data": {"file_uri": "gs://bucket/x"}})]},
+    {"contents": [said({"fileData": {"fileUri": "https://www.youtube.com/watch?v=x"}})]},
+    {"contents": [said({"functionResponse": {"name": "f", "response": {}, "parts": [{"fileData": {"fileUri": "gs://x"}}]}})]},
+    body(systemInstruction={"parts": [PIXEL]}),
+    body(cachedContent="cachedContents/x"),
+    body(cached_content="cachedContents/x"),
+    body(store=True),
+    body(model="models/other"),
+    body(stream=True),
+    body(tools=[{"googleSearch": {}}]),
+    body(tools=[{"google_search": {}}]),
+    body(tools=[{"codeExecution": {}, "functionDeclarations": []}]),
+    body(tools=[{"urlContext": {}}]),
+    body(tools=[{"mcpServers": [{"name": "x"}]}]),
+    body(toolConfig={"includeServerSideToolInvocations": True}),
+    body(toolConfig={"retrievalConfig": {"languageCode": "de"}}),
+    body(toolConfig={"functionCallingConfig": {"streamFunctionCallArguments": True}}),
+    body(generationConfig={"responseModalities": ["TEXT", "IMAGE"]}),
+    body(generationConfig={"response_modalities": ["audio"]}),
+    body(generationConfig={"speechConfig": {}}),
+    body(generationConfig={"imageConfig": {}}),
+    body(generationConfig={"responseFormat": []}),
+    body(generationConfig={"maxOutputTokens": "5"}),
+    body(generationConfig={"maxOutputTokens": 0}),
+    body(generationConfig={"candidateCount": 9}),
+    body(generationConfig={"MaxOutputTokens": 5}),
+    body(generationConfig=[]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("tree", REFUSED, ids=lambda tree: json.dumps(tree)[:70])
+def test_what_would_pass_the_gateway_by_is_refused_whatever_the_strictness(tree, strict):
+    play, _ = asked(tree, held(strict_schema=strict))
+    status, code, told = refused(play)
+    assert (status, code) == (400, "request_invalid")
+    assert told["field"]
+
+
+def test_an_unknown_field_is_refused_or_guarded_and_recorded():
+    play, _ = asked(body(futureField=f"mail {MAIL}"))
+    assert refused(play)[:2] == (400, "request_invalid")
+    play, told = asked(body(futureField=f"mail {MAIL}"), held(strict_schema=False))
+    assert json.loads(passed(told).body)["futureField"] == "mail [EMAIL]"
+
+
+def test_a_blocking_rule_refuses_in_googles_words():
+    play, _ = asked(body(f"mail {MAIL}"), held(request=settings(Action.BLOCK)))
+    assert refused(play)[:2] == (403, "request_blocked")
+
+
+def test_a_file_of_text_is_judged_and_refused_where_it_would_be_changed():
+    text = "bWFpbCBib2JAZXhhbXBsZS5jb20gcGxlYXNl"
+    play, _ = asked({"contents": [said({"inlineData": {"mimeType": "text/plain", "data": text}})]})
+    assert refused(play)[:2] == (403, "request_blocked")
+
+
+def test_a_signature_passes_as_it_is_or_not_at_all():
+    part = {"text": "x", "thoughtSignature": f"mail {MAIL}"}
+    assert refused(asked({"contents": [said(part, role="model")]})[0])[:2] == (403, "request_blocked")
+
+
+# --- what others read of a request ------------------------------------------------
+def test_each_text_has_its_author():
+    tree = {
+        "systemInstruction": said("s"),
+        "contents": [said("u"), said("m", CALL, role="model"), said(RESULT, role="user")],
+        "tools": [{"functionDeclarations": [{"name": "pay", "description": "d"}]}],
+    }
+    DOOR.open(tree)
+    assert list(DOOR.positions(tree)) == [
+        (Provenance.USER, "u"), (Provenance.TOOL_RESULT, "output"), (Provenance.TOOL_RESULT, "o"),
+        (Provenance.TOOL_DESCRIPTION, "d"),
+    ]  # fmt: skip
+    chat = DOOR.as_chat(tree)
+    assert [each["role"] for each in chat["messages"]] == ["system", "user", "assistant", "tool"]
+    assert chat["messages"][2]["tool_calls"][0]["function"] == {"name": "pay", "arguments": '{"a":1}'}
+    assert chat["tools"][0]["function"]["name"] == "pay"
+
+
+def test_settings_are_told_in_words_that_every_reader_knows():
+    shape = {"type": "OBJECT", "properties": {"a": {"type": "STRING"}, "b": {"anyOf": [{"type": "NULL"}]}}}
+    config = {"candidateCount": 2, "maxOutputTokens": 7, "temperature": 0.5, "responseSchema": shape}
+    told = DOOR.plain(body(generationConfig=config))
+    assert (told["n"], told["max_output_tokens"], told["temperature"]) == (2, 7, 0.5)
+    assert told["response_format"]["json_schema"]["schema"]["properties"]["a"] == {"type": "string"}
+    assert shape["type"] == "OBJECT"
+    snake = {"type": "ARRAY", "min_items": 1, "items": {"any_of": [{"type": "STRING", "nullable": True}]}}
+    assert lowered({"type": "OBJECT", "properties": {"a_type": snake}, "property_ordering": ["a_type"]}) == {
+        "type": "object",
+        "properties": {"a_type": {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": ["string", "null"]}]}}},
+    }
+
+
+# --- paths ------------------------------------------------
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1beta/models/a:generateContent",
+        "/v1/models/a/b@1:streamGenerateContent",
+        "/v1beta/models/a:b:generateContent",
+    ],
+)
+def test_a_named_path_is_told_on_as_it_came(path):
+    found = named_path.named(path)
+    assert found is not None
+    assert found.path == path
+    assert door_at(path).front == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1beta/models/a%2Fb:generateContent", "/v1beta/models/a:generatecontent", "/v1beta/models/../a:generateContent",
+     "/v1beta/models/a/:generateContent", "/v1beta/models/a/./b:generateContent", "/v1beta/models/a\n:generateContent",
+     "/v1beta/models/a:generateContent\n", f"/v1beta/models/{'a' * 129}:generateContent", named_path.ROUTE,
+     "/v1beta/models/a:countTokens", "/v1beta/models/ä:generateContent"],
+)  # fmt: skip
+def test_other_paths_are_no_door(path):
+    assert named_path.named(path) is None
+    assert path in DOORS or door_at(path) is None
+
+
+def test_the_second_lock_minds_the_query_too():
+    with pytest.raises(GatewayError):
+        door_of(f"{ONCE}?key=x")
+    with pytest.raises(GatewayError):
+        door_of(STREAM.partition("?")[0])
+    assert door_of(STREAM).open(body()).stream
+
+
+# --- whole answers ------------------------------------------------
+def test_an_answer_is_guarded_counted_and_read():
+    call = {"functionCall": {"name": "pay", "args": {"to": [MAIL]}}}
+    tree = answer(candidate({"text": f"hm {MAIL}", "thought": True}, f"to {MAIL}", call, finish="STOP"))
+    play = answered(tree)
+    parts = json.loads(play.sent())["candidates"][0]["content"]["parts"]
+    assert [part.get("text") for part in parts[:2]] == ["hm [EMAIL]", "to [EMAIL]"]
+    assert parts[2]["functionCall"]["args"] == {"to": ["[EMAIL]"]}
+    usage = play.record.usage
+    assert (usage.input_tokens, usage.output_tokens, usage.reasoning_tokens) == (9, 4, 1)
+
+
+def test_texts_that_clients_join_do_not_become_one_word():
+    play = answered(answer(candidate("bob@exam", "ple.com", finish="STOP")))
+    parts = json.loads(play.sent())["candidates"][0]["content"]["parts"]
+    assert [part["text"] for part in parts] == ["bob@exam", "\nple.com"]
+
+
+def test_an_answer_that_no_rule_minds_stays_byte_for_byte():
+    tree = answer(candidate("fine", {**CALL, "thoughtSignature": SIGNATURE}, finish="STOP"))
+    assert answered(tree).sent() == json.dumps(tree).encode()
+
+
+def test_log_probabilities_and_what_is_beside_a_text_do_not_leave():
+    tree = answer(candidate({"text": "x", "surprise": MAIL}, finish="STOP", logprobsResult={"chosen": [MAIL]}))
+    sent = json.loads(answered(tree).sent())
+    assert sent["candidates"][0]["content"]["parts"] == [{"text": "x"}]
+    assert "logprobsResult" not in sent["candidates"][0]
+
+
+@pytest.mark.parametrize(
+    "candidates",
+    ["x", ["x"], [{"content": "x"}], [{"content": {"parts": "x"}}], [candidate(7)], [candidate({"text": 7})],
+     [candidate({"text": "x", **CALL})], [candidate({"executableCode": {"code": "x"}})], [candidate(PIXEL)]],
+)  # fmt: skip
+def test_an_answer_that_cannot_be_guarded_is_withheld(candidates):
+    play = answered({"candidates": candidates, "usageMetadata": USAGE})
+    assert refused(play)[0] in {403, 502}
+    assert not play.sent()
+
+
+def test_a_blocked_answer_says_what_policy_says():
+    play = answered(answer(candidate(f"to {MAIL}", finish="STOP")), held(response=settings(Action.BLOCK)))
+    assert refused(play)[:2] == (403, "answer_blocked")
+
+
+def test_a_providers_error_passes_guarded():
+    play = answered({"error": {"code": 400, "message": f"no {MAIL}", "status": "INVALID_ARGUMENT"}}, status="400")
+    assert json.loads(play.sent())["error"]["message"] == "no [EMAIL]"
