@@ -6,7 +6,7 @@ from google.genai import errors, types
 
 from asking import CARD, EMAIL
 from bundle import PROVIDER_KEYS
-from clients import google_of
+from clients import google_async_of, google_of
 from contents import answer, candidate
 from gateway.errors import Kind
 from stack import Options, Stack
@@ -112,14 +112,14 @@ def test_a_stream_is_guarded_over_every_seam(gateway, theirs, version):
     assert seen.target == f"/base-gemini/{version}/models/theirs:streamGenerateContent?alt=sse"
 
 
-async def test_the_asynchronous_sdk_calls_and_streams(sdk, theirs):
-    marker = theirs.script(_says(f"mail {EMAIL}"))
-    told = await sdk.aio.models.generate_content(model=MODEL, contents=f"Hello {marker}")
-    assert told.text == "mail [EMAIL]"
-    marker = theirs.script(_streams("mail ", EMAIL[:HALF], EMAIL[HALF:]))
-    stream = await sdk.aio.models.generate_content_stream(model=MODEL, contents=f"Hello {marker}")
-    assert _text([chunk async for chunk in stream]) == "mail [EMAIL]"
-    await sdk.aio.aclose()
+async def test_the_asynchronous_sdk_calls_and_streams(gateway, theirs):
+    async with google_async_of(gateway) as sdk:
+        marker = theirs.script(_says(f"mail {EMAIL}"))
+        told = await sdk.models.generate_content(model=MODEL, contents=f"Hello {marker}")
+        assert told.text == "mail [EMAIL]"
+        marker = theirs.script(_streams("mail ", EMAIL[:HALF], EMAIL[HALF:]))
+        stream = await sdk.models.generate_content_stream(model=MODEL, contents=f"Hello {marker}")
+        assert _text([chunk async for chunk in stream]) == "mail [EMAIL]"
 
 
 def test_a_call_of_a_function_and_its_answer(sdk, theirs):

@@ -1,14 +1,15 @@
 """The official SDKs, unmodified, as clients of a stack: its certificate, one of its keys, and no retries of their own."""
 
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import anthropic
 import httpx
 import httpx2
 import openai
 from google import genai
+from google.genai.client import AsyncClient
 from google.genai.types import HttpOptions
 
 from stack import Stack
@@ -36,16 +37,21 @@ def anthropic_of(stack: Stack) -> Iterator[anthropic.Anthropic]:
 
 @contextmanager
 def google_of(stack: Stack, *, key: str = "acme", version: str | None = "v1beta") -> Iterator[genai.Client]:
-    """Google's, on behalf of a tenant; its `aio` is the asynchronous one, for whoever asks to close. `version` None: the
-    package's own.
-    """
-    trusting = _trusting(stack)
-    with httpx.Client(verify=trusting) as http:
-        options = HttpOptions(
-            base_url=f"https://localhost:{stack.port}", api_version=version, timeout=20_000,
-            httpx_client=http, httpx_async_client=httpx.AsyncClient(verify=trusting),
-        )  # fmt: skip
-        yield genai.Client(api_key=stack.bundle.keys.get(key, key), http_options=options)
+    """Google's, on behalf of a tenant. `version` None: the package's own."""
+    with httpx.Client(verify=_trusting(stack)) as http:
+        yield _google(stack, key, HttpOptions(api_version=version, httpx_client=http))
+
+
+@asynccontextmanager
+async def google_async_of(stack: Stack) -> AsyncIterator[AsyncClient]:
+    """Google's asynchronous one, on behalf of acme."""
+    async with httpx.AsyncClient(verify=_trusting(stack)) as http:
+        yield _google(stack, "acme", HttpOptions(httpx_async_client=http)).aio
+
+
+def _google(stack: Stack, key: str, options: HttpOptions) -> genai.Client:
+    options.base_url, options.timeout = f"https://localhost:{stack.port}", 20_000
+    return genai.Client(api_key=stack.bundle.keys.get(key, key), http_options=options)
 
 
 def _trusting(stack: Stack) -> ssl.SSLContext:

@@ -277,6 +277,44 @@ def test_front_doors_are_open_with_their_method_only(path, method):
         assert refused.error.allow == method
 
 
+GEMINI = "/v1beta/models/gemini-test:generateContent"
+
+
+def test_googles_sdk_shows_its_key_in_a_header_of_its_own():
+    assert isinstance(judge(ask(("x-goog-api-key", GOOD), target=GEMINI)), Allowed)
+    assert kind(judge(ask(("x-goog-api-key", GOOD), ("x-api-key", GOOD), target=GEMINI))) is Kind.CREDENTIAL_AMBIGUOUS
+    assert kind(judge(ask(("x-goog-api-key", GOOD[:-1] + "x"), target=GEMINI))) is Kind.CREDENTIAL_INVALID
+
+
+@pytest.mark.parametrize("query", ["key=%s", "%%6bey=%s", "access_token=%s", "alt=json&key=%s"])
+def test_a_key_in_the_address_is_never_read_and_never_repeated(query):
+    refused = judge(ask(target=f"{GEMINI}?{query % GOOD}"))
+    assert kind(refused) is Kind.CREDENTIAL_MISSING
+    assert "replace it" in refused.error.public
+    refused = judge(ask(bearer(GOOD), target=f"{GEMINI}?{query % GOOD}"))
+    assert kind(refused) is Kind.REQUEST_INVALID
+    assert GOOD not in refused.error.public
+
+
+@pytest.mark.parametrize(
+    ("target", "wanted"),
+    [
+        (f"{GEMINI}?alt=json", None),
+        (f"{GEMINI}?alt=sse", Kind.REQUEST_INVALID),
+        (f"{GEMINI}?$httpHeaders=x", Kind.REQUEST_INVALID),
+        ("/v1/models/m:streamGenerateContent?alt=sse", None),
+        ("/v1beta/models/m:streamGenerateContent", Kind.REQUEST_INVALID),
+        ("/v1beta/models/m:countTokens", Kind.ROUTE_UNKNOWN),
+        ("/v1/models/m:embedContent", Kind.ROUTE_UNKNOWN),
+        ("/v1beta/models", Kind.ROUTE_UNKNOWN),
+        ("/v1beta/models/*:generateContent", Kind.ROUTE_UNKNOWN),
+    ],
+)
+def test_googles_paths_and_queries(target, wanted):
+    decision = judge(ask(bearer(GOOD), target=target))
+    assert isinstance(decision, Allowed) if wanted is None else kind(decision) is wanted
+
+
 @pytest.mark.parametrize("target", ["/v1/models/gpt-5", "/v1/models/meta/llama", "/v1/models?a=b"])
 def test_one_models_page_and_queries_are_allowed(target):
     assert isinstance(judge(ask(bearer(GOOD), method="GET", target=target)), Allowed)
@@ -351,7 +389,10 @@ HARMLESS = [
 
 def test_credentials_owned_headers_and_encodings_are_removed():
     smuggled = [
-        *((name, "x") for name in sorted(contract.CREDENTIAL_HEADERS - {"authorization", "x-api-key", "x-goog-api-key"})),
+        *(
+            (name, "x")
+            for name in sorted(contract.CREDENTIAL_HEADERS - {"authorization", "x-api-key", "x-goog-api-key"})
+        ),
         ("accept-encoding", "gzip"),
         ("x-ostiary-route", "oc-expensive"),
         ("x-ostiary-", "x"),

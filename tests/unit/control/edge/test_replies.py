@@ -4,7 +4,7 @@ import pytest
 
 from control.edge import replies, typed
 from gateway import contract
-from gateway.errors import PLAN, Dialect, Kind, Retry
+from gateway.errors import _OF_GEMINI, PLAN, Dialect, Kind, Retry
 
 MAPPERS = typed.plain(replies.config())["mappers"]
 
@@ -40,20 +40,26 @@ def test_status_and_retry_advice_are_those_of_the_error_table(mapper):
         assert int(headers(mapper)["retry-after"]) > 0
 
 
-def test_each_row_is_told_in_both_shapes_anthropic_first():
-    for row, first, second in zip(replies.rows(), MAPPERS[::2], MAPPERS[1::2], strict=True):
+def test_each_row_is_told_in_every_shape_those_with_paths_of_their_own_first():
+    for row, first, second, third in zip(replies.rows(), MAPPERS[::3], MAPPERS[1::3], MAPPERS[2::3], strict=True):
         assert "/v1/messages" in expression(first)
-        assert "/v1/messages" not in expression(second)
+        assert "/v1beta/" in expression(second)
+        assert "/v1" not in expression(third).replace(row.when, "")
         assert body(first)["type"] == "error"
         assert body(first)["error"]["type"] == PLAN[row.kind].anthropic
-        assert body(second)["error"]["code"] == row.kind.value
-        assert body(second)["error"]["type"] == PLAN[row.kind].openai
+        assert body(second)["error"]["code"] == PLAN[row.kind].http
+        assert body(second)["error"]["details"][0]["reason"] == row.kind.value.upper()
+        assert body(third)["error"]["code"] == row.kind.value
+        assert body(third)["error"]["type"] == PLAN[row.kind].openai
 
 
 def test_the_path_rule_is_the_one_of_the_error_table():
     assert Dialect.of_path("/v1/messages") is Dialect.ANTHROPIC
     assert Dialect.of_path("/v1/message") is Dialect.OPENAI
     assert "request.path.startsWith('/v1/messages')" in expression(MAPPERS[0])
+    assert _OF_GEMINI.pattern == "/v1beta/|/v1/models/[^?]*:[a-z]+[A-Z]"
+    assert "request.path.startsWith('/v1beta/')" in expression(MAPPERS[1])
+    assert "request.path.matches('^/v1/models/[^?]*:[a-z]+[A-Z]')" in expression(MAPPERS[1])
 
 
 def test_the_last_rows_leave_no_error_status_without_a_body():

@@ -5,11 +5,10 @@ import json
 import pytest
 
 from contents import ONCE, PUBLIC, STREAM, THEIRS, USAGE, answer, answered, asked, body, candidate, held, said
-from extproc.core.admission import DOORS, door_at, door_of
+from extproc.core.admission import door_of
 from extproc.core.commands import Answer, PassRequestBody
 from extproc.detectors.injection.provenance import Provenance
 from extproc.providers.gemini import GenerateContent, lowered
-from gateway import named_path
 from gateway.errors import GatewayError
 from gateway.named_path import Named
 from gateway.policy.model import Action
@@ -64,21 +63,6 @@ def test_a_conversation_with_everything_in_it_passes():
         "store": False,
     }  # fmt: skip
     assert passed(asked(tree)[1]).body is None
-
-
-def test_fields_in_snake_case_are_read_as_googles_servers_read_them():
-    blob = {"inline_data": {"mime_type": "text/plain", "data": "aGVsbG8="}}
-    tree = {
-        "contents": [said(blob, {"function_response": {"name": "f", "response": {"a_b": f"mail {MAIL}"}}})],
-        "system_instruction": {"parts": [{"text": f"tell {MAIL}"}]},
-        "generation_config": {"max_output_tokens": 5},
-        "tools": [{"function_declarations": [{"name": "f", "parameters_json_schema": {"type": "object"}}]}],
-    }
-    assert passed(asked(body(**{k: v for k, v in tree.items() if k == "generation_config"}))[1]).body is None
-    sent = json.loads(passed(asked(tree)[1]).body)
-    assert sent["systemInstruction"]["parts"] == [{"text": "tell [EMAIL]"}]
-    assert sent["contents"][0]["parts"][0]["inlineData"]["mimeType"] == "text/plain"
-    assert sent["contents"][0]["parts"][1]["functionResponse"]["response"] == {"a_b": "mail [EMAIL]"}
 
 
 # --- requests that do not ------------------------------------------------
@@ -191,33 +175,6 @@ def test_settings_are_told_in_words_that_every_reader_knows():
 
 
 # --- paths ------------------------------------------------
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/v1beta/models/a:generateContent",
-        "/v1/models/a/b@1:streamGenerateContent",
-        "/v1beta/models/a:b:generateContent",
-    ],
-)
-def test_a_named_path_is_told_on_as_it_came(path):
-    found = named_path.named(path)
-    assert found is not None
-    assert found.path == path
-    assert door_at(path).front == path
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["/v1beta/models/a%2Fb:generateContent", "/v1beta/models/a:generatecontent", "/v1beta/models/../a:generateContent",
-     "/v1beta/models/a/:generateContent", "/v1beta/models/a/./b:generateContent", "/v1beta/models/a\n:generateContent",
-     "/v1beta/models/a:generateContent\n", f"/v1beta/models/{'a' * 129}:generateContent", named_path.ROUTE,
-     "/v1beta/models/a:countTokens", "/v1beta/models/ä:generateContent"],
-)  # fmt: skip
-def test_other_paths_are_no_door(path):
-    assert named_path.named(path) is None
-    assert path in DOORS or door_at(path) is None
-
-
 def test_the_second_lock_minds_the_query_too():
     with pytest.raises(GatewayError):
         door_of(f"{ONCE}?key=x")
