@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import aws
+import conversing
 import openbao_kept
 import vaulted
 from asking import CHAT, chat
@@ -96,6 +98,27 @@ def test_a_rotation_under_load_fails_no_request_and_the_provider_sees_old_then_n
     assert set(sent) == {f"Bearer {old}", f"Bearer {new}"}
     assert sent[0] == f"Bearer {old}"
     assert set(sent[after:]) == {f"Bearer {new}"}
+
+
+def test_requests_are_signed_with_keys_of_the_vault_and_with_the_new_ones_after_a_rotation(guarded, server, upstream):
+    async def answers(call):
+        await call.json(conversing.answer({"text": "Hello."}))
+
+    for secret in (f"{vaulted.new_key()}/a", f"{vaulted.new_key()}+b"):
+        vaulted.put_aws(server.bao, aws.KEY_ID, secret)
+        taken = conversing.signed(answers, secret=secret)  # whoever signs with another one is refused with 403
+
+        def all_sign(taken=taken):
+            marker = upstream.script(taken)
+            body = chat(f"hello {marker}", model=vaulted.SIGNED_MODEL)
+            told = [guarded.client().post(CHAT, body) for _ in range(4 * WORKERS)]
+            guarded.record(told[-1])
+            assert {answer.status for answer in told} <= {200, 503}
+            return answered_by(guarded, told) == set(range(WORKERS)) and all(one.status == 200 for one in told)
+
+        until("signatures of every worker", all_sign, 30)
+        assert secret.encode() not in guarded.admin("/config_dump")
+        assert secret not in guarded.logs()
 
 
 def test_while_the_vault_is_sealed_the_key_counts_until_it_is_stale_and_then_nothing_leaves(guarded, server, upstream):

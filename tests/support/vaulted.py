@@ -11,6 +11,8 @@ from openbao import Bao
 #: What docs/credentials.md tells operators to write.
 RULES = 'path "secret/data/llm/*" { capabilities = ["read"] }\n'
 PATH = "secret/data/llm/main"
+AWS_PATH = "secret/data/llm/aws"
+SIGNED_MODEL = "signed"  # served by a backend whose requests are signed
 REFRESH_S = 1
 STALE_S = 8  # more than two deadlines of a request to the vault: a loaded machine is no outage
 
@@ -39,6 +41,11 @@ def put(bao: Bao, value: str) -> None:
     bao.call(PATH, {"data": {"key": value}})
 
 
+def put_aws(bao: Bao, key_id: str, secret: str) -> None:
+    """A new version of the keys that requests are signed with."""
+    bao.call(AWS_PATH, {"data": {"access_key": key_id, "secret_key": secret}})
+
+
 def new_key() -> str:
     return f"sk-vaulted-{secrets.token_hex(12)}"
 
@@ -50,7 +57,7 @@ def section(address: str, **more: Any) -> dict[str, Any]:
 
 
 def into_policy(directory: Path, address: str, approle: Approle) -> None:
-    """Backend "main" takes its key from the vault; nothing else changes."""
+    """Backend "main" takes its key from the vault, and there is one more, whose requests are signed with keys of it."""
     for name, text in (("role-id", approle.role_id), ("secret-id", approle.secret_id)):
         file = directory / name
         file.touch(0o600)
@@ -59,4 +66,8 @@ def into_policy(directory: Path, address: str, approle: Approle) -> None:
     (directory / "policy.yaml").write_text(json.dumps(root | {"vault": section(address)}))
     backends = json.loads((directory / "backends.yaml").read_text())
     backends["main"]["credential"] = {"vault": {"path": PATH, "field": "key"}}
+    signing = {"vault": {"path": AWS_PATH}, "region": "eu-central-1"}
+    backends["signed"] = {"url": backends["main"]["url"], "dialect": "bedrock", "credential": {"aws": signing}}
     (directory / "backends.yaml").write_text(json.dumps(backends))
+    models = json.loads((directory / "models.yaml").read_text())
+    (directory / "models.yaml").write_text(json.dumps(models | {SIGNED_MODEL: "signed"}))
