@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from extproc.core import admission, crossing, fitting, route
+from extproc.core import admission, crossing, fitting, mirroring, route
 from extproc.explain import Offline, Verdict, judge
 from gateway.budgets.price import price_of, worst
 from gateway.clock import Clock
@@ -24,6 +24,19 @@ class Candidate:
     upstream_model: str
     lost: str = ""  # what has no word in its dialect
     micros: int | None = None  # what the request may cost there, in millionths of the currency; None: not known
+    weight: int | None = None  # its share of first attempts, beside those of the others; None: the pool has no weights
+
+
+@dataclass(frozen=True, slots=True)
+class CopyTo:
+    """The mirror of the model."""
+
+    backend: str
+    percent: int  # of requests like this one that are copied
+    why: str  # none is
+    dialect: str
+    upstream_model: str
+    lost: str = ""  # what has no word in its dialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +48,7 @@ class Ways:
     select: str  # "" where the model is no pool
     verdict: Verdict
     candidates: tuple[Candidate, ...]
+    mirror: CopyTo | None = None  # None: the model has none
 
 
 def ways(raw: bytes, path: str, policy: Policy, caller: Caller, clock: Clock) -> Ways:
@@ -60,7 +74,8 @@ def ways(raw: bytes, path: str, policy: Policy, caller: Caller, clock: Clock) ->
         _candidate(raw, path, policy, caller, model, name, order, fired, clock.now()) for name in model.backends
     ]
     select = "" if model.pool is None else model.pool.select.value
-    return Ways(policy.version, model.name, select, verdict, tuple(sorted(candidates, key=_by_place)))
+    mirror = _mirror(raw, path, policy, caller, model, verdict, fired)
+    return Ways(policy.version, model.name, select, verdict, tuple(sorted(candidates, key=_by_place)), mirror)
 
 
 def _by_place(one: Candidate) -> tuple[bool, int]:
@@ -96,4 +111,35 @@ def _candidate(
     if not place and not why:
         why = "the request is refused" if not order else "another one is asked, and this one stands in for nobody"
     micros = None if found is None else worst(found, *need)
-    return Candidate(name, place, "" if place else why, backend.dialect, model.upstream_name(name), lost, micros)
+    weight = None if model.pool is None else model.pool.weights.get(name)
+    return Candidate(
+        name, place, "" if place else why, backend.dialect, model.upstream_name(name), lost, micros, weight
+    )
+
+
+def _mirror(
+    raw: bytes,
+    path: str,
+    policy: Policy,
+    caller: Caller,
+    model: Model,
+    verdict: Verdict,
+    fired: Collection[str],
+) -> CopyTo | None:
+    mirror = None if model.pool is None else model.pool.mirror
+    if mirror is None:
+        return None
+    backend, door, tree = policy.backends[mirror.backend], admission.door_of(path), admission.parse(raw, policy)
+    chars = sum(len(text) for _, text in door.positions(tree))
+    tokens, asked = sum(route.tokens_of(tree, door, chars, None)), route.features(tree, door)
+    leaves, tenant = raw if verdict.body is None else verdict.body, policy.tenants[caller.tenant]
+    why = "" if verdict.decision != "refuse" else "the request is refused"
+    why = why or mirroring.why_not(model, policy, tenant, door, asked, tokens, fired, len(leaves))
+    lost = ""
+    if not why and (way := crossing.crossing(door, model, backend)) is not None:
+        try:
+            lost = way.request(leaves).told
+        except GatewayError as error:
+            why = str(error)
+    name = model.upstream_name(backend.name)
+    return CopyTo(backend.name, mirror.percent, why, backend.dialect, name, lost)

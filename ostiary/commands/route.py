@@ -71,6 +71,7 @@ def _as_json(told: "Ways") -> str:
         "decision": told.verdict.decision,
         "code": told.verdict.code,
         "candidates": [asdict(each) for each in told.candidates],
+        "mirror": None if told.mirror is None else asdict(told.mirror),
     }
     return json.dumps(fields, ensure_ascii=False, indent=2)
 
@@ -88,9 +89,19 @@ def _as_text(told: "Ways", currency: str) -> str:
         for each in told.candidates
     ]
     heads = ["try", "backend", "dialect", "calls it", f"at most {currency}", ""]
+    if weights := {each.backend: each.weight for each in told.candidates if each.weight is not None}:
+        heads.insert(2, "weight")
+        for row in rows:
+            row.insert(2, str(weights.get(row[1], "")))
     lines = [table.columns(heads, rows, colour=sys.stdout.isatty())]
     how = f", select: {told.select}" if told.select else ""
     lines.append(f"model {told.model}{how}, policy {told.policy}")
+    if (mirror := told.mirror) is not None:
+        lost = f", without {mirror.lost}" if mirror.lost else ""
+        goes = (
+            f"{mirror.percent} % of such requests are copied to it as {mirror.upstream_model} ({mirror.dialect}){lost}"
+        )
+        lines.append(f"mirror {mirror.backend}: {'no copy, ' + mirror.why if mirror.why else goes}")
     if told.verdict.decision == "refuse":
         lines.append(f"REFUSED {told.verdict.status} {told.verdict.code}: {told.verdict.message}")
     return "\n".join(lines)

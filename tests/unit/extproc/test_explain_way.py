@@ -7,7 +7,7 @@ import pytest
 
 from extproc.core.journal import NOBODY
 from extproc.explain_way import ways
-from gateway.policy.model import Backend, Model, Pool, Restriction
+from gateway.policy.model import Backend, Mirror, Model, Pool, Restriction, Select
 from playbook import MAIL
 from worlds import FakeClock, policy
 
@@ -67,3 +67,26 @@ def test_what_cannot_be_told_is_a_problem(body):
     base = policy()
     with pytest.raises(ValueError, match=r"model|JSON"):
         ways(body, "/v1/chat/completions", base, replace(NOBODY, tenant="acme", policy=base.version), FakeClock())
+
+
+MIRRORED = replace(POOL, backends=("a",), mirror=Mirror(backend="d", percent=5))
+
+
+def test_a_mirror_is_told_with_what_it_would_be_sent():
+    mirror = told(pool=MIRRORED, logit_bias={"1": 1}).mirror
+    assert (mirror.backend, mirror.percent, mirror.why, mirror.dialect) == ("d", 5, "", "anthropic")
+    assert (mirror.upstream_model, mirror.lost) == ("m", "logit_bias")
+    assert told().mirror is None
+
+
+def test_why_a_mirror_would_be_sent_nothing():
+    found = told(pool=MIRRORED, messages=[{"role": "user", "content": MAIL}])
+    assert found.mirror.why.startswith("pii.email was found")
+    assert "may not go there" in told(pool=MIRRORED, tenant={"backends": frozenset("a")}).mirror.why
+    assert told(pool=MIRRORED, tenant={"backends": frozenset("d")}).mirror.why == "the request is refused"
+
+
+def test_weights_are_told():
+    found = told(pool=Pool(backends=("a", "b"), select=Select.STICKY, weights={"a": 95, "b": 5}))
+    assert {each.backend: each.weight for each in found.candidates} == {"a": 95, "b": 5}
+    assert {each.weight for each in told().candidates} == {None}

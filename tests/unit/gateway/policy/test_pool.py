@@ -1,11 +1,15 @@
 """The pool of a model: what is read, and which mistakes are told with their line."""
 
+from dataclasses import replace
+
 import pytest
 
+import worlds
 from gateway.policy import walk
 from gateway.policy.load import load
-from gateway.policy.model import Mirror, Select
+from gateway.policy.model import Mirror, Model, Select
 from gateway.policy.problem import PolicyError
+from gateway.policy.version import canonical
 
 BACKENDS = """
 a: {url: "https://a.example"}
@@ -124,6 +128,17 @@ def test_a_mirror_may_stand_behind_one_backend_and_is_told_apart_from_it(tmp_pat
     assert (model.pool.lacks, model.pool.context) == ({"c": {"image"}}, {"c": 8192})
     assert models["y"].pool.mirror == Mirror(backend="c", percent=0)
     assert walk.count(model.pool) == 0  # Envoy needs no more of it than of a lone backend
+
+
+def test_a_mirror_is_part_of_a_policys_name_and_none_is_not(tmp_path):
+    pool = read(tmp_path, "x: {backends: [a, b], mirror: {backend: c, percent: 1}}\n")["x"].pool
+    world = worlds.policy()
+    mirrored, bare = [
+        replace(world, models={"x": Model(name="x", backend="a", pool=each)})
+        for each in (pool, replace(pool, mirror=None))
+    ]
+    assert b'"mirror"' in canonical(mirrored)
+    assert b'"mirror"' not in canonical(bare)
 
 
 def test_a_canary_may_be_sticky(tmp_path):
