@@ -4,6 +4,7 @@ Envoy shares request headers between attempts (design: Routing and attempts), so
 everything of ours is removed before anything is set.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final, Protocol
 
@@ -29,6 +30,9 @@ _ANTHROPIC_VERSION: Final = ("anthropic-version", "2023-06-01")
 _STEERING_PREFIXES: Final = ("x-goog-", "x-vertex-", "azureml-", "x-http-method", "x-amz")
 #: In whose name Bedrock's requests are signed, whatever its hosts are called (service model, `signingName`).
 _AWS_SERVICE: Final = "bedrock"
+#: Vertex AI names the version in front of the project, in the backend's URL; the Gemini API in front of the model.
+_VERTEX: Final = "/publishers/google"
+_GEMINI_VERSION: Final = re.compile(r"\A/v[0-9]+[a-z0-9]*(?=/models/)")
 #: Envoy finds no route for a request without it; the route takes it off.
 _SCHEME_HEADER: Final = "x-forwarded-proto"
 
@@ -73,7 +77,7 @@ def prepare(
     front = told.get(contract.FRONT_PATH, "")
     if not front.startswith("/"):
         raise _refused("inspect pinned no path")
-    put = [(":path", backend.base_path + (front if sent is None else sent.path))]
+    put = [(":path", _path(backend, front if sent is None else sent.path))]
     if rewrite_host:
         put.append((":authority", backend.authority))
     if backend.credential is not None and backend.credential.aws is not None:
@@ -93,6 +97,12 @@ def prepare(
     others = {other.credential.header.lower() for other in policy.backends.values() if other.credential is not None}
     remove = tuple(sorted({name for name, _ in headers if (_foreign(name) or name in others) and name not in written}))
     return HeaderChange(put=tuple(put), remove=remove)
+
+
+def _path(backend: Backend, path: str) -> str:
+    if backend.dialect == "gemini" and backend.base_path.endswith(_VERTEX):
+        path = _GEMINI_VERSION.sub("", path)
+    return backend.base_path + path
 
 
 def _signed(

@@ -128,7 +128,10 @@ class Book:
             return ""
         if described.credential.aws is not None:
             return None if self.aws_key(policy, backend) is None else ""
-        secret = self._secret(policy, backend, described.credential)
+        if described.credential.grant is not None:
+            secret = None if self._vault is None else self._vault.token(policy, described.credential.grant)
+        else:
+            secret = self._secret(policy, backend, described.credential)
         return None if secret is None else described.credential.prefix + secret.reveal()
 
     def aws_key(self, policy: Policy, backend: str) -> AwsKey | None:
@@ -160,6 +163,9 @@ class Book:
         described = policy.backends.get(backend)
         credential = None if described is None else described.credential
         if credential is None or self._vault is None:
+            return
+        if credential.grant is not None:
+            self._vault.token_refused(policy, credential.grant)
             return
         places = (credential.vault,) if credential.aws is None else credential.aws.vault[:1]  # of one path
         for place in places:

@@ -1,12 +1,12 @@
 """The promise of whatever has header values for backends at hand, in memory. Holds none.
 
-A vault keeps it today. A token of Google or Azure fits: a value that is fetched ahead and ends. An AWS signature does
-not: it is made of each attempt's path, host and body, and belongs where the attempt is prepared (extproc.adapt).
+Vaults keep secrets, token endpoints of clouds give tokens that end. An AWS signature is neither: it is made of each
+attempt's path, host and body, where the attempt is prepared (extproc.adapt).
 """
 
 from typing import Protocol
 
-from gateway.policy.model import Policy, VaultSecret
+from gateway.policy.model import Grant, Policy, VaultSecret
 from gateway.secrets.reference import Secret
 
 
@@ -19,4 +19,12 @@ class Credentials(Protocol):
 
     def refused(self, policy: Policy, place: VaultSecret) -> None:
         """The provider did not take the value: find out soon whether there is another. Never waits."""
+        ...
+
+    def token(self, policy: Policy, grant: Grant) -> Secret | None:
+        """The access token of this moment, or None where there is none that still counts. Never waits."""
+        ...
+
+    def token_refused(self, policy: Policy, grant: Grant) -> None:
+        """The provider did not take the token: have another one soon. Never waits."""
         ...

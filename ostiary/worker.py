@@ -5,6 +5,7 @@ import gc
 import hmac
 import os
 import random
+import secrets
 import signal
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,6 +48,7 @@ from gateway.cache.store import Store
 from gateway.clock import Clock, SystemClock
 from gateway.egress import Egress
 from gateway.errors import GatewayError, Kind
+from gateway.grants.credentials import CloudCredentials
 from gateway.limits.door import LeasedLimiter
 from gateway.limits.ledger import ValkeyLedger
 from gateway.limits.local import LocalLimiter
@@ -146,7 +148,7 @@ class Worker:
     last_use: LastUse | None
     advisers: Advisers
     ledger: Ledger
-    credentials: VaultCredentials
+    credentials: CloudCredentials
     shelf: Shelf | None
     mirrors: Mirrors
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -158,7 +160,7 @@ def compose(settings: Settings) -> Worker:
     policy = _load(settings.policy_dir)
     store = PolicyStore(policy)
     peppers = _peppers(settings.peppers_file)
-    credentials = VaultCredentials(clock, random.SystemRandom().random)
+    credentials = _credentials(clock)
     pseudonym_key = hmac.digest(peppers.secrets[peppers.current], b"ostiary pseudonyms", "sha256")
     book = Book(store, pseudonym_key, credentials)
     book.warm(policy)
@@ -250,6 +252,13 @@ def compose(settings: Settings) -> Worker:
         shelf,
         mirrors,
     )
+
+
+def _credentials(clock: Clock) -> CloudCredentials:
+    """Secrets of a vault, and tokens that are had by them, for the backends of policies."""
+    draw = random.SystemRandom().random
+    vault = VaultCredentials(clock, draw)
+    return CloudCredentials(vault, lambda url, ca_file: fetch.Line(url, ca_file, clock), clock, draw, secrets.token_hex)
 
 
 def _shelf(settings: Settings, peppers: Peppers, clock: Clock) -> Shelf | None:

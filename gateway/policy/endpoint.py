@@ -1,11 +1,12 @@
 """One backend of a policy: its URL in parts, and where its credential lies. Opens no connection, no file."""
 
-import ipaddress
 import re
 from typing import Final
 
 from gateway import contract
 from gateway.policy.field import Shape, Table, shape
+from gateway.policy.grant import KINDS, read_grant
+from gateway.policy.host import bad_host, is_loopback
 from gateway.policy.model import Backend, Credential
 from gateway.policy.place import FILE as _FILE
 from gateway.policy.place import read_place
@@ -26,7 +27,6 @@ _PARTS: Final = re.compile(
     r"(?P<scheme>[a-z]+)://(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<host>[A-Za-z0-9.-]+))(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<path>(?:/[A-Za-z0-9._~-]*)*)",
 )
-_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123, section 2.1
 _SNI: Final = shape(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", "a host name in lower case")
 _HEADER: Final = shape(r"[a-z0-9][a-z0-9-]{0,63}", "a header name in lower case")
 _PREFIX: Final = shape(r"[ -~]{0,32}", 'at most 32 printable ASCII characters, such as "Bearer "')
@@ -62,7 +62,10 @@ def read_backend(name: Scalar, table: Table, problems: Problems, *, vault: bool 
 
 
 def _credential(table: Table | None, problems: Problems, of: tuple[str, str], *, vault: str) -> Credential | None:
-    """A key in a header, or keys that sign each request. `of`: the backend's dialect and host."""
+    """A key or a token in a header, or keys that sign each request. `of`: the backend's dialect and host."""
+    clouds = [] if table is None else [each for each in KINDS if table.node(each) is not None]
+    if table is not None and clouds:
+        return _granted(clouds, table, problems, vault=vault)
     aws = None if table is None else table.table("aws")
     if table is None or aws is None:
         return read_credential(table, problems, vault=vault)
@@ -70,6 +73,18 @@ def _credential(table: Table | None, problems: Problems, of: tuple[str, str], *,
     if dialect != SIGNED:
         problems.add(aws.mark, aws.path, f"only requests to `dialect: {SIGNED}` are signed")
     credential = Credential(prefix="", aws=read_signing(aws, problems, host, vault=vault))
+    table.close()
+    return credential
+
+
+def _granted(clouds: list[str], table: Table, problems: Problems, *, vault: str) -> Credential | None:
+    """A token of a cloud, always as `authorization: Bearer`."""
+    if len(clouds) > 1:
+        problems.add(table.mark, table.path, "more than one cloud", "keep one")
+    block = table.table(clouds[0])
+    if block is None:
+        return None
+    credential = Credential(grant=read_grant(clouds[0], block, problems, vault=vault))
     table.close()
     return credential
 
@@ -115,31 +130,6 @@ def _base_path(text: str, url: Scalar, path: tuple[str, ...], problems: Problems
         # Front paths start with /v1, so that https://host/v1 would call /v1/v1/chat/completions.
         problems.add(url.mark, path, "the base path ends in /v1", "leave /v1 away: the called path brings its own")
     return base
-
-
-def bad_host(host: str, *, v6: bool) -> str:
-    """Why nothing can be reached at `host`, or ""."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        labels = host.split(".")
-        well_formed = all(_LABEL.fullmatch(label) for label in labels) and len(host) <= 253
-        # A name whose last label is a number is an IPv4 address to some resolvers (WHATWG URL, 3.5).
-        if v6 or not well_formed or re.fullmatch(r"[0-9]+|0x[0-9a-f]*", labels[-1]):
-            return "not a host name or address"
-        return ""
-    # Link-local holds the credential services of clouds (169.254.169.254).
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
-        return "not an address of a server"
-    return ""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether traffic to `host` stays on this machine. Names other than localhost may resolve anywhere."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"  # RFC 6761, section 6.3
 
 
 def read_credential(table: Table | None, problems: Problems, *, vault: str) -> Credential | None:

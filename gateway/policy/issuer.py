@@ -3,8 +3,8 @@
 import re
 from typing import Final
 
-from gateway.policy.endpoint import bad_host, is_loopback
 from gateway.policy.field import Shape, Table, shape
+from gateway.policy.host import bad_host, is_loopback
 from gateway.policy.model import Issuer
 from gateway.policy.problem import Problems, nearest, shown
 from gateway.policy.tree import Mapping, Scalar, Sequence

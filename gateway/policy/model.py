@@ -374,10 +374,24 @@ class Signing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Access tokens of a cloud are had at its token endpoint, by a secret that lies in `file` or in `vault`."""
+
+    kind: str  # "google" | "azure"
+    token_url: str
+    scope: str
+    proof: str  # "account": a service account's key, JSON; "secret"; "certificate": PEM with its key
+    client: str = ""  # of azure; google's stands in the account
+    file: str = ""
+    vault: VaultSecret | None = None
+    ca_file: str = ""  # "": the system's roots
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
     """How a backend wants its key: header, prefix and where the secret lies. The secret itself is never in policy.
 
-    It lies in `file` or in `vault`, or each request is signed as `aws` says.
+    It lies in `file` or in `vault`, or each request is signed as `aws` says, or a token is had as `grant` says.
     """
 
     file: str = ""  # path, read by the worker; relative to the policy directory or absolute
@@ -385,6 +399,7 @@ class Credential:
     header: str = "authorization"
     prefix: str = "Bearer "
     aws: Signing | None = None
+    grant: Grant | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

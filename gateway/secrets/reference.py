@@ -61,6 +61,14 @@ def read_secret(path: Path | str, base_dir: Path) -> Secret:
     return Secret(text)
 
 
+def read_document(path: Path | str, base_dir: Path) -> Secret:
+    """A secret of several lines, such as a key in PEM: never for a header. As `read_secret` otherwise."""
+    text = _text(base_dir / path)
+    if not text.strip():
+        raise SecretError(f"{base_dir / path} is empty; write the secret into it")
+    return Secret(text)
+
+
 def peppers(path: Path) -> dict[str, bytes]:
     """Pepper versions and keys, as `versions` reads them."""
     return versions(path, "pepper")

@@ -12,7 +12,7 @@ from gateway.vault.session import Dial, Draw, Session, dial
 
 
 class VaultCredentials:
-    """Satisfies `gateway.credentials.Credentials`. For one event loop."""
+    """For one event loop. `gateway.grants` adds tokens of clouds to it."""
 
     def __init__(self, clock: Clock, draw: Draw, dial: Dial = dial) -> None:
         self._clock = clock
@@ -23,9 +23,9 @@ class VaultCredentials:
 
     def follow(self, policy: Policy) -> None:
         """Keep what this policy's backends need, and nothing else."""
-        vault, places = policy.vault, places_of(policy)
+        vault, places, texts = policy.vault, places_of(policy), texts_of(policy)
         wanted: dict[Vault, Keeper] = {}
-        if vault is not None and places:
+        if vault is not None and (places or texts):
             keeper = self._keepers.get(vault) or self._former.get(vault)
             if keeper is None:
                 session = Session(vault, Path(policy.credential_dir), self._clock, self._draw, self._dial)
@@ -33,7 +33,7 @@ class VaultCredentials:
                     session, self._clock, self._draw, stale_s=float(vault.stale_s), refresh_s=float(vault.refresh_s)
                 )
             wanted[vault] = keeper
-            keeper.follow(places)
+            keeper.follow(places, texts)
             keeper.start()
         known = self._former | self._keepers
         former = {each: keeper for each, keeper in self._keepers.items() if each not in wanted}
@@ -52,6 +52,13 @@ class VaultCredentials:
             return None
         keeper = self._keepers.get(policy.vault) or self._former.get(policy.vault)
         return None if keeper is None else keeper.secret(place)
+
+    def text(self, policy: Policy, place: VaultSecret) -> Secret | None:
+        """A secret of one or more lines, which no header may carry, or None. Never waits."""
+        if policy.vault is None:
+            return None
+        keeper = self._keepers.get(policy.vault) or self._former.get(policy.vault)
+        return None if keeper is None else keeper.text(place)
 
     def refused(self, policy: Policy, place: VaultSecret) -> None:
         """See `Credentials`."""
@@ -74,3 +81,10 @@ def places_of(policy: Policy) -> list[VaultSecret]:
             found += () if backend.credential.vault is None else (backend.credential.vault,)
             found += () if backend.credential.aws is None else backend.credential.aws.vault
     return found
+
+
+def texts_of(policy: Policy) -> list[VaultSecret]:
+    """The same for what tokens of clouds are had by."""
+    found = (backend.credential for backend in policy.backends.values())
+    grants = [each.grant for each in found if each is not None and each.grant is not None]
+    return [grant.vault for grant in grants if grant.vault is not None]

@@ -41,6 +41,7 @@ class _Held:
 
     path: str
     wanted: set[str] = field(default_factory=set)
+    wanted_texts: set[str] = field(default_factory=set)
     reading: Reading | None = None
     until_s: float = -math.inf  # counts until then
     due_s: float = -math.inf
@@ -68,19 +69,20 @@ class Keeper:
         self._task: asyncio.Task[None] | None = None
         self._well = True
 
-    def follow(self, places: Iterable[VaultSecret]) -> None:
-        """Keep these fresh and no others."""
-        wanted: dict[str, set[str]] = {}
-        for place in places:
-            wanted.setdefault(place.path, set()).add(place.field)
+    def follow(self, places: Iterable[VaultSecret], texts: Iterable[VaultSecret] = ()) -> None:
+        """Keep these fresh and no others. `texts`: those that may have several lines."""
+        wanted, wanted_texts = _by_path(places), _by_path(texts)
+        for path in wanted_texts:
+            wanted.setdefault(path, set())
         before = self._former | self._held
         held = {path: before.get(path) or _Held(path) for path in wanted}
         self._former = {path: each for path, each in self._held.items() if path not in held}
         self._held = held
         for path, each in held.items():
-            if not wanted[path] <= each.wanted:
+            fields, longer = wanted[path], wanted_texts.get(path, set())
+            if not (fields <= each.wanted and longer <= each.wanted_texts):
                 each.due_s, each.tried = -math.inf, False
-            each.wanted = wanted[path]
+            each.wanted, each.wanted_texts = fields, longer
         if not all(each.tried for each in held.values()):
             self._tried.clear()
         self._wake.set()
@@ -101,10 +103,17 @@ class Keeper:
 
     def secret(self, place: VaultSecret) -> Secret | None:
         """The value of this moment, or None. Never waits."""
+        reading = self._reading(place)
+        return None if reading is None else reading.fields.get(place.field)
+
+    def text(self, place: VaultSecret) -> Secret | None:
+        """The same of a value that may have several lines."""
+        reading = self._reading(place)
+        return None if reading is None else reading.texts.get(place.field)
+
+    def _reading(self, place: VaultSecret) -> Reading | None:
         held = self._held.get(place.path) or self._former.get(place.path)
-        if held is None or held.reading is None or self._clock.monotonic() >= held.until_s:
-            return None
-        return held.reading.fields.get(place.field)
+        return None if held is None or self._clock.monotonic() >= held.until_s else held.reading
 
     def refused(self, place: VaultSecret) -> None:
         """The provider did not take the value: perhaps there is a new one."""
@@ -186,7 +195,7 @@ class Keeper:
                 raise
             cause = str(failure)
         else:
-            missing = sorted(held.wanted - found.fields.keys())
+            missing = sorted({*(held.wanted - found.fields.keys()), *(held.wanted_texts - found.texts.keys())})
             if not missing:
                 self._take(held, found, asked_s)
                 return
@@ -214,9 +223,11 @@ class Keeper:
 
     def _take(self, held: _Held, found: Reading, asked_s: float) -> None:
         """Exchanges that are under way keep the value that they were sent with; the next one takes this."""
-        found = replace(
-            found, fields={name: found.fields[name] for name in held.wanted}
-        )  # the rest is not ours to hold
+        found = replace(  # the rest is not ours to hold
+            found,
+            fields={name: found.fields[name] for name in held.wanted},
+            texts={name: found.texts[name] for name in held.wanted_texts},
+        )
         if held.reading is None or not held.reading.says(found):
             _log.info("vault_secret_taken", path=held.path, version=found.version, leased=bool(found.lease_id))
         held.reading, held.read_s, held.told_ended = found, asked_s, False
@@ -249,3 +260,10 @@ class Keeper:
 
     def _refresh_in_s(self) -> float:
         return self._refresh_s * (1 - _SPREAD + 2 * _SPREAD * self._draw())
+
+
+def _by_path(places: Iterable[VaultSecret]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for place in places:
+        found.setdefault(place.path, set()).add(place.field)
+    return found

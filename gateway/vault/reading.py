@@ -13,9 +13,10 @@ _VALUE_CHARS: Final = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One secret as it was read. `fields` holds those alone that can be a header's value."""
+    """One secret as it was read. `fields` holds those alone that can be a header's value, `texts` also longer ones."""
 
     fields: Mapping[str, Secret] = field(repr=False)
+    texts: Mapping[str, Secret] = field(repr=False)
     version: int = 0  # of KV version 2; 0: unknown
     lease_id: str = ""  # "": not leased, so nothing but the next reading tells of a change
     ttl_s: int = 0  # of the lease
@@ -23,9 +24,7 @@ class Reading:
 
     def says(self, other: "Reading") -> bool:
         """Whether the other one holds the same values."""
-        return {name: one.reveal() for name, one in self.fields.items()} == {
-            name: one.reveal() for name, one in other.fields.items()
-        }
+        return _revealed(self) == _revealed(other)
 
 
 def read(answer: Mapping[str, Any]) -> Reading:
@@ -38,15 +37,32 @@ def read(answer: Mapping[str, Any]) -> Reading:
     if not isinstance(data, dict):
         raise VaultError("was answered without a secret")
     fields = {name: Secret(text) for name, value in data.items() if (text := _line(value))}
+    texts = {name: Secret(value) for name, value in data.items() if _is_text(value)}
     lease_id, ttl_s = answer.get("lease_id"), whole(answer.get("lease_duration"))
     if not isinstance(lease_id, str) or not lease_id or not ttl_s:
-        return Reading(fields, version)
-    return Reading(fields, version, lease_id, ttl_s, answer.get("renewable") is True)
+        return Reading(fields, texts, version)
+    return Reading(fields, texts, version, lease_id, ttl_s, answer.get("renewable") is True)
 
 
 def whole(value: object) -> int:
     """A duration in seconds; 0 for what is none."""
     return value if type(value) is int and value > 0 else 0
+
+
+def _revealed(reading: Reading) -> tuple[dict[str, str], dict[str, str]]:
+    fields = {name: one.reveal() for name, one in reading.fields.items()}
+    return fields, {name: one.reveal() for name, one in reading.texts.items()}
+
+
+#: What stands between lines, and in front of them.
+_BREAKS: Final = str.maketrans("", "", "\n\r\t")
+
+
+def _is_text(value: object) -> bool:
+    """Whether it may be a key in PEM or JSON: lines of visible ASCII."""
+    if not isinstance(value, str) or len(value) > _VALUE_CHARS or not value.strip():
+        return False
+    return value.isascii() and value.translate(_BREAKS).isprintable()
 
 
 def _line(value: object) -> str:

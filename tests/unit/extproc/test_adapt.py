@@ -86,6 +86,31 @@ def test_an_attempt_that_must_not_happen_is_refused(backend, told, held, secret)
     assert caught.value.kind is Kind.BACKEND_UNAVAILABLE
 
 
+VERTEX = "/v1/projects/p/locations/l/publishers/google"
+
+
+@pytest.mark.parametrize(
+    ("base", "dialect", "path", "wanted"),
+    [
+        (VERTEX, "gemini", "/v1/models/m:generateContent", f"{VERTEX}/models/m:generateContent"),
+        (
+            VERTEX,
+            "gemini",
+            "/v1beta1/models/m:streamGenerateContent?alt=sse",
+            f"{VERTEX}/models/m:streamGenerateContent?alt=sse",
+        ),
+        (VERTEX, "gemini", "/v1/other", f"{VERTEX}/v1/other"),
+        ("/base", "gemini", "/v1/models/m:generateContent", "/base/v1/models/m:generateContent"),
+        (VERTEX, "openai", "/v1/models/m", f"{VERTEX}/v1/models/m"),
+    ],
+)
+def test_vertex_names_the_version_in_front_of_the_project(base, dialect, path, wanted):
+    held = policy()
+    held = replace(held, backends={"demo": replace(held.backends["demo"], base_path=base, dialect=dialect)})
+    change = prepare(CLIENT, "demo", TOLD, held, FakeWorld(), replace(SENT, path=path), now_s=NOW_S)
+    assert dict(change.put)[":path"] == wanted
+
+
 def test_a_header_that_opens_another_backend_goes_too():
     held = policy()
     other = replace(held.backends["demo"], name="other", credential=Credential(file="o", header="X-Other-Key"))

@@ -9,7 +9,7 @@ import pytest
 
 import aws
 from extproc.world import Book
-from gateway.policy.model import Credential, Signing, VaultSecret
+from gateway.policy.model import Credential, Grant, Signing, VaultSecret
 from gateway.policy.store import PolicyStore
 from gateway.secrets.reference import Secret
 from vaulting import PLACE
@@ -84,6 +84,9 @@ def test_a_backend_without_readable_credential_is_not_ready(held, tmp_path):
     assert book.ready(free, "demo")
 
 
+GRANT = Grant(kind="google", token_url="https://oauth2.example/token", scope="s", proof="account", file="account.json")
+
+
 class FakeCredentials:
     """A vault that holds one value."""
 
@@ -110,6 +113,35 @@ def test_a_credential_in_the_vault_is_asked_for_each_time_and_without_it_the_bac
     vault.text = ""
     assert not book.ready(stored, "demo")
     assert not Book(PolicyStore(stored)).ready(stored, "demo")
+
+
+class FakeTokens:
+    """A cloud whose token a test decides."""
+
+    def __init__(self):
+        self.text = "ya29.one"
+        self.told = []
+
+    def token(self, policy, grant):
+        return Secret(self.text) if self.text and grant == GRANT else None
+
+    def token_refused(self, policy, grant):
+        self.told.append(grant)
+
+
+def test_a_clouds_token_is_a_bearers_of_its_moment_and_a_refusal_is_told(held):
+    stored = replace(held, backends={"demo": replace(held.backends["demo"], credential=Credential(grant=GRANT))})
+    cloud = FakeTokens()
+    book = Book(PolicyStore(stored), vault=cloud)
+    book.warm(stored)
+    assert book.value(stored, "demo") == "Bearer ya29.one"
+    cloud.text = "ya29.two"
+    assert book.value(stored, "demo") == "Bearer ya29.two"
+    cloud.text = ""
+    assert not book.ready(stored, "demo")
+    assert not Book(PolicyStore(stored)).ready(stored, "demo")
+    book.refused(stored, "demo")
+    assert cloud.told == [GRANT]
 
 
 def test_a_providers_refusal_goes_to_the_vault_alone(held):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.secrets.reference import LIMIT_BYTES, Secret, SecretError, peppers, read_secret
+from gateway.secrets.reference import LIMIT_BYTES, Secret, SecretError, peppers, read_document, read_secret
 
 HEX = "ab" * 32
 
@@ -82,6 +82,14 @@ def test_a_secret_that_could_break_a_header_is_refused_and_not_shown(put, tmp_pa
     message, shown = refusal(read_secret, put(content), tmp_path)
     assert "ASCII" in message
     assert "hunter2" not in shown
+
+
+def test_a_document_has_several_lines_and_the_same_care(put, tmp_path):
+    assert read_document(put("a\nb\n"), tmp_path).reveal() == "a\nb\n"
+    for content in (" \n", "x" * (LIMIT_BYTES + 1), b"hunter2\xff"):
+        _, shown = refusal(read_document, put(content), tmp_path)
+        assert "hunter2" not in shown
+    refusal(read_document, put("a\nb\n", 0o644), tmp_path)
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o602, 0o601, 0o644, 0o666, 0o777])

@@ -33,6 +33,28 @@ def test_an_answer_without_a_secret_is_an_error(answer):
         read(answer)
 
 
+PEM = "-----BEGIN PRIVATE KEY-----\nAAAA\r\n\tBBBB\n-----END PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize("value", [PEM, '{\n  "type": "service_account"\n}', "one line"])
+def test_lines_of_text_are_texts_and_only_one_line_is_a_field_too(value):
+    found = read({"data": {"key": value}})
+    assert {name: one.reveal() for name, one in found.texts.items()} == {"key": value}
+    assert values(found) == ({} if "\n" in value else {"key": value})
+    assert value not in repr(found)
+
+
+@pytest.mark.parametrize("value", ["", " \n", "\x00\n", "\x1b[0m", "\u00e9", 5, None, "x" * 20_000])
+def test_what_is_no_text_is_none(value):
+    assert read({"data": {"key": value}}).texts == {}
+
+
+def test_a_text_that_changed_is_another_secret():
+    one, two = (read({"data": {"key": f"a\n{last}"}}) for last in "bc")
+    assert not one.says(two)
+    assert one.says(one)
+
+
 @pytest.mark.parametrize("value", ["", "a\nb", "a\r\nx-evil: 1", "\x00", "\u00e9", 5, None, ["x"], {}, "x" * 20_000])
 def test_what_cannot_be_a_header_is_no_field(value):
     assert values(read({"data": {"key": value, "other": "fine"}})) == {"other": "fine"}
