@@ -24,6 +24,7 @@ PII = {"pii.*": ["main"]}
 MODELS = {
     "all": {"backends": ["main"], "mirror": ALWAYS},
     "none": {"backends": ["main"], "mirror": {**ALWAYS, "percent": 0}},
+    "canary": {"backends": ["main", "other"], "select": "sticky", "weights": {"main": 1, "other": 1}, "tell": True},
     "risky": {"backends": ["main"], "mirror": ALWAYS, "when_found": PII},
     "risky-down": {"backends": ["dead"], "mirror": ALWAYS, "when_found": {"pii.*": ["dead"]}},
     "pool": {"backends": ["main", "other"], "mirror": ALWAYS},
@@ -154,9 +155,9 @@ def test_the_tenant_is_charged_once_and_the_copy_is_on_record_without_a_charge(g
     assert copy["usage"] is None
     assert (copy["details"]["input_tokens"], copy["details"]["output_tokens"]) == ("7", "5")
     until("the charge", lambda: _used(gateway) == before + 12)
-    metrics = _metrics(gateway)
-    assert 'ostiary_backend_tokens_total{backend="mirror",direction="input",model="all",role="mirror"}' in metrics
-    assert 'ostiary_backend_tokens_total{backend="main",direction="input",model="all",role="primary"}' in metrics
+    for backend, role in (("mirror", "mirror"), ("main", "primary")):
+        line = f'ostiary_backend_tokens_total{{backend="{backend}",direction="input",model="all",role="{role}"}}'
+        until("tokens by backend", lambda line=line: line in _metrics(gateway))
 
 
 def _used(gateway):
@@ -263,10 +264,9 @@ def test_no_copy_is_made_of_what_may_not_go_there_or_went_nowhere(gateway, ask, 
     marker, answer = ask("narrow", max_tokens=5)
     mirror.wait_seen(marker, 1, 20)
     assert [mirror.seen(one) for one in (*markers, second)] == [[]] * 7
-    metrics = _metrics(gateway)
     for model, backend, reason in (("keyless-mirror", "keyless", "credential"), ("slow-rate", "mirror", "rate")):
         line = f'ostiary_copies_not_sent_total{{backend="{backend}",model="{model}",reason="{reason}"}} 1.0'
-        assert line in metrics
+        until("the count of what was not copied", lambda line=line: line in _metrics(gateway))
 
 
 def test_a_hit_of_the_cache_is_not_copied(gateway, ask, mirror, upstreams):
@@ -313,6 +313,21 @@ def test_the_mirror_has_a_budget_of_its_own(gateway, ask, mirror):
         return line in _metrics(gateway) and not mirror.seen(marker)
 
     until("a copy that the mirror's budget refuses", refused)
+
+
+def test_a_sticky_canary_keeps_its_callers_and_is_compared_by_metrics(gateway):
+    asked = {}
+    for key in ("acme", "narrow", "watched", "strict"):
+        client = gateway.client(key)
+        answers = [client.post(CHAT, chat("Hello", model="canary")) for _ in range(4)]
+        assert {answer.status for answer in answers} == {200}
+        (asked[key],) = {answer.header("x-ostiary-backend") for answer in answers}
+    assert asked["narrow"] == "main"  # where its requests may go comes first
+    for backend in set(asked.values()):
+        count = 4 * list(asked.values()).count(backend)
+        labels = f'backend="{backend}",model="canary",outcome="completed",role="primary",status="2xx"'
+        line = f"ostiary_backend_exchanges_total{{{labels}}} {count}.0"
+        until("what is counted by backend", lambda line=line: line in _metrics(gateway))
 
 
 @pytest.fixture

@@ -98,6 +98,46 @@ def test_hits_and_misses_of_the_cache_are_counted(meters):
     assert value(meters, "ostiary_cached_exchanges_total", result="miss", **names) == 1
 
 
+SHOWN = replace(DONE, backend="canary", status=200, found=(
+    Found(rule="pii.email", direction="request", count=2, action="redact", would="redact"),
+    Found(rule="pii.email", direction="response", count=3, action="redact", would="redact"),
+))  # fmt: skip
+
+
+def test_backends_are_compared_by_what_they_answered(meters):
+    meters.exchange(SHOWN)
+    meters.exchange(replace(SHOWN, status=503, outcome="failed", usage=None, found=()))
+    names = {"backend": "canary", "model": "gpt", "role": "primary"}
+    total = "ostiary_backend_exchanges_total"
+    assert value(meters, total, **names, outcome="completed", status="2xx") == 1
+    assert value(meters, total, **names, outcome="failed", status="5xx") == 1
+    assert value(meters, "ostiary_backend_duration_seconds_count", **names) == 2
+    assert value(meters, "ostiary_backend_tokens_total", **names, direction="output") == 20
+    found = {"action": "redact", "backend": "canary", "model": "gpt"}
+    assert value(meters, "ostiary_backend_findings_total", **found) == 3  # what it said, not what it was told
+
+
+def test_who_was_refused_before_leaving_has_asked_no_backend(meters):
+    meters.exchange(replace(SHOWN, outcome="refused", code="budget_exceeded", status=429, usage=None))
+    meters.exchange(replace(DONE, backend=""))  # out of the cache
+    assert series(meters, "ostiary_backend_exchanges_total") == 0
+    meters.exchange(replace(SHOWN, outcome="refused", code="answer_blocked", status=400))
+    assert series(meters, "ostiary_backend_exchanges_total") == 1
+
+
+def test_copies_are_told_apart_from_answers_and_move_nothing_of_a_tenants(meters):
+    meters.copy(replace(SHOWN, writer="mirror", usage=None), (7, 5))
+    meters.copy(replace(SHOWN, writer="mirror", usage=None, status=0, outcome="failed"), None)
+    meters.not_copied("canary", "gpt", "busy")
+    names = {"backend": "canary", "model": "gpt", "role": "mirror"}
+    total = "ostiary_backend_exchanges_total"
+    assert value(meters, total, **names, outcome="completed", status="2xx") == 1
+    assert value(meters, total, **names, outcome="failed", status="none") == 1
+    assert value(meters, "ostiary_backend_tokens_total", **names, direction="input") == 7
+    assert value(meters, "ostiary_copies_not_sent_total", backend="canary", model="gpt", reason="busy") == 1
+    assert series(meters, "ostiary_exchanges_total") == series(meters, "ostiary_tokens_total") == 0
+
+
 def test_names_that_policy_does_not_know_share_one_series(meters):
     for number in range(50):
         meters.exchange(
