@@ -13,6 +13,7 @@ import pytest
 from cryptography import x509
 
 import openbao_kept
+import scanning
 from asking import CHAT, chat
 from certifying import EdgePki
 from rawhttp import RawClient, request_bytes
@@ -208,18 +209,8 @@ def test_the_private_key_is_in_no_dump_no_log_no_process_list_and_on_no_disk(edg
     dump = edge.admin("/config_dump?include_eds")
     assert b"ostiary_listener" in dump
     assert base64.b64encode(b"[redacted]") in dump
-    places = {
-        "config_dump": dump,
-        **{path: edge.admin(path) for path in ("/certs", "/clusters", "/stats", "/listeners")},
-    }
-    for child in (edge.envoy, edge.control, *edge.workers.values()):
-        for file in ("environ", "cmdline"):
-            places[f"{child.name} {file}"] = Path(f"/proc/{child.pid}/{file}").read_bytes()
-    own = {edge.root / "certs"}
-    for file in edge.root.rglob("*"):
-        if file.is_file() and not own & set(file.parents):
-            places[str(file)] = file.read_bytes()
-    assert len(places) > 12
+    places = scanning.places(edge, {edge.root / "certs"})
+    assert len(places) > 15
     assert [place for place, data in places.items() if holds_key(data)] == []
     limits = Path(f"/proc/{edge.control.pid}/limits").read_text()
     assert "Max core file size        0                    0" in limits
