@@ -289,7 +289,7 @@ class _Loader:
             max_output_tokens=table.integer("max_output_tokens", 1, _MOST_TOKENS, default=0) or None,
             on_loss=table.choice("on_loss", ON_LOSS, default="drop"),
             thinking=table.choice("thinking", THINKING, default="") or None,
-            sampling=table.flag("sampling") or None,
+            sampling=None if table.node("sampling") is None else table.flag("sampling"),
         )
         names = read_upstream(table, model.reached, self.problems)
         model = replace(model, upstream=MappingProxyType(names)) if names else model

@@ -536,7 +536,7 @@ class Model:
     upstream: Mapping[str, str] = field(default_factory=dict)  # what backends call it, where that is not `name`
     on_loss: str = "drop"  # of `ON_LOSS`: what becomes of a field that a backend's dialect has no word for
     thinking: str | None = None  # of `THINKING`; None: by effort
-    sampling: bool | None = None  # True: it takes temperature and its kin, though its provider's newer models do not
+    sampling: bool | None = None  # whether it takes temperature and its kin; None: as its dialect's models of today
 
     def upstream_name(self, backend: str) -> str:
         """What that backend calls the model."""

@@ -7,10 +7,11 @@ import aws
 from extproc.translate import eventstream
 from extproc.translate.attempt import Attempt
 from extproc.translate.bedrock import BEDROCK
-from extproc.translate.canon import Began, Ended, Fault, Finish, Finished
+from extproc.translate.canon import Began, Ended, Fault, Finish, Finished, Kind, PartBegan, PartEnded, Signed
 from extproc.translate.dialect import Target
 from extproc.translate.dialects import FRONTS
-from gateway.errors import GatewayError, Kind
+from gateway.errors import GatewayError
+from gateway.errors import Kind as ErrorKind
 from tools.golden_translate import MAX_EVENT_BYTES, ORIGIN, cases, wire
 
 TARGET = Target(model="m")
@@ -121,7 +122,7 @@ def test_what_is_out_of_order_is_withheld(told):
     raw = b"".join(eventstream.event(kind, orjson.dumps(tree)) for kind, tree in told)
     with pytest.raises(GatewayError) as error:
         events(raw)
-    assert error.value.kind is Kind.BACKEND_ANSWER_INVALID
+    assert error.value.kind is ErrorKind.BACKEND_ANSWER_INVALID
 
 
 def test_a_message_of_a_kind_that_there_is_not_is_withheld():
@@ -130,6 +131,22 @@ def test_a_message_of_a_kind_that_there_is_not_is_withheld():
             events(eventstream.encode(headers, b"{}"))
     with pytest.raises(GatewayError):
         events(eventstream.event("messageStart", b"{"))
+
+
+def test_a_block_may_start_without_words_and_thoughts_may_be_hidden():
+    raw = [
+        BEGAN,
+        start(),
+        delta(reasoningContent={"signature": "a"}),
+        delta(reasoningContent={"redactedContent": "b"}),
+        delta(text="c"),
+        STOP,
+        END,
+    ]
+    told = events(b"".join(eventstream.event(kind, orjson.dumps(tree)) for kind, tree in raw))
+    assert [each.kind for each in told if type(each) is PartBegan] == [Kind.THINKING, Kind.REDACTED, Kind.TEXT]
+    assert [each.index for each in told if type(each) is PartEnded] == [0, 1, 2]
+    assert Signed(0, "a") in told
 
 
 def test_citations_prove_what_was_said():

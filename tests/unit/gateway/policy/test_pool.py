@@ -64,6 +64,11 @@ def test_everything_that_a_pool_can_say(tmp_path):
     assert read(tmp_path, "x: {backends: [a, b], retry_on: []}\n")["x"].pool.retry_on == frozenset()
 
 
+@pytest.mark.parametrize(("said", "read_as"), [("", None), (", sampling: true", True), (", sampling: false", False)])
+def test_what_is_not_said_of_sampling_is_left_to_the_dialect(tmp_path, said, read_as):
+    assert read(tmp_path, f"x: {{backend: a{said}}}\n")["x"].sampling is read_as
+
+
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
