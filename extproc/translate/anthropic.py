@@ -439,7 +439,7 @@ def _write_thinking(
         if reasoning.effort == "none":
             body["thinking"] = {"type": "disabled"}
             return
-        body["thinking"] = {"type": "adaptive"}
+        body["thinking"] = {"type": "adaptive", **_display(reasoning)}
         if effort := effort_of(reasoning, _EFFORTS, losses):
             body["output_config"] = {**body.get("output_config", {}), "effort": effort}
         return
@@ -449,7 +449,14 @@ def _write_thinking(
     elif budget is not None:
         budget = thinking_budget(request, budget, body["max_tokens"], losses)
         if budget is not None:
-            body["thinking"] = {"type": "enabled", "budget_tokens": budget}
+            body["thinking"] = {"type": "enabled", "budget_tokens": budget, **_display(reasoning)}
+    elif reasoning.shown:
+        losses.add("reasoning.summary", "nothing is thought without an effort or a budget")
+
+
+def _display(reasoning: Reasoning) -> dict[str, str]:
+    """Newer models leave thoughts out of their answers unless they are asked for them."""
+    return {"display": "summarized"} if reasoning.shown else {}
 
 
 def thinking_budget(request: Request, budget: int, most: int | None, losses: Losses) -> int | None:

@@ -255,6 +255,8 @@ def _write_thinking(
 ) -> None:
     if reasoning.effort == "none":
         return  # models think where they are asked to
+    if reasoning.shown:
+        losses.add("reasoning.summary", "the API has no word for it")
     if target.thinks is Thinks.NOT:
         losses.add("reasoning", "the model does not think")
     elif target.thinks is Thinks.EFFORT:

@@ -143,6 +143,7 @@ class Reasoning:
 
     effort: str | None = None
     budget_tokens: int | None = None
+    shown: bool = False  # the client asks to read it; else it reads what the provider shows unasked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

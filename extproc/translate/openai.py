@@ -166,6 +166,8 @@ class OpenAI:
                 losses.add("reasoning", "the model does not think")
             elif effort := effort_of(request.reasoning, _EFFORTS, losses):
                 body["reasoning_effort"] = effort
+            if request.reasoning.shown:
+                losses.add("reasoning.summary", "the API has no word for it")
         if len(request.user) > _USER_CHARS:
             losses.add("user", f"no more than {_USER_CHARS} characters are taken")
         elif request.user:

@@ -162,16 +162,16 @@ def _read_format(body: dict[str, Any], losses: Losses) -> Schema | None:
 
 
 def _read_reasoning(body: dict[str, Any], losses: Losses) -> Reasoning | None:
-    """Whoever asks for a summary gets what the provider shows; how long it is, nobody else lets be said."""
+    """Whoever asks for a summary gets one where the provider gives any; how long it is, nobody else lets be said."""
     told = ASKED.object(body, "reasoning")
     if told is None:
         return None
     losses.rest(told, frozenset({"effort", "summary", "generate_summary"}), "reasoning.")
-    for name in ("summary", "generate_summary"):
-        if ASKED.string(told, name, "reasoning.") not in ("", "auto"):
-            losses.add(f"reasoning.{name}", "reasoning is shown as its provider shows it")
+    shown = [ASKED.string(told, name, "reasoning.") for name in ("summary", "generate_summary")]
+    if any(each not in ("", "auto") for each in shown):
+        losses.add("reasoning.summary", "reasoning is shown as its provider shows it")
     effort = ASKED.string(told, "effort", "reasoning.")
-    return Reasoning(effort) if effort else None
+    return Reasoning(effort or None, shown=any(shown)) if effort or any(shown) else None
 
 
 def _read_tools(body: dict[str, Any], losses: Losses) -> tuple[tuple[Tool, ...], Choice | None]:

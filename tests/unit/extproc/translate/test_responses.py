@@ -67,7 +67,7 @@ requests = st.builds(
     max_tokens=st.none() | st.integers(1, 10**6),
     sampling=st.builds(Sampling, temperature=st.none() | st.floats(0, 2), top_p=st.none() | st.floats(0, 1)),
     schema=st.none() | st.just(Schema(None)) | st.builds(Schema, schemas, names, words, st.none() | st.booleans()),
-    reasoning=st.none() | st.builds(Reasoning, st.sampled_from(["none", "low", "high"])),
+    reasoning=st.none() | st.builds(Reasoning, st.sampled_from([None, "none", "low", "high"]), shown=st.booleans()),
     user=st.just("") | names,
     metadata=st.dictionaries(names, words, max_size=2).map(lambda tree: tuple(tree.items())),
     stream=st.booleans(),
@@ -119,12 +119,14 @@ def written(request: Request) -> dict[str, Any]:
         told = {"type": "json_schema", "name": schema.name, "description": schema.description, "strict": schema.strict}
         plain = schema.schema is None
         body["text"] = {"format": {"type": "json_object"} if plain else {**told, "schema": schema.schema}}
+    thought = request.reasoning
+    summary = "auto" if thought is not None and thought.shown else None
     return body | {
         "parallel_tool_calls": request.parallel_calls,
         "max_output_tokens": request.max_tokens,
         "temperature": request.sampling.temperature,
         "top_p": request.sampling.top_p,
-        "reasoning": None if request.reasoning is None else {"effort": request.reasoning.effort, "summary": "auto"},
+        "reasoning": None if thought is None else {"effort": thought.effort, "summary": summary},
         "safety_identifier": request.user or None,
         "metadata": dict(request.metadata) or None,
         "stream": request.stream,
@@ -137,7 +139,8 @@ def written(request: Request) -> dict[str, Any]:
 def test_what_a_client_asks_is_read_whole(request):
     read = RESPONSES.read_request(orjson.loads(orjson.dumps(written(request))))
     assert read.lost == ()
-    assert read.request == replace(request, turns=joined(request.turns))
+    thought = request.reasoning if request.reasoning != Reasoning() else None  # which asks for nothing
+    assert read.request == replace(request, turns=joined(request.turns), reasoning=thought)
 
 
 @pytest.mark.parametrize(
