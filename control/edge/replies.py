@@ -24,12 +24,14 @@ from gateway.errors import DEFAULT_RETRY_AFTER_S, PLAN, Dialect, GatewayError, K
 #: is made.
 _UNTOLD: Final = f"!('{contract.ERROR_CODE_HEADER}' in response.headers)"
 #: Mirrors Dialect.of_path. Without a path (request never parsed) the expression fails, and the next mapping
-#: matches.
+#: matches. Once a request has left for a provider its path is the provider's: then the client's stands in metadata.
+_PATH: Final = (
+    f"('{contract.OSTIARY_NAMESPACE}' in metadata.filter_metadata ? "
+    f"metadata.filter_metadata['{contract.OSTIARY_NAMESPACE}']['{contract.FRONT_PATH}'] : request.path)"
+)
 _OF_PATH: Final = {
-    Dialect.ANTHROPIC: ["request.path.startsWith('/v1/messages')"],
-    Dialect.GEMINI: [
-        "(request.path.startsWith('/v1beta/') || request.path.matches('^/v1/models/[^?]*:[a-z]+[A-Z]'))",
-    ],
+    Dialect.ANTHROPIC: [f"{_PATH}.startsWith('/v1/messages')"],
+    Dialect.GEMINI: [f"({_PATH}.startsWith('/v1beta/') || {_PATH}.matches('^/v1/models/[^?]*:[a-z]+[A-Z]'))"],
     Dialect.OPENAI: [],
 }
 _DIALECTS: Final = tuple(_OF_PATH)  # in the order in which they are asked

@@ -371,6 +371,7 @@ class Exchange:
         if more:
             head = PassResponseHead(HeaderChange((*head.change.put, *more), head.change.remove))
         if event.end_of_stream and not denied:
+            heads.refuse_empty(status)
             return (head, *self._finish(self._outcome()))
         streams = kind == heads.SSE and self._opened.stream and status < 300
         heads.check_answer(status, kind, headers.get("content-encoding", ""), streams=streams, denied=denied)
@@ -472,7 +473,8 @@ class Exchange:
         return self._finish("aborted")
 
     def _outcome(self) -> str:
-        return "completed" if self._journal.status < 400 else "failed"
+        seen = self._journal.seen
+        return "failed" if self._journal.status >= 400 or (seen is not None and seen.failed) else "completed"
 
     def _refuse(self, error: GatewayError) -> tuple[Command, ...]:
         if self.state in {State.COLLECT, State.STREAM}:

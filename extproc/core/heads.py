@@ -1,6 +1,7 @@
 """Heads of answers: which can be judged, what of them is passed on, what Envoy's own replies say. Pure."""
 
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Final
 
 from extproc.core.commands import HeaderChange, PassResponseHead
@@ -48,6 +49,16 @@ def check_answer(status: int, kind: str, encoding: str, *, streams: bool, denied
             Kind.BACKEND_UNAVAILABLE if status in {429, 503} else Kind.BACKEND_ANSWER_INVALID,
             "The model's provider answered in a form that cannot be inspected; the answer was withheld.",
             cause=f"backend answered {status} with another content type",
+        )
+
+
+def refuse_empty(status: int) -> None:
+    """Refuse a 200 without a body: SDKs fail to read it, or take it for an answer that says nothing."""
+    if status == HTTPStatus.OK:
+        raise GatewayError(
+            Kind.BACKEND_ANSWER_INVALID,
+            "The model's answer was empty.",
+            cause=f"backend answered {status} without a body",
         )
 
 

@@ -58,6 +58,7 @@ class _Running:
         stream = self._stream
         out = stream.feed(data) if data else b""
         out = out + stream.close() if last else out
+        self._seen.failed = stream.failed
         _note(self._seen, stream.counted or stream.begun, begun=stream.counted is None)
         return out
 

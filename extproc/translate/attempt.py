@@ -132,11 +132,12 @@ class Attempt:
 class Stream:
     """One stream on its way. Memory: an unfinished event, and what the client's dialect cannot say yet."""
 
-    __slots__ = ("_done", "_reader", "_writer", "begun", "counted")
+    __slots__ = ("_done", "_reader", "_writer", "begun", "counted", "failed")
 
     def __init__(self, reader: StreamReader, writer: StreamWriter) -> None:
         self.begun: Usage | None = None  # as told at the start: its output is of the first word alone
         self.counted: Usage | None = None  # as told last
+        self.failed = False  # it ended in an error, or broke off
         self._reader = reader
         self._writer = writer
         self._done = False
@@ -161,6 +162,8 @@ class Stream:
                 self.counted = event.usage
             elif type(event) is Began:
                 self.begun = event.usage
+            elif type(event) is Failure:
+                self.failed = True
         return self._writer.write(events)
 
 
@@ -172,6 +175,7 @@ class _Same(Stream):
     def __init__(self) -> None:
         """Without reader and writer: neither is needed."""
         self.begun = self.counted = None
+        self.failed = False
 
     def feed(self, data: bytes) -> bytes:
         return data

@@ -29,6 +29,7 @@ SLOWER = {
         "test_budgets",
         "test_budgets_under_load",
         "test_translation",
+        "test_failover_matrix",
         "test_cache",
         "test_cache_attacked",
         "test_mirror",

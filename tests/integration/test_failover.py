@@ -19,6 +19,7 @@ POOLS = {
     "pool": {"backends": ["main", "other"], "first_byte_s": 1, "tell": True},
     "pool-quiet": {"backends": ["main", "other"]},
     "pool-refused": {"backends": ["dead", "other"], "tell": True},
+    "pool-down": {"backends": ["down", "other"]},
     "pool-tls": {"backends": ["secure", "other"]},  # "secure" speaks TLS to a port that does not
     "pool-keyless": {"backends": ["keyless", "other"], "tell": True},
     "pool-strict": {"backends": ["main", "other"], "retry_on": []},
@@ -28,6 +29,10 @@ POOLS = {
 
 
 def _pools(directory):
+    backends = orjson.loads((directory / "backends.yaml").read_bytes())
+    # The like of "dead" for the test that has its backend ejected: one that is ejected is passed over unasked.
+    backends["down"] = backends["dead"]
+    (directory / "backends.yaml").write_bytes(orjson.dumps(backends))
     file = directory / "models.yaml"
     file.write_bytes(orjson.dumps(orjson.loads(file.read_bytes()) | POOLS))
 
@@ -229,7 +234,7 @@ def test_a_backend_that_stays_down_costs_no_request(pair):
     marker = pair.first.script(_answers)
     pair.second.script(_answers, marker)
     client = pair.stack.client()
-    answers = [client.post(CHAT, chat(f"Hello {marker}", model="pool-refused")) for _ in range(12)]
+    answers = [client.post(CHAT, chat(f"Hello {marker}", model="pool-down")) for _ in range(12)]
     assert [answer.status for answer in answers] == [200] * 12
-    ejected = pair.stack.envoy_stats("cluster.be-dead.outlier_detection.ejections_enforced_total")
+    ejected = pair.stack.envoy_stats("cluster.be-down.outlier_detection.ejections_enforced_total")
     assert sum(ejected.values()) >= 1

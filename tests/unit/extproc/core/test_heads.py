@@ -49,3 +49,14 @@ def test_json_and_the_stream_that_was_asked_for_can_be_judged():
 )
 def test_a_reply_of_envoy_is_told_in_our_words(status, code, kind):
     assert heads.of_envoy(status, code, "upstream_reset").kind is kind
+
+
+def test_an_answer_that_went_well_and_has_no_body_is_no_answer():
+    with pytest.raises(GatewayError) as error:
+        heads.refuse_empty(200)
+    assert error.value.kind is Kind.BACKEND_ANSWER_INVALID
+
+
+@pytest.mark.parametrize("status", [204, 304, 400, 503])
+def test_what_says_that_it_has_no_body_may_have_none(status):
+    heads.refuse_empty(status)

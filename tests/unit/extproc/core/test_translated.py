@@ -12,7 +12,7 @@ from extproc.translate.dialect import Origin, Target
 from extproc.translate.openai import OPENAI
 from gateway.errors import GatewayError, Kind
 from gateway.policy.model import Limits
-from messaging import block, end, start, stop, text
+from messaging import block, end, event, start, stop, text
 
 ORIGIN = Origin(model="m", request_id="r", now_s=1)
 ATTEMPT = Attempt(OPENAI, ANTHROPIC, Target(model="theirs"))
@@ -74,6 +74,18 @@ def test_a_stream_is_told_event_by_event_and_silence_is_not_passed_on():
     reply.feed(stop() + end(), last=True)
     assert inner.fed[-1][1] is True
     assert inner.fed[-1][0].endswith(b"data: [DONE]\n\n")
+
+
+OVERLOADED = event(type="error", error={"type": "overloaded_error", "message": "Overloaded"})
+
+
+@pytest.mark.parametrize(
+    ("tail", "failed"), [(stop() + end(), False), (b"", True), (OVERLOADED, True)], ids=["whole", "broke off", "error"]
+)
+def test_a_stream_that_ends_in_an_error_is_known_to_have_failed(tail, failed):
+    told = answer()
+    told.stream(Reply()).feed(start() + block() + text("hello") + tail, last=True)
+    assert told.seen.failed is failed
 
 
 def test_all_else_is_the_replys_own():
