@@ -16,6 +16,7 @@ from extproc.counting.tokenizer import Tokenizer, tokenizer
 from extproc.providers.door import Door, Seen
 from gateway.budgets import told
 from gateway.budgets.model import MOST, Amounts, Ask, Exceeded, Limit, Reserved, Resource, Standing, Subject, applies
+from gateway.budgets.model import Kind as LimitKind
 from gateway.budgets.price import Price, PriceBook, price_of, worst
 from gateway.errors import Dialect, GatewayError, Kind
 from gateway.identity import Caller
@@ -28,6 +29,7 @@ LEAST_TOKENS: Final = 256
 #: What is set aside at the most, whatever a request asks for: no answers are so long. A soft limit holds all that it is
 #: asked for, and the ledger's sums are exact to fourteen digits.
 MOST_TOKENS: Final = 10**9
+_OF_LENGTH: Final = frozenset({Resource.TOKENS_OUT, Resource.TOKENS, Resource.MICRO_USD})
 _BY_THE_PIECE: Final = frozenset({Resource.REQUESTS, Resource.STREAMS})
 
 
@@ -141,7 +143,7 @@ class Meter:
         found = [
             one
             for one in self.reserved.verdict.standings
-            if one.limit.resource in {Resource.TOKENS_OUT, Resource.TOKENS, Resource.MICRO_USD}
+            if one.limit.kind is LimitKind.HARD and one.limit.resource in _OF_LENGTH
         ]
         return min(found, key=lambda one: one.remaining / one.limit.amount, default=None)
 

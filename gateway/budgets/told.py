@@ -9,6 +9,7 @@ from typing import Final
 
 from gateway import contract
 from gateway.budgets.model import MICRO, Resource, Shape, Standing, Verdict
+from gateway.budgets.window import CODES, meter_of, period_ends
 from gateway.errors import Dialect, GatewayError, Kind
 from gateway.limits.bucket import duration
 
@@ -69,7 +70,14 @@ def cut(standing: Standing | None, currency: str, now_s: float) -> GatewayError:
     """Why an answer ends in the middle: what was set aside for it is used up."""
     if standing is None:
         return GatewayError(Kind.BUDGET_EXCEEDED, "The answer is longer than your budget covers, and was cut.")
-    wait_s = max(1, math.ceil(max(standing.retry_after_s, standing.reset_s)))
+    if standing.remaining:  # the model did not keep to the cap that it was given; when to come again is nobody's matter
+        return GatewayError(
+            _kind(standing),
+            "The answer is longer than the request asked for, and was cut where what was set aside for it of the "
+            f"{_called(standing)} was used up: {state(standing, currency)}.",
+            cause=standing.limit.name,
+        )
+    wait_s = max(1, math.ceil(_forgotten_s(standing, now_s)))
     return GatewayError(
         _kind(standing),
         f"The answer reached the {_called(standing)} and was cut: {state(standing, currency)}. "
@@ -77,6 +85,23 @@ def cut(standing: Standing | None, currency: str, now_s: float) -> GatewayError:
         cause=standing.limit.name,
         retry_after_s=wait_s,
     )
+
+
+def _forgotten_s(standing: Standing, now_s: float) -> float:
+    """Until nothing counts any more of a limit that is used up now. `Standing.reset_s` is of the moment in which the
+    answer began, when nothing of it was used.
+    """
+    limit, now_ms = standing.limit, int(now_s * 1000)
+    match limit.window.shape:
+        case Shape.DAY | Shape.MONTH:
+            return (period_ends(CODES[limit.window.shape], now_ms) - now_ms) / 1000
+        case Shape.SLIDING:
+            meter = meter_of(limit)
+            return (meter.slots + 1) * meter.slot_ms / 1000
+        case Shape.BUCKET:
+            return float(limit.window.span_s)
+        case Shape.RUNNING:
+            return 0.0
 
 
 def state(standing: Standing, currency: str) -> str:

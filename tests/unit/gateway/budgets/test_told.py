@@ -100,11 +100,23 @@ def test_a_ledger_that_is_away_is_no_empty_budget():
 
 
 def test_a_cut_names_the_limit_too():
-    assert cut(FULL, "USD", NOW_S).public.startswith(
-        "The answer reached the limit 'day' and was cut: 4,900 of 5,000 tokens"
+    full = replace(FULL, held=100, reset_s=0.0)  # nothing was used, and a request that runs held it all
+    assert cut(full, "USD", NOW_S).public == (
+        "The answer reached the limit 'day' and was cut: 4,900 of 5,000 tokens of this day (UTC) are used, 100 are held "
+        "by requests that run. Try again in 9h46m40s (at 2026-09-22T00:00:00Z)."
     )
+    assert cut(full, "USD", NOW_S).retry_after_s == 35_200
     assert cut(MONEY, "USD", NOW_S).kind is Kind.BUDGET_SPENT
     assert cut(None, "USD", NOW_S).kind is Kind.BUDGET_EXCEEDED
+
+
+def test_a_cut_within_a_limit_that_has_room_names_no_moment():
+    error = cut(FULL, "USD", NOW_S)
+    assert error.public == (
+        "The answer is longer than the request asked for, and was cut where what was set aside for it of the limit 'day' "
+        "was used up: 4,900 of 5,000 tokens of this day (UTC) are used, 80 are held by requests that run."
+    )
+    assert error.retry_after_s is None
 
 
 MINUTE = Standing(limit(Resource.REQUESTS, 60, PER_MINUTE, "minute"), used=15, held=0, reset_s=14.2)
@@ -214,6 +226,7 @@ def test_both_dialects_tell_what_is_shared_beside_the_sdks_own_headers(dialect):
 
 
 def test_a_stream_is_told_which_shared_limit_cut_it():
-    assert cut(SHARED, "USD", NOW_S).public.startswith(
+    full = replace(SHARED, held=SHARED.limit.amount - SHARED.used)
+    assert cut(full, "USD", NOW_S).public.startswith(
         "The answer reached the shared limit 'gpu' and was cut: 590,000 of"
     )
