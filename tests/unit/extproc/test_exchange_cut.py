@@ -77,7 +77,7 @@ async def test_each_dialect_tells_when_a_limit_that_is_used_up_begins_anew(path)
     ("window", "when"),
     [
         (PER_MINUTE, "1m1s (at 2026-09-21T14:14:21Z)"),
-        (PER_MONTH, "9d9h46m40s (at 2026-10-01T00:00:00Z)"),
+        (PER_MONTH, "225h46m40s (at 2026-10-01T00:00:00Z)"),
         (Window(Shape.BUCKET, 600), "10m0s (at 2026-09-21T14:23:20Z)"),
     ],
 )
