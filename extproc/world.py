@@ -3,6 +3,7 @@
 import hmac
 from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_bytes
 from typing import Final
 
 import structlog
@@ -29,6 +30,7 @@ _log = structlog.get_logger("extproc.world")
 
 #: Guards of this many (policy, tenant, direction) are kept; a guard is small once its scanner is shared.
 _GUARDS: Final = 4096
+_NAME_CHARS: Final = 32  # half of what OpenAI's `user` and its kin may have
 
 
 class Book:
@@ -39,6 +41,7 @@ class Book:
         self._store = store
         self._vault = vault
         self._pseudonym_key = pseudonym_key
+        self._passing_key = token_bytes(32)  # stands in where there is none: names that mean nothing tomorrow
         self._scanners = ScannerPool(ALL_RULES)
         self._bands: dict[tuple[str, str], Bands] = {}
         self._guards: dict[tuple[str, str, int, str, frozenset[str]], Guard] = {}
@@ -93,6 +96,12 @@ class Book:
         if not self._pseudonym_key:
             return b""
         return hmac.digest(self._pseudonym_key, f"ostiary pseudonym {tenant.id}".encode(), "sha256")
+
+    def pseudonym(self, tenant: Tenant, name: bytes) -> str:
+        """See `World`. 128 bits in hexadecimal: as long as providers take, and no form that any rule looks for."""
+        key = self._key_of(tenant) or self._passing_key
+        told = b"name at a provider\0" + tenant.id.encode() + b"\0" + name
+        return hmac.digest(key, told, "sha256").hex()[:_NAME_CHARS]
 
     def assessor(self, policy: Policy, tenant: Tenant, obligatory: frozenset[str] = frozenset()) -> Assessor:
         """The tenant's judge of whole texts, made once. Rules of `obligatory` block."""

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from secrets import token_bytes
 from typing import Any, Final
 
-from extproc.core import admission, advising, crossing, endings, heads, metering, mirroring, route, translated
+from extproc.core import admission, advising, crossing, endings, heads, metering, mirroring, names, route, translated
 from extproc.core.aliases import Aliases
 from extproc.core.caching import Asked, Caching, caching
 from extproc.core.commands import (
@@ -72,7 +72,8 @@ from gateway.policy.walk import Walk
 class _Draft:
     """A judged request that has not been sent on yet."""
 
-    raw: bytes = field(repr=False)  # as the client wrote it
+    raw: bytes = field(repr=False)  # as the client wrote it, but for the names of users and caches
+    renamed: bool  # whether there were any
     tree: dict[str, Any] = field(repr=False)
     judged: admission.Judged
     ready: tuple[str, ...]  # backends of its model that have their credential
@@ -180,6 +181,9 @@ class Exchange:
         tree = admission.parse(event.body, policy)
         opened = self._opened = self._door.open(tree)
         self._unknown_fields = not admission.conforms(tree, self._door, self._schema, policy, self._tenant)
+        raw = event.body
+        if self._tenant.identities is None:
+            raw = names.apart(raw, tree, self._door.dialect, partial(self._world.pseudonym, self._tenant))
         obligations = journal.caller.obligations
         model = admission.choose(opened.model, policy, self._tenant, obligations)
         journal.model, journal.streamed = model.name, opened.stream
@@ -198,7 +202,7 @@ class Exchange:
         judged = admission.judge(
             tree, self._door, self._guard_in, assessor, self._tally_in, self._tenant, obligations, doubtful
         )
-        self._draft = _Draft(event.body, tree, judged, ready)
+        self._draft = _Draft(raw, raw is not event.body, tree, judged, ready)
         asked = advising.questions(advisers, tree, self._door, doubtful or (), journal.caller) if advisers else ()
         if not asked:
             return self._reserve()
@@ -307,6 +311,7 @@ class Exchange:
         """Let the request go upstream."""
         draft, journal = self._draft, self._journal
         raw = admission.write(draft.raw, draft.tree, self._opened, self._door, draft.judged)
+        raw = draft.raw if raw is None and draft.renamed else raw
         self._expect()
         del self._draft  # a body of many megabytes must not be held while the model thinks
         self.state = State.UPSTREAM

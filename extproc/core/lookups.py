@@ -36,6 +36,10 @@ class World(Keys, Protocol):
         """Every rule on personal data and secrets; None where both guards run all of them."""
         ...
 
+    def pseudonym(self, tenant: Tenant, name: bytes) -> str:
+        """What stands for a name that the tenant gives a provider: always the same, and nobody else's."""
+        ...
+
     def ready(self, policy: Policy, backend: str) -> bool:
         """Whether the backend's credential is at hand."""
         ...

@@ -62,6 +62,8 @@ ROUTES: Final = frozenset(
     },
 )
 
+#: Whether names that a request gives its provider (of users, of prompt caches) reach it as the tenant's own pseudonyms.
+IDENTITIES: Final = ("salted", "as_sent")
 #: What becomes of request fields that an endpoint's schema does not name: refused, or passed, guarded and recorded.
 SCHEMAS: Final = ("strict", "warn")
 #: Limits that policy.yaml may set, with the least and the most that make sense.
@@ -349,6 +351,7 @@ class _Loader:
             topics=MappingProxyType(topics),
             bounds=read_bounds(table.table("requests"), self.problems, self.patterns),
             budgets=budget.merge(own, over, table, self.problems),
+            identities=None if table.choice("identities", IDENTITIES, default="salted") == "salted" else "as_sent",
             restore=read_restore(table, self.problems),
             cache=read_cache(table.table("cache"), self._refer, self.problems),
             backends=None if backends is None else frozenset(word.text for word in backends),

@@ -190,6 +190,7 @@ class Tenant:
     schemas: Mapping[str, BoundSchema] = field(default_factory=dict)  # by name
     topics: Mapping[str, Topic] = field(default_factory=dict)  # by name
     cache: Cache | None = None  # None: every request is sent on
+    identities: str | None = None  # "as_sent"; None: names of users and caches reach providers as pseudonyms
     backends: frozenset[str] | None = None  # that may see its requests, wherever a model leads; None: all
 
     def may_call(self, path: str) -> bool:

@@ -312,3 +312,28 @@ def test_large_requests_cross_whole(gateway, upstream, theirs, size):
     answer = gateway.client().post(CHAT, padded(marker, size, model="mixed"), timeout_s=30)
     assert answer.status == 200
     assert len(theirs.seen(marker)[0].body) > size * 0.99
+
+
+# --- names that a request gives its provider -----------------------------------------------------------------------
+
+
+def test_two_tenants_have_no_name_in_common_at_a_provider_and_no_user_is_named(gateway, theirs):
+    said = []
+    for key in ("acme", "watched"):
+        for path, script, model, names in (
+            (CHAT, _as_gpt, "renamed", {"user": "ann-7", "prompt_cache_key": "support", "safety_identifier": "ann-7"}),
+            (CHAT, _as_gpt, "gpt-other", {"user": "ann-7", "prompt_cache_key": "support"}),
+            (CHAT, _as_claude, "to-claude", {"user": "ann-7"}),
+            (MESSAGES, _as_gpt, "to-gpt", {"metadata": {"user_id": "ann-7"}}),
+        ):
+            marker = theirs.script(script)
+            body = {"model": model, "max_tokens": 64, "messages": _user(f"Hello {marker}"), **names}
+            assert gateway.client(key).post(path, body).status == 200
+            (seen,) = theirs.seen(marker)
+            assert b"ann-7" not in seen.body
+            assert b"support" not in seen.body
+            told = seen.json
+            said.append((key, told.get("user") or told["metadata"]["user_id"], told.get("prompt_cache_key")))
+    acme, watched = ({each for one in said if one[0] == key for each in one[1:] if each} for key in ("acme", "watched"))
+    assert len(acme) == len(watched) == 2  # one user, one cache: the same at every backend
+    assert not acme & watched

@@ -1,5 +1,7 @@
 """Small real policies and worlds for unit tests: built by hand, no files, the real detectors."""
 
+import hmac
+
 from extproc.detectors.catalogue import ALL_RULES, RULE_IDS, SENSITIVE
 from extproc.detectors.injection.assess import Injection
 from extproc.guardrails.assessor import Assessor, Memory
@@ -98,6 +100,9 @@ class FakeWorld:
 
     def assessor(self, policy: Policy, tenant: Tenant, obligatory: frozenset[str] = frozenset()) -> Assessor:
         return Assessor(_MEMORY, _CLASSIFIER, obliged(tenant, obligatory).request)
+
+    def pseudonym(self, tenant: Tenant, name: bytes) -> str:
+        return hmac.digest(b"k", tenant.id.encode() + b":" + name, "sha256").hex()[:32]
 
     def advisers(self, policy: Policy, guard: Guard) -> tuple[Adviser, ...]:
         return tuple(each for each in policy.advisers.values() if any(map(guard.runs, each.rules)))

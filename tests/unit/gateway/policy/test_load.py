@@ -351,3 +351,14 @@ def test_a_demo_policy_ships_that_loads_without_keys():
 def test_a_backend_is_asked_in_responses_where_it_speaks_them(tmp_path, said, own):
     policy = read(tmp_path, backends=f"demo: {{url: 'https://a.example'{said}}}")
     assert policy.backends["demo"].speaks_responses is own
+
+
+def test_names_at_providers_are_pseudonyms_unless_a_tenant_says_otherwise(tmp_path):
+    tenant = "acme:\n  models: [gpt]\n  routes: ['*']\n"
+    assert read(tmp_path).tenants["acme"].identities is None
+    salted = read(tmp_path, tenants=f"{tenant}  identities: salted\n")
+    assert salted.tenants["acme"].identities is None
+    assert salted.version == read(tmp_path).version
+    assert read(tmp_path, tenants=f"{tenant}  identities: as_sent\n").tenants["acme"].identities == "as_sent"
+    (told,) = problems(tmp_path, tenants=f"{tenant}  identities: plain\n")
+    assert "identities" in told
