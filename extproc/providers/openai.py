@@ -208,6 +208,10 @@ def _check_message(where: str, message: Any) -> None:
     for index, part in enumerate(content):
         if type(part) is not dict or part.get("type") not in _PARTS:
             raise invalid(f"{where}.content[{index}].type", f"one of {', '.join(sorted(_PARTS))}")
+        for kind, holder in (("", part), ("file.", part.get("file")), ("image_url.", part.get("image_url"))):
+            if type(holder) is dict and holder.get("file_id") is not None:
+                place = f"{where}.content[{index}].{kind}file_id"
+                raise invalid(place, "left out: files that the provider keeps are not seen here")
 
 
 class Completions(_Streaming):

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from extproc.core.commands import PassRequestBody
 from extproc.core.events import RequestBody
 from extproc.providers import files
+from extproc.providers.openai import Chat
+from gateway.errors import GatewayError, Kind
 from playbook import MAIL, Play, head
 
 PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj"
@@ -73,3 +75,27 @@ def test_a_response_s_files_are_judged_too(item):
     play.give(head("/v1/responses"), RequestBody(json.dumps(body).encode(), end_of_stream=True))
     assert not any(isinstance(each, PassRequestBody) for each in play.commands)
     assert play.refused() == (403, "request_blocked")
+
+
+@pytest.mark.parametrize("role", ["user", "tool", "assistant"])
+@pytest.mark.parametrize(
+    ("part", "place"),
+    [
+        ({"type": "file", "file": {"file_id": "file-1"}}, "file.file_id"),
+        ({"type": "file", "file": {"file_id": "file-1", "file_data": url(b"ok")}}, "file.file_id"),
+        ({"type": "text", "text": "hi", "file_id": "file-1"}, "file_id"),
+        (
+            {"type": "image_url", "image_url": {"url": "https://a.example/b.png", "file_id": "file-1"}},
+            "image_url.file_id",
+        ),
+    ],
+)
+def test_a_file_that_lies_with_the_provider_is_refused_at_chat_as_at_responses(role, part, place):
+    with pytest.raises(GatewayError) as refused:
+        Chat().open({"model": "m", "messages": [{"role": role, "content": [{"type": "text", "text": "read"}, part]}]})
+    assert (refused.value.kind, refused.value.param) == (Kind.REQUEST_INVALID, f"messages[0].content[1].{place}")
+
+
+def test_a_file_id_that_is_null_is_none():
+    Chat().open({"model": "m", "messages": [{"role": "user", "content": [
+        {"type": "file", "file": {"file_id": None, "file_data": url(b"ok")}}]}]})  # fmt: skip
