@@ -154,6 +154,10 @@ def bodies():
     return [(path, name, schema) for path, door in DOORS.items() for name, schema in door.versions.known.items()]
 
 
+#: Where requests name users and caches (extproc.core.names).
+NAMES = {".user", ".safety_identifier", ".prompt_cache_key", ".metadata.user_id"}
+
+
 @pytest.mark.parametrize("action", [Action.REDACT, Action.BLOCK])
 @pytest.mark.parametrize(("path", "version", "schema"), bodies(), ids=lambda each: each if type(each) is str else "")
 def test_no_string_of_a_request_reaches_the_provider_unguarded(path, version, schema, action):
@@ -165,7 +169,9 @@ def test_no_string_of_a_request_reaches_the_provider_unguarded(path, version, sc
         commands = play.give(head(path), RequestBody(json.dumps(body).encode(), end_of_stream=True))
         sent = [command for command in commands if isinstance(command, PassRequestBody)]
         assert not any(CANARY.encode() in (each.body or b"") for each in sent), where
-        if sent:
+        if where in NAMES and (path == MESSAGES) is where.startswith(".metadata"):
+            assert sent[0].metadata[contract.DECISION] == "allow", where  # no guard needs to look: a pseudonym leaves
+        elif sent:
             passed += 1
             assert action is Action.REDACT, where
             assert sent[0].metadata[contract.DECISION] == "redact", where

@@ -343,9 +343,7 @@ GROUND = {
     ],
     "tools": [TOOL, {"type": "custom", "name": "c", "description": "d"}],
     "metadata": {"k": "v"},
-    "user": "u",
     "text": {"format": {"type": "json_schema", "name": "n", "schema": {"description": "d"}}},
-    "prompt_cache_key": "p",
 }  # fmt: skip
 
 
@@ -399,6 +397,14 @@ def test_no_string_of_a_request_passes_a_blocking_rule(path):
     play, sent = asked(json.dumps(put(GROUND, path, f"my {MAIL} is")).encode(), policy(request=settings(Action.BLOCK)))
     assert sent is None
     assert play.refused()[0] in {400, 403, 404}
+
+
+@pytest.mark.parametrize("field", ["user", "safety_identifier", "prompt_cache_key"])
+@pytest.mark.parametrize("action", [Action.REDACT, Action.BLOCK])
+def test_names_of_users_and_caches_reach_the_provider_as_pseudonyms(field, action):
+    _, sent = asked(json.dumps({**GROUND, field: f"my {MAIL} is"}).encode(), policy(request=settings(action)))
+    assert len(json.loads(sent)[field]) == 32
+    assert MAIL.encode() not in sent
 
 
 def test_nothing_is_kept_at_the_provider_and_every_other_byte_stays():
