@@ -9,7 +9,7 @@ import valkey_cluster
 from budgeting import ask, limit
 from gateway.budgets.board import ValkeyBoard
 from gateway.budgets.exact import ExactBudgets
-from gateway.budgets.model import PER_DAY, Amounts, Dimension, Reserved, Resource, Subject, key_of
+from gateway.budgets.model import PER_DAY, PER_MONTH, Amounts, Dimension, Reserved, Resource, Subject, key_of
 from gateway.budgets.oracle import Want
 from gateway.budgets.share import LocalShare
 from gateway.budgets.store import ValkeyStore
@@ -19,7 +19,8 @@ from gateway.clock import SystemClock
 from gateway.topology import reach
 
 pytestmark = pytest.mark.slow
-LIMITS = (limit(10**9), limit(10**6, Resource.REQUESTS, limit(1).window, Dimension.KEY, name="requests"))
+#: A month: what was used stays in the window, however long a loaded machine takes to move a slot.
+LIMITS = (limit(10**9, Resource.TOKENS, PER_MONTH), limit(10**6, Resource.REQUESTS, limit(1).window, Dimension.KEY, name="requests"))
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,9 @@ EACH = 5  # output tokens of the scripted answer
 KEEP = ("--appendonly", "yes", "--appendfsync", "always")
 TENANTS = {
     "acme": {"outage": "local", "limits": {"day": {"tokens_out": AMOUNT, "per": "day"}}},
+    # So much that a hundredth of a share is enough for all that is asked here: on a loaded machine a worker may miss
+    # the ledger's deadline before it has ever heard of the limit.
+    "watched": {"outage": "local", "limits": {"day": {"tokens_out": 500 * AMOUNT, "per": "day"}}},
     "narrow": {"outage": "deny", "limits": {"day": {"tokens_out": AMOUNT, "per": "day"}}},
 }
 
@@ -114,32 +117,32 @@ def balanced(gateway, tenant):
 
 @pytest.mark.slow
 def test_a_ledger_that_hangs_refuses_in_time_or_lends_and_comes_back_true(gateway, ledger):
-    assert many(gateway, "acme", 20) == many(gateway, "narrow", 20) == {(200, ""): 20}
-    assert balanced(gateway, "acme") == 20 * EACH
+    assert many(gateway, "watched", 20) == many(gateway, "narrow", 20) == {(200, ""): 20}
+    assert balanced(gateway, "watched") == 20 * EACH
     ledger.signal(signal.SIGSTOP)
     refused = many(gateway, "narrow", 30)
     assert refused == {(503, "budgets_unavailable"): 30}
     seconds = until("their records", lambda: refusals(gateway, 30))
     # Until the circuit opens, each waits for its deadline; a loaded machine adds to that. The usual limit is 5 s.
     assert max(seconds) < 2
-    assert many(gateway, "acme", 30) == {(200, ""): 30}
+    assert many(gateway, "watched", 30) == {(200, ""): 30}
     ledger.signal(signal.SIGCONT)
     until("the ledger to count again", lambda: ask(gateway, "narrow") == (200, ""))
-    assert balanced(gateway, "acme") == 50 * EACH
+    assert balanced(gateway, "watched") == 50 * EACH
     assert balanced(gateway, "narrow") == recorded(gateway, "narrow")
 
 
 @pytest.mark.slow
 async def test_a_ledger_that_is_killed_and_started_again_has_what_was_lent(gateway, ledger):
-    assert many(gateway, "acme", 20) == {(200, ""): 20}
-    assert balanced(gateway, "acme") == 20 * EACH
+    assert many(gateway, "watched", 20) == {(200, ""): 20}
+    assert balanced(gateway, "watched") == 20 * EACH
     ledger.kill()
-    served = many(gateway, "acme", 200)
+    served = many(gateway, "watched", 200)
     assert served == {(200, ""): 200}
     assert many(gateway, "narrow", 5) == {(503, "budgets_unavailable"): 5}
     ledger.start()
     # 200 settlements wait: one of them probes for each worker, then the others come together.
-    assert balanced(gateway, "acme") == 220 * EACH
+    assert balanced(gateway, "watched") == 220 * EACH
     calls = (await ledger.info("commandstats"))["cmdstat_evalsha"]["calls"]
     connections = (await ledger.info("stats"))["total_connections_received"]
     assert 200 <= calls < 600  # the settlements, and what control asked meanwhile
