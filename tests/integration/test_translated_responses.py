@@ -407,3 +407,27 @@ def test_the_next_one_gets_the_original_and_its_answer_passes_as_it_is(gateway, 
     assert seen.header("anthropic-version") is None
     assert seen.header("x-api-key") is None
     assert answer.header("x-ostiary-dropped") is None
+
+
+def test_a_conversation_that_one_dialect_began_goes_on_in_another(gpt, upstream, theirs):
+    async def thinks(call: Call) -> None:
+        thought = {"type": "thinking", "thinking": "I look.", "signature": "s"}
+        tool = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Kiel"}}
+        await call.json(_message(thought, {"type": "text", "text": "One moment."}, tool, reason="tool_use"))
+
+    async def speaks(call: Call) -> None:
+        await call.json(responding.response(responding.message(responding.part("It rains."))))
+
+    marker = theirs.script(thinks)
+    upstream.script(speaks, marker)
+    asked = {"role": "user", "content": f"Kiel? {marker}"}
+    first = gpt.responses.create(model="to-claude", input=[asked], tools=[TOOL])
+    assert [item.type for item in first.output] == ["reasoning", "message", "function_call"]
+    result = {"type": "function_call_output", "call_id": first.output[2].call_id, "output": "rain"}
+    history = [asked, *first.output, result]
+    raw = gpt.responses.with_raw_response.create(model="main-first", input=history, tools=[TOOL])
+    assert (raw.parse().output_text, raw.headers["x-ostiary-backend"]) == ("It rains.", "main")
+    assert raw.headers["x-ostiary-dropped"] == "input[].reasoning"
+    assert [item.get("type") for item in upstream.seen(marker)[0].json["input"]] == [
+        None, "message", "function_call", "function_call_output",
+    ]  # fmt: skip
