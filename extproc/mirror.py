@@ -156,8 +156,10 @@ class Mirrors:
             sending = _Sending(copy, self._held, self._clock)
         except GatewayError as refusal:
             reason = "credential" if refusal.kind is Kind.BACKEND_UNAVAILABLE else "untranslatable"
-            _log.info("copy_not_made", backend=copy.mirror.backend, reason=refusal.cause or reason)
             return self._meters.not_copied(copy.mirror.backend, copy.model, reason)
+        except Exception as bug:  # noqa: BLE001 - its text may hold a prompt
+            _log.error("mirror_failed", error=type(bug).__name__)
+            return self._meters.not_copied(copy.mirror.backend, copy.model, "untranslatable")
         limit = copy.mirror.tokens_per_day
         purse = None if limit is None else await self._purse(copy, limit, sending)
         if limit is not None and purse is None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from extproc.core.commands import Copy
 from extproc.mirror import ANSWER_BYTES, UNDER_WAY, Mirrors
@@ -232,6 +233,16 @@ async def test_without_a_credential_a_record_or_a_policy_nothing_leaves():
     ):
         await case.send()
         assert (case.wire.sent, case.kept, case.told.refusals[0][2]) == ([], [], reason)
+
+
+async def test_what_cannot_be_read_is_not_sent_and_told_without_a_word_of_it():
+    base = held()
+    renamed = Model(name="gpt-4o-mini", backend="demo", upstream={"copies": "next"})
+    case = Case(world=FakeWorld(replace(base, models={**base.models, renamed.name: renamed})))
+    with capture_logs() as logs:
+        await case.send(body=b'{"secret words')
+    assert (case.wire.sent, case.told.refusals[0][2]) == ([], "untranslatable")
+    assert "secret" not in repr(logs)
 
 
 async def test_a_credential_that_is_refused_is_told():

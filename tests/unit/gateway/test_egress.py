@@ -43,11 +43,11 @@ async def test_what_is_sent_is_what_was_written_and_the_answer_comes_in_pieces(t
         writer.write(b"3\r\ntwo\r\n0\r\n\r\n")
 
     sent = {"user-agent": "us", "x-key": "k"}
-    async with serving(tmp_path, answers) as egress, egress.post("/base/v1/x?y=1", sent, b"hello") as answer:
+    async with serving(tmp_path, answers) as egress, egress.post("/base/v1/a%3Ab?y=%2F", sent, b"hello") as answer:
         body = b"".join([piece async for piece in answer.pieces])
     assert (answer.status, answer.content_type, body) == (200, "text/event-stream", b"onetwo")
     ((head, got),) = asked
-    assert (head.splitlines()[0], got) == ("POST /base/v1/x?y=1 HTTP/1.1", b"hello")
+    assert (head.splitlines()[0], got) == ("POST /base/v1/a%3Ab?y=%2F HTTP/1.1", b"hello")
     assert {"user-agent: us", "x-key: k"} <= {line.lower() for line in head.splitlines()}
 
 
