@@ -94,6 +94,7 @@ def _candidate(
     at_s: float,
 ) -> Candidate:
     backend, door, tree = policy.backends[name], admission.door_of(path), admission.parse(raw, policy)
+    door.open(tree)
     lost, why = "", ""
     if not crossing.speaks(door, backend):
         why = f"its dialect, {backend.dialect}, has no words for {path}"
@@ -130,6 +131,7 @@ def _mirror(
     if mirror is None:
         return None
     backend, door, tree = policy.backends[mirror.backend], admission.door_of(path), admission.parse(raw, policy)
+    door.open(tree)
     chars = sum(len(text) for _, text in door.positions(tree))
     tokens, asked = sum(route.tokens_of(tree, door, chars, None)), route.features(tree, door)
     leaves, tenant = raw if verdict.body is None else verdict.body, policy.tenants[caller.tenant]

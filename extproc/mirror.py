@@ -206,7 +206,7 @@ class _Sending:
         name = copy.mirror.backend
         backend = self._backend = policy.backends[name]
         self._policy = policy
-        self._across = crossing.crossing(admission.door_of(copy.path), policy.models[copy.model], backend)
+        self._across = crossing.crossing(admission.door_told(copy.path), policy.models[copy.model], backend)
         sent = None if self._across is None else self._across.request(copy.body)
         told = {contract.POLICY: policy.version, contract.BACKENDS: name, contract.FRONT_PATH: copy.path}
         # Of the caller's headers there is none to begin with: all that leaves is written here.

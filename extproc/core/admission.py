@@ -54,9 +54,7 @@ def door_at(path: str) -> Door | None:
 def door_of(target: str) -> Door:
     """The front door for a path with query; authz lets no other through, so this is the second lock."""
     path, _, query = target.partition("?")
-    door = door_at(path)
-    if door is None:
-        raise GatewayError(Kind.ROUTE_UNKNOWN, "The gateway has no such route.")
+    door = door_told(path)
     refused = named_path.refuse_query(door.named, query) if isinstance(door, GenerateContent) else None
     if refused is not None:
         raise refused
@@ -66,6 +64,14 @@ def door_of(target: str) -> Door:
 def asks_for_models(path: str) -> bool:
     """Whether the gateway answers itself, with what it lets its caller call."""
     return path == MODELS_PATH or (path.startswith(f"{MODELS_PATH}/") and named_path.named(path) is None)
+
+
+def door_told(front: str) -> Door:
+    """The door whose `front` was told on."""
+    door = door_at(front)
+    if door is None:
+        raise GatewayError(Kind.ROUTE_UNKNOWN, "The gateway has no such route.")
+    return door
 
 
 def check_head(headers: dict[str, str], door: Door, tenant: Tenant, *, empty: bool) -> schema.Schema:

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 import orjson
 
+from extproc.core.named_front import NamedFront
 from extproc.providers.door import Door
+from extproc.providers.gemini import GenerateContent
 from extproc.translate.anthropic import ANTHROPIC
 from extproc.translate.attempt import Attempt, OnLoss, Sent
 from extproc.translate.dialect import DEFAULT_MAX_TOKENS, DENIALS, SSE, Front, Target, Thinks
@@ -21,7 +23,7 @@ from extproc.translate.responses import RESPONSES
 from gateway.errors import GatewayError
 from gateway.policy.model import Backend, Model, Policy
 
-#: Front doors whose requests any chat backend can answer.
+#: Front doors whose requests any chat backend can answer, beside Gemini's, whose path says half of them.
 _FRONTS: Final[Mapping[str, Front]] = {
     "/v1/chat/completions": OPENAI,
     "/v1/responses": RESPONSES,
@@ -68,12 +70,14 @@ def crossing(door: Door, model: Model, backend: Backend) -> Crossing | None:
         thinks=_THINKS[model.thinking],
         sampling=model.sampling,
     )
-    return _translating(door.path, backend.dialect, target, model.on_loss)
+    named = door if isinstance(door, GenerateContent) else None
+    return _translating(named, door.path, backend.dialect, target, model.on_loss)
 
 
 @lru_cache(maxsize=4096)  # one entry for each front door, backend's dialect and model of the policies that are held
-def _translating(path: str, dialect: str, target: Target, on_loss: str) -> Crossing:
-    return Crossing(path, target.model, Attempt(_FRONTS[path], DIALECTS[dialect], target, OnLoss(on_loss)))
+def _translating(named: GenerateContent | None, path: str, dialect: str, target: Target, on_loss: str) -> Crossing:
+    front = _FRONTS[path] if named is None else NamedFront(named)
+    return Crossing(path, target.model, Attempt(front, DIALECTS[dialect], target, OnLoss(on_loss)))
 
 
 def told_type(across: Crossing | None, content_type: str) -> str:
@@ -91,7 +95,11 @@ def denied(across: Crossing | None, status: int) -> bool:
 
 def speaks(door: Door, backend: Backend) -> bool:
     """Whether a backend can answer at a door, in the caller's dialect or by translation."""
-    return _alike(door, backend) or (door.path in _FRONTS and backend.dialect in DIALECTS)
+    return _alike(door, backend) or (_translates(door) and backend.dialect in DIALECTS)
+
+
+def _translates(door: Door) -> bool:
+    return door.path in _FRONTS or isinstance(door, GenerateContent)
 
 
 def _alike(door: Door, backend: Backend) -> bool:

@@ -36,7 +36,7 @@ def copied(
     asked = route.features(tree, door)
     if why_not(way.model, way.policy, tenant, door, asked, sum(need), rules, len(body)):
         return ()
-    return (Copy(pool.mirror, caller, way.model.name, door.path, body, *need),)
+    return (Copy(pool.mirror, caller, way.model.name, door.front, body, *need),)
 
 
 def why_not(

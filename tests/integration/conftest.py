@@ -28,6 +28,7 @@ SLOWER = {
         "test_sdk_answer_rules",
         "test_budgets",
         "test_budgets_under_load",
+        "test_gemini_door",
         "test_translation",
         "test_failover_matrix",
         "test_cache",

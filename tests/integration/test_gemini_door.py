@@ -4,6 +4,7 @@ import orjson
 import pytest
 from google.genai import errors, types
 
+import provider
 from asking import CARD, EMAIL
 from bundle import PROVIDER_KEYS
 from clients import google_async_of, google_of
@@ -31,6 +32,7 @@ def _policy(directory):
     models = orjson.loads(file.read_bytes())
     models[MODEL] = {"backend": "gemini", "upstream_model": "theirs"}
     models["gemini/pool-1"] = {"backends": ["gemini", "main"], "upstream_model": {"gemini": "theirs"}}
+    models["to-openai"] = {"backend": "main", "upstream_model": "theirs-too"}
     file.write_bytes(orjson.dumps(models))
 
 
@@ -309,3 +311,47 @@ def test_a_key_twice_in_the_body_is_refused(gateway, theirs):
     assert (told.status, told.json["error"]["status"]) == (400, "INVALID_ARGUMENT")
     assert told.header("x-ostiary-error-code") == Kind.JSON_DUPLICATE_KEY
     assert theirs.seen(marker) == []
+
+
+# --- other backends ------------------------------------------------
+def test_a_model_of_openais_answers_googles_sdk(gateway, sdk, upstream):
+    async def script(call: Call) -> None:
+        await call.json(provider.chat(f"mail {EMAIL}"))
+
+    marker = upstream.script(script)
+    told = sdk.models.generate_content(
+        model="to-openai", contents=f"Hello {marker}", config={"max_output_tokens": 9, "top_k": 3}
+    )
+    assert told.text == "mail [EMAIL]"
+    headers = told.sdk_http_response.headers
+    assert headers["x-ostiary-dropped"] == "top_k"
+    seen = upstream.one(marker)
+    assert (seen.json["max_completion_tokens"], seen.json["model"]) == (9, "theirs-too")
+    record = gateway.record(headers["x-request-id"])
+    assert (record["backend"], record["usage"]["output_tokens"]) == ("main", 5)
+
+
+def test_a_stream_of_openais_reaches_googles_sdk(sdk, upstream):
+    async def script(call: Call) -> None:
+        pieces = ["mail ", EMAIL[:HALF], EMAIL[HALF:], " now"]
+        chunks = [provider.event(provider.delta(piece)) for piece in pieces]
+        await call.sse(b"".join([*chunks, provider.event(provider.delta(finish="stop")), b"data: [DONE]\n\n"]))
+
+    marker = upstream.script(script)
+    chunks = list(sdk.models.generate_content_stream(model="to-openai", contents=f"Hello {marker}"))
+    assert _text(chunks) == "mail [EMAIL] now"
+    assert chunks[-1].candidates[0].finish_reason is types.FinishReason.STOP
+
+
+def test_a_pool_falls_over_to_a_backend_of_another_dialect(gateway, sdk, theirs):
+    async def busy(call: Call) -> None:
+        await call.json({"error": {"code": 503, "message": "Busy.", "status": "UNAVAILABLE"}}, status=503)
+
+    marker = theirs.script(busy)
+    told = sdk.models.generate_content(model="gemini/pool-1", contents=f"Hello {marker}")
+    assert told.text == provider.REPLY
+    (first,) = theirs.seen(marker)
+    assert first.target == "/base-gemini/v1beta/models/theirs:generateContent"
+    record = gateway.record(told.sdk_http_response.headers["x-request-id"])
+    assert record["backend"] == "main"
+    assert record["details"] == {"first_backend": "gemini", "attempts": "2"}
