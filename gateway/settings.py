@@ -85,6 +85,7 @@ class Settings:
     vault_token_file: Path | None = None  # read anew for each use: an agent renews it
     vault_key: str = "ostiary"
     vault_ca_file: Path | None = None  # None: the host's authorities
+    control_admin_port: int | None = None  # health and metrics of `control`; None: nowhere but on its sockets
     # The spec that Envoy's configuration is rendered from: for `control`, which gets the listener's certificate where
     # the spec has `tls.vault`.
     edge_file: Path | None = None
@@ -355,6 +356,7 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "analysis_threads": _whole(1, 64),
     "socket_mode": _mode,
     "kek_file": _absolute,
+    "control_admin_port": _whole(0, 65_535),
     "edge_file": _absolute,
     "vault_addr": _vault,
     "vault_token_file": _absolute,

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import structlog
 import uvloop
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from redis.asyncio import Redis
 
 from control import account_actions, budget_actions, cache_actions, key_actions, reconcile_actions, revocation_actions
@@ -58,6 +59,8 @@ from gateway.tls import Hop, HopError, HopFiles
 from gateway.topology import Reached, reach
 from gateway.valkey import connect, files_of
 from ostiary import bundle, handing, socketfile, undumpable
+from ostiary.admin import Admin as Pages
+from ostiary.admin import Page
 from ostiary.handing import Handing
 from ostiary.problem import Problem
 from ostiary.usage_sums import UsageSums
@@ -250,14 +253,17 @@ def _health(trail: Trail, client: Redis) -> Handler:
     """Whether changes can be made: on record, and in the registry."""
 
     async def asked(_: Request) -> Answer:
-        failing = [] if trail.healthy else ["audit"]
-        if not await _answers(client.ping):
-            failing.append("registry")
+        failing = await _failing(trail, client)
         if failing:
             return error(503, "unavailable", f"Control cannot change anything: {' and '.join(failing)} failing.")
         return answer({"status": "ok"})
 
     return asked
+
+
+async def _failing(trail: Trail, client: Redis) -> list[str]:
+    """What keeps changes from being made."""
+    return [*([] if trail.healthy else ["audit"]), *([] if await _answers(client.ping) else ["registry"])]
 
 
 async def _answers(ask: Callable[[], Awaitable[object]]) -> bool:
@@ -294,6 +300,7 @@ async def _run(settings: Settings) -> int:
     ]
     if control.handing is not None:
         await control.handing.start(settings)
+    pages = await _pages(control)
     _log.info("control_serving", pid=os.getpid(), policy=control.store.current.version)
     await stop.wait()
     crashed = trail.done()
@@ -303,6 +310,8 @@ async def _run(settings: Settings) -> int:
     await cancel_and_wait(*chores)
     if control.handing is not None:
         await control.handing.close()
+    if pages is not None:
+        await pages.close()
     await control.client.aclose()
     await control.ledger.close()
     lost = await control.trail.close()
@@ -327,6 +336,29 @@ async def _keep_tending(control: Control) -> None:
     while True:
         await asyncio.sleep(TEND_S)
         await _tend(control)
+
+
+async def _pages(control: Control) -> Pages | None:
+    """Health and metrics on a port, for probes and scrapers, where the settings name one."""
+    settings = control.settings
+    if settings.control_admin_port is None:
+        return None
+
+    async def health() -> Page:
+        failing = await _failing(control.trail, control.client)
+        return Page(503, f"{' and '.join(failing)} failing\n".encode()) if failing else Page(200, b"ok\n")
+
+    async def metrics() -> Page:
+        return Page(200, b"" if control.handing is None else control.handing.metrics(), CONTENT_TYPE_PLAIN_0_0_4)
+
+    pages = Pages({"/healthz": health, "/metrics": metrics})
+    try:
+        await pages.start(settings.admin_host, settings.control_admin_port)
+    except OSError as failure:
+        where = f"{settings.admin_host}:{settings.control_admin_port}"
+        raise Problem(f"cannot listen on {where}: {failure.strerror}", hint="Set OSTIARY_CONTROL_ADMIN_PORT.") from None
+    _log.info("control_pages", port=pages.port)
+    return pages
 
 
 async def _listen(site: Site, path: Path, mode: int) -> tuple[Path, int]:

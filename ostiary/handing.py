@@ -16,6 +16,7 @@ from gateway import contract
 from gateway.aio import cancel_and_wait, spawn
 from gateway.clock import Clock
 from gateway.settings import Settings
+from gateway.telemetry.metrics import Certificates
 from gateway.vault.session import Session
 from ostiary import socketfile
 from ostiary.problem import Problem
@@ -29,6 +30,7 @@ class Handing:
 
     issuing: Issuing
     service: SecretService
+    _meters: Certificates = field(default_factory=Certificates)
     _server: grpc.aio.Server | None = None
     _task: "asyncio.Task[None] | None" = None
     _published: tuple[Path, int] | None = field(default=None)
@@ -44,6 +46,11 @@ class Handing:
         self._server = server(self.service, f"unix:{bound}")
         await self._server.start()
         self._published = path, socketfile.publish(bound, path, settings.socket_mode)
+
+    def metrics(self) -> bytes:
+        """What a scraper is told."""
+        standing = self.issuing.standing
+        return self._meters.page(standing.ends_s, standing.failures)
 
     async def close(self) -> None:
         """Envoy keeps what it has, and asks again until there is somebody."""

@@ -184,6 +184,16 @@ ALIVE: Final = Metric(
     kind=Gauge,
     help="Workers that run.",
 )
+CERTIFICATE_END: Final = Metric(
+    name="ostiary_listener_certificate_end_timestamp_seconds",
+    kind=Gauge,
+    help="When the listener's certificate ends that a vault issued, in unix seconds; 0 while there is none.",
+)
+CERTIFICATE_FAILURES: Final = Metric(
+    name="ostiary_listener_certificate_failures",
+    kind=Gauge,
+    help="Tries in a row to get a certificate, or the CAs of clients, that failed.",
+)
 
 WORKER: Final = (
     *(AUTHZ, EXCHANGES, DURATION, TOKENS, DETAILS, COST, FOUND, BYTES),
@@ -191,6 +201,7 @@ WORKER: Final = (
     *(CACHED, LOCAL_REPLIES, AUDIT_DROPPED, INFLIGHT, BUDGET),
 )
 SUPERVISOR: Final = (RESTARTS, ALIVE)
+CONTROL: Final = (CERTIFICATE_END, CERTIFICATE_FAILURES)
 
 
 def _counter(metric: Metric, registry: CollectorRegistry) -> Counter:
@@ -401,6 +412,21 @@ class Supervision:
         self._alive.set(workers)
 
 
+class Certificates:
+    """The metrics of `control` where a vault issues the listener's certificate."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._ends = _gauge(CERTIFICATE_END, self.registry)
+        self._failures = _gauge(CERTIFICATE_FAILURES, self.registry)
+
+    def page(self, ends_s: float, failures: int) -> bytes:
+        """What a scraper is told."""
+        self._ends.set(ends_s)
+        self._failures.set(failures)
+        return generate_latest(self.registry)
+
+
 def _name(value: str, known: frozenset[str]) -> str:
     if not value:
         return NONE
@@ -482,6 +508,12 @@ def table_markdown() -> str:
             "## Supervisor",
             "",
             *_rows(SUPERVISOR),
+            "",
+            "## Control",
+            "",
+            "`GET /metrics` of `ostiary control` (`OSTIARY_ADMIN_HOST`:`OSTIARY_CONTROL_ADMIN_PORT`).",
+            "",
+            *_rows(CONTROL),
             "",
             "## Buckets",
             "",

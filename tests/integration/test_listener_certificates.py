@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import threading
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import scanning
 from asking import CHAT, chat
 from certifying import EdgePki
 from rawhttp import RawClient, request_bytes
-from stack import Options, Stack, until
+from stack import Options, Stack, free_port, until
 
 pytestmark = pytest.mark.slow
 MODELS = "/v1/models"
@@ -41,7 +42,8 @@ class Edge(Stack):
 
     def __init__(self, root, upstreams, pki, server):
         file, tls = pki.spec()
-        settings = {"OSTIARY_EDGE_FILE": str(file)}
+        self.pages = free_port()
+        settings = {"OSTIARY_EDGE_FILE": str(file), "OSTIARY_CONTROL_ADMIN_PORT": str(self.pages)}
         super().__init__(root, upstreams, Options(workers=1, control=True, edge={"tls": tls}, settings=settings))
         self.authority.pem = pki.root
         self.client_pair = None
@@ -222,6 +224,17 @@ KEY = re.compile(rb"BEGIN (EC |)PRIVATE KEY|MIGHAgEAMBMGByqGSM49" + b"|" + base6
 
 def holds_key(data):
     return KEY.search(data) is not None
+
+
+def test_envoy_tells_when_the_certificate_that_it_serves_ends(edge):
+    ends_s = edge.turn().not_valid_after_utc.timestamp()
+    page = edge.admin("/stats/prometheus").decode()
+    name = "envoy_listener_ssl_certificate_expiration_unix_time_seconds"
+    (line,) = [line for line in page.splitlines() if line.startswith(name) and "ostiary_listener" in line]
+    assert float(line.rpartition(" ")[2]) == ends_s
+    told = urllib.request.urlopen(f"http://127.0.0.1:{edge.pages}/metrics", timeout=20).read().decode()
+    (line,) = [line for line in told.splitlines() if line.startswith("ostiary_listener_certificate_end")]
+    assert float(line.rpartition(" ")[2]) == ends_s
 
 
 def test_the_scan_would_find_a_key(edge):

@@ -36,6 +36,10 @@ def test_a_spec_that_cannot_be_used_is_a_problem(settings):
         told(settings, {"vault": {name: value for name, value in VAULT.items() if name != "role"}})
 
 
+def test_before_there_is_a_certificate_its_end_is_told_as_none(settings):
+    assert b"ostiary_listener_certificate_end_timestamp_seconds 0.0" in told(settings, {"vault": VAULT}).metrics()
+
+
 async def test_its_socket_is_its_owners_and_goes_with_it(settings):
     made = told(settings, {"vault": VAULT})
     await made.start(settings)

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from gateway.audit.record import Found, Record, Usage
 from gateway.errors import Kind
 from gateway.telemetry import metrics
-from gateway.telemetry.metrics import Meters, Supervision
+from gateway.telemetry.metrics import Certificates, Meters, Supervision
 
 ROOT = Path(metrics.__file__).parents[2]
 
@@ -248,6 +248,12 @@ def test_the_supervisor_counts_restarts_and_workers():
     assert value(supervision, "ostiary_workers_alive") == 2
 
 
+def test_control_tells_when_its_certificate_ends():
+    page = Certificates().page(1_790_000_000.0, 3)
+    assert value(page, "ostiary_listener_certificate_end_timestamp_seconds") == 1_790_000_000
+    assert value(page, "ostiary_listener_certificate_failures") == 3
+
+
 def work(metrics_dir: Path, code: str) -> int:
     """Run `code` in a process that shares its numbers; the pid that it had."""
     program = textwrap.dedent(
@@ -337,9 +343,11 @@ def test_the_table_is_in_order():
 
 def test_the_objects_and_the_table_name_the_same_metrics(meters):
     families = {
-        family.name: family for registry in (meters.registry, Supervision().registry) for family in registry.collect()
+        family.name: family
+        for registry in (meters.registry, Supervision().registry, Certificates().registry)
+        for family in registry.collect()
     }
-    names = {metric.name.removesuffix("_total") for metric in (*metrics.WORKER, *metrics.SUPERVISOR)}
+    names = {metric.name.removesuffix("_total") for metric in (*metrics.WORKER, *metrics.SUPERVISOR, *metrics.CONTROL)}
     assert set(families) == names
 
 
