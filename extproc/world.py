@@ -19,7 +19,9 @@ from extproc.guardrails.lookout import Lookout
 from extproc.guardrails.obliged import obliged
 from extproc.guardrails.scanner import Scanner, ScannerPool
 from extproc.guardrails.topics import Topics
+from gateway.clock import SystemClock
 from gateway.credentials import Credentials
+from gateway.latency.estimates import Latencies
 from gateway.policy.canary import Bands
 from gateway.policy.model import Adviser, Credential, Policy, Tenant
 from gateway.policy.store import PolicyStore
@@ -36,8 +38,17 @@ _NAME_CHARS: Final = 32  # half of what OpenAI's `user` and its kin may have
 class Book:
     """Implements `World` and `Keys` over a policy store."""
 
-    def __init__(self, store: PolicyStore, pseudonym_key: bytes = b"", vault: Credentials | None = None) -> None:
-        """`pseudonym_key`: secret, 32 bytes; without it the action `hash` redacts. `vault`: of what lies in no file."""
+    def __init__(
+        self,
+        store: PolicyStore,
+        pseudonym_key: bytes = b"",
+        vault: Credentials | None = None,
+        latencies: Latencies | None = None,
+    ) -> None:
+        """`pseudonym_key`: secret, 32 bytes; without it the action `hash` redacts. `vault`: of what lies in no file.
+        `latencies`: those that are shared; without them its own.
+        """
+        self.latencies = latencies or Latencies(SystemClock())
         self._store = store
         self._vault = vault
         self._pseudonym_key = pseudonym_key

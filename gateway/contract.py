@@ -63,6 +63,7 @@ ERROR_CODE_HEADER: Final = "x-ostiary-error-code"
 #: Told only where the model's pool says `tell: true`.
 BACKEND_HEADER: Final = "x-ostiary-backend"
 ATTEMPTS_HEADER: Final = "x-ostiary-attempts"
+SELECT_HEADER: Final = "x-ostiary-select"
 #: Told where the tenant's cache was asked: "hit" or "miss". With a hit comes `age` (RFC 9111 section 5.1).
 CACHE_HEADER: Final = "x-ostiary-cache"
 #: Told where fields of a request have no word in the dialect of the backend that answered.

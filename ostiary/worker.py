@@ -49,6 +49,8 @@ from gateway.clock import Clock, SystemClock
 from gateway.egress import Egress
 from gateway.errors import GatewayError, Kind
 from gateway.grants.credentials import CloudCredentials
+from gateway.latency.estimates import Latencies
+from gateway.latency.shared import Sharing
 from gateway.limits.door import LeasedLimiter
 from gateway.limits.ledger import ValkeyLedger
 from gateway.limits.local import LocalLimiter
@@ -151,6 +153,7 @@ class Worker:
     credentials: CloudCredentials
     shelf: Shelf | None
     mirrors: Mirrors
+    sharing: Sharing
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -162,7 +165,8 @@ def compose(settings: Settings) -> Worker:
     peppers = _peppers(settings.peppers_file)
     credentials = _credentials(clock)
     pseudonym_key = hmac.digest(peppers.secrets[peppers.current], b"ostiary pseudonyms", "sha256")
-    book = Book(store, pseudonym_key, credentials)
+    latencies = Latencies(clock)
+    book = Book(store, pseudonym_key, credentials, latencies)
     book.warm(policy)
     meters = Meters(tenants=policy.tenants, models=policy.models)
     trail = Trail(
@@ -213,6 +217,7 @@ def compose(settings: Settings) -> Worker:
         clock,
         workers=settings.workers,
     )
+    sharing = _sharing(settings, latencies, meters)
     processor = Processor(
         book=book,
         offer=door.offer,
@@ -251,6 +256,7 @@ def compose(settings: Settings) -> Worker:
         credentials,
         shelf,
         mirrors,
+        sharing,
     )
 
 
@@ -259,6 +265,12 @@ def _credentials(clock: Clock) -> CloudCredentials:
     draw = random.SystemRandom().random
     vault = VaultCredentials(clock, draw)
     return CloudCredentials(vault, lambda url, ca_file: fetch.Line(url, ca_file, clock), clock, draw, secrets.token_hex)
+
+
+def _sharing(settings: Settings, latencies: Latencies, meters: Meters) -> Sharing:
+    """How latencies of backends are shared: with nobody where there is no Valkey."""
+    valkey = _valkey(settings, connections=1)  # a call in a second
+    return Sharing(latencies, None if valkey is None else Pipe(valkey), meters.latency)
 
 
 def _shelf(settings: Settings, peppers: Peppers, clock: Clock) -> Shelf | None:
@@ -387,6 +399,7 @@ async def _run(settings: Settings) -> int:
     await worker.credentials.settled(_VAULT_S)
     noting = [spawn(worker.last_use.run(), "last-use")] if worker.last_use is not None else []
     noting.append(spawn(worker.ledger.run(), "budgets"))
+    noting.append(spawn(worker.sharing.run(), "latencies"))
     # What is loaded now lives as long as the worker: the collector need not walk it again and again.
     gc.collect()
     gc.freeze()

@@ -4,7 +4,7 @@ Whatever goes wrong in here refuses the exchange: `receive` gives the refusal th
 before the first byte, an error event after it) and, once in the life of an exchange, the record that says so.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -50,6 +50,7 @@ from extproc.core.questions import Advise, Entry, Question, Reserve, Told
 from extproc.core.reply import Reply, answer_blocked
 from extproc.core.restore import Restoring
 from extproc.core.states import NEXT, State
+from extproc.core.timing import Timing, timing
 from extproc.guardrails.assessor import Assessor, Position
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import Door, Opened, Seen
@@ -108,6 +109,7 @@ class Exchange:
         self._revoked: GatewayError | None = None  # why the next event is refused
         self._then: _Then | None = None  # what goes on when the replies are there
         self._form: Form | None = None  # what the answer is compared with
+        self._timing: Timing | None = None  # set where its backend's time counts
         self._caching: Caching | None = None  # set where the answer may come from the cache, or be kept in it
         # Set on the way through the states; a state is entered only after what it needs.
         self._policy: Policy
@@ -225,9 +227,10 @@ class Exchange:
         ready = draft.ready
         if model.pool is not None:
             ready, self._lost = crossing.able(self._door, draft.tree, model, policy, ready)
-        asking = route.Asking(model, ready, self._tenant, journal.caller, policy.prices, at_s)
+        known, streamed = self._world.latencies, self._opened.stream
+        asking = route.Asking(model, ready, self._tenant, journal.caller, policy.prices, at_s, known, streamed)
         rules = self._tally_in.counts
-        draft.allowed, draft.walk = route.choose(asking, draft.tree, self._door, draft.judged, rules)
+        draft.allowed, draft.walk, journal.select = route.choose(asking, draft.tree, self._door, draft.judged, rules)
         journal.backend = draft.allowed[0]
         if model.pool is not None:
             journal.first = journal.backend
@@ -317,6 +320,7 @@ class Exchange:
         self.state = State.UPSTREAM
         self._sent = True
         way = Way(self._door, self._policy.models[journal.model], self._policy, draft.allowed, draft.walk)
+        self._timing = timing(self._world.latencies, way.model, draft.allowed, streamed=self._opened.stream)
         changed = draft.judged.changed
         keys, now_s = self._world, self._clock.now()
         command, lost = leave(
@@ -353,7 +357,7 @@ class Exchange:
         if self.state is not State.UPSTREAM:
             return self._local(event, headers, details)
         if self._journal.first:
-            self._walked(event.attributes)
+            self._journal.walked(event.attributes, self._policy.prices)
         if details != contract.VIA_UPSTREAM:
             raise heads.of_envoy(status, headers.get(contract.ERROR_CODE_HEADER, ""), details)
         model = self._policy.models[self._journal.model]
@@ -369,7 +373,7 @@ class Exchange:
         kind = crossing.told_type(across, headers.get("content-type", ""))
         head = heads.passed(tuple(name for name, _ in event.headers), kind if kind in heads.TYPES else "")
         if self._journal.first:
-            head = route.tell(head, model, self._journal.backend, self._journal.attempts)
+            head = route.tell(head, model, self._journal)
         lost = ", ".join(filter(None, (*self._opened.left_out, self._lost.get(self._journal.backend))))
         more: tuple[tuple[str, str], ...] = ((contract.DROPPED_HEADER, lost),) if lost else ()
         more += (() if self._caching is None else ((contract.CACHE_HEADER, "miss"),)) + self._standing()
@@ -392,15 +396,6 @@ class Exchange:
         self.state = State.STREAM if streams else State.COLLECT
         self._head = head
         return ()
-
-    def _walked(self, attributes: Mapping[str, str]) -> None:
-        """Take from Envoy which backend was asked last, and after how many attempts; it is the one that bills."""
-        journal = self._journal
-        journal.attempts = attributes.get(contract.ATTR_ATTEMPTS, "")
-        answered = attributes.get(contract.ATTR_HOST_METADATA, "")
-        if answered and answered != journal.backend:
-            journal.backend = answered
-            journal.price = price_of(self._policy.prices, journal.model, answered, self._clock.now())
 
     def _local(self, event: ResponseHead, headers: dict[str, str], details: str) -> tuple[Command, ...]:
         """A reply of Envoy or authz to a request that went nowhere: no upstream text is in it."""
@@ -522,6 +517,8 @@ class Exchange:
 
     def _release_head(self) -> tuple[Command, ...]:
         head, self._head = self._head, None
+        if self._timing is not None:
+            self._timing.begun()
         return (head,) if head is not None else ()
 
     def _finish(self, outcome: str) -> tuple[Command, ...]:
@@ -530,6 +527,8 @@ class Exchange:
             journal.seen = Seen()  # the backend reads the prompt, whoever left first, and bills that
         self.state = State.DONE
         self._head = None
+        if self._timing is not None:
+            self._timing.over(journal, outcome)
         if self._recorded:
             return self._settlement(None)
         self._recorded = True

@@ -8,9 +8,10 @@ from extproc.providers.door import Seen
 from gateway import contract, obligation
 from gateway.audit.record import Found, Record, Usage
 from gateway.budgets import model as budget
-from gateway.budgets.price import Price, cost
+from gateway.budgets.price import Price, PriceBook, cost, price_of
 from gateway.clock import Clock
 from gateway.identity import NO_OBLIGATIONS, Caller
+from gateway.policy.model import Select
 
 NOBODY: Final = Caller(tenant="", principal="", key_id="", scopes=(), policy="", request_id="")
 #: English prose has about four characters to a token (OpenAI's own rule of thumb); used when a provider tells nothing.
@@ -30,7 +31,7 @@ class Journal:
     __slots__ = (
         "_began_s", "_clock", "_started_at", "answer_bytes", "attempts", "backend", "cached", "caller", "code",
         "currency", "first", "method", "model", "path", "price", "prompt_chars", "prompt_tokens", "reason",
-        "request_bytes", "seen", "status", "streamed", "unadvised",
+        "request_bytes", "seen", "select", "status", "streamed", "unadvised",
     )  # fmt: skip
 
     def __init__(self, clock: Clock) -> None:
@@ -40,6 +41,7 @@ class Journal:
         self.caller = NOBODY
         self.first = self.attempts = ""  # of a pool: the backend that was asked first, and how many were asked
         self.method = self.path = self.model = self.backend = self.code = self.reason = self.unadvised = ""
+        self.select = ""  # of a pool: by what its first backend was chosen
         self.cached = ""  # "hit" or "miss", where the tenant's cache was asked
         self.status = self.request_bytes = self.answer_bytes = self.prompt_chars = 0
         self.streamed = False
@@ -47,6 +49,14 @@ class Journal:
         self.price: Price | None = None  # what the exchange is billed by, where policy has a price
         self.currency = ""
         self.seen: Seen | None = None  # set when a backend began to answer: from then on it bills
+
+    def walked(self, attributes: Mapping[str, str], prices: PriceBook) -> None:
+        """Take from Envoy which backend was asked last, and after how many attempts; it is the one that bills."""
+        self.attempts = attributes.get(contract.ATTR_ATTEMPTS, "")
+        answered = attributes.get(contract.ATTR_HOST_METADATA, "")
+        if answered and answered != self.backend:
+            self.backend = answered
+            self.price = price_of(prices, self.model, answered, self._clock.now())
 
     def meet(self, attributes: Mapping[str, str]) -> None:
         """Take from Envoy what is known of a request that it refused before anybody here saw its head."""
@@ -140,6 +150,8 @@ class Journal:
             told["cache"] = self.cached
         if self.first:
             told["first_backend"] = self.first
+        if self.select and self.select != Select.ORDERED:
+            told["select"] = self.select
         if self.attempts:
             told["attempts"] = self.attempts
         return told

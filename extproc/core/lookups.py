@@ -6,11 +6,17 @@ from extproc.adapt import Keys
 from extproc.guardrails.assessor import Assessor
 from extproc.guardrails.guard import Guard
 from extproc.guardrails.scanner import Scanner
+from gateway.latency.estimates import Latencies
 from gateway.policy.model import Adviser, Policy, Tenant
 
 
 class World(Keys, Protocol):
     """What an exchange may look up. Everything in it is in memory."""
+
+    @property
+    def latencies(self) -> Latencies:
+        """How long backends took lately."""
+        ...
 
     def policy(self, version: str) -> Policy | None:
         """The pinned policy version, or None when this worker does not hold it."""

@@ -1,19 +1,22 @@
 """Where a request goes: the backends that may see it, and the order in which Envoy asks them. Pure."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from extproc.core.admission import Judged
 from extproc.core.cap import wishes
 from extproc.core.commands import HeaderChange, PassResponseHead
+from extproc.core.complexity import score
+from extproc.core.journal import Journal
 from extproc.providers.door import Door
 from gateway import contract
 from gateway.budgets.price import PriceBook, price_of, worst
 from gateway.errors import GatewayError, Kind
 from gateway.identity import Caller
+from gateway.latency.estimates import Latencies
 from gateway.policy import walk
-from gateway.policy.model import FEATURES, Model, Tenant
+from gateway.policy.model import FEATURES, Model, Select, Tenant
 from gateway.policy.walk import Draw, Walk
 
 #: Of a token, roughly, in English. Only pools are chosen by it; what is charged is counted properly.
@@ -35,12 +38,14 @@ class Asking:
     caller: Caller
     prices: PriceBook
     at_s: float
+    latencies: Latencies
+    streamed: bool = False
 
 
 def choose(
     asking: Asking, tree: dict[str, Any], door: Door, judged: Judged, rules: Collection[str]
-) -> tuple[tuple[str, ...], Walk | None]:
-    """The backends that a request may reach, first the one to ask first, and its walk if they are several.
+) -> tuple[tuple[str, ...], Walk | None, str]:
+    """The backends that a request may reach, first the one to ask first; of several, their walk, and why that one.
 
     `rules` are those that fired in the request.
 
@@ -53,7 +58,7 @@ def choose(
         if not ready:
             raise unavailable("no backend left that the tenant's requests may reach")
     if pool is None:
-        return ready[:1], None
+        return ready[:1], None, ""
     tokens_in, tokens_out = tokens_of(tree, door, judged.prompt_chars, judged.capped)
     if pool.lacks or pool.context:
         ready = walk.able(pool, ready, features(tree, door), tokens_in + tokens_out)
@@ -68,15 +73,26 @@ def choose(
     if not allowed:
         raise unavailable("no backend left that may see what was found")
     if len(allowed) == 1:
-        return allowed, None
+        return allowed, None, ""
+    why = pool.select.value
 
     def price(backend: str) -> int | None:
         found = price_of(asking.prices, asking.model.name, backend, asking.at_s)
         return None if found is None else worst(found, tokens_in, tokens_out)
 
+    def fastest(backends: Sequence[str], lot: float) -> str:
+        nonlocal why
+        choice = asking.latencies.choose(asking.model.name, backends, lot, streamed=asking.streamed)
+        why += ";explored" if choice.explored else ""
+        return choice.backend
+
+    points = 0
+    if pool.select is Select.COMPLEXITY:
+        points = score(tree, door, judged.prompt_chars, features(tree, door)).points
+        why += f";score={points}"
     caller = f"{asking.caller.tenant}/{asking.caller.principal}"
-    chosen = walk.choose(pool, allowed, Draw(asking.caller.request_id, caller, price))
-    return chosen.backends, chosen
+    chosen = walk.choose(pool, allowed, Draw(asking.caller.request_id, caller, price, fastest, points))
+    return chosen.backends, chosen, why
 
 
 def features(tree: dict[str, Any], door: Door) -> frozenset[str]:
@@ -105,11 +121,13 @@ def tokens_of(tree: dict[str, Any], door: Door, chars: int, capped: tuple[str, i
     return chars // _CHARS, min(caps, default=_USUAL_TOKENS)
 
 
-def tell(head: PassResponseHead, model: Model, backend: str, attempts: str) -> PassResponseHead:
-    """The answer's head, with the backend that gave it where policy lets clients know."""
+def tell(head: PassResponseHead, model: Model, journal: Journal) -> PassResponseHead:
+    """The answer's head, with the backend that gave it, and why it was asked, where policy lets clients know."""
     if model.pool is None or not model.pool.tell:
         return head
-    told = ((contract.BACKEND_HEADER, backend), (contract.ATTEMPTS_HEADER, attempts or "1"))
+    told = [(contract.BACKEND_HEADER, journal.backend), (contract.ATTEMPTS_HEADER, journal.attempts or "1")]
+    if journal.select:
+        told.append((contract.SELECT_HEADER, journal.select))
     return replace(head, change=HeaderChange((*head.change.put, *told), head.change.remove))
 
 

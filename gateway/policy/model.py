@@ -469,6 +469,8 @@ class Select(StrEnum):
         "sticky"  # always the same one for a principal, as long as it is there: its prompt cache stays warm; by weight
     )
     CHEAPEST = "cheapest"  # by the price book, for what this request may cost
+    LATENCY = "lowest_latency"  # who answered fastest lately
+    COMPLEXITY = "complexity"  # by how hard the request looks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -501,6 +503,7 @@ class Pool:
     backends: tuple[str, ...]  # in the order in which they are asked
     select: Select = Select.ORDERED
     weights: Mapping[str, int] = field(default_factory=dict)  # by backend; of WEIGHTED always, of STICKY perhaps
+    scores: Mapping[str, int] = field(default_factory=dict)  # of COMPLEXITY: from which score on each is asked first
     retry_on: frozenset[str] = frozenset()  # of `RETRY_ON`; a failure to connect always
     first_byte_s: int = 120  # longest silence before an answer begins
     restrictions: tuple[Restriction, ...] = ()

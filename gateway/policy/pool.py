@@ -15,6 +15,7 @@ from gateway.policy.tree import Mapping as Fields
 from gateway.policy.tree import Node, Path, Scalar, Sequence
 
 _WEIGHT: Final = shape(r"[0-9]{1,4}", "a weight from 0 to 9999")
+_SCORE: Final = shape(r"[1-9][0-9]?|100", "a score from 1 to 100")
 _ANY: Final[Shape] = shape(r"[!-~]{1,64}", "a word")
 _FIRST_BYTE_S: Final = (1, 3600)
 _TOKENS: Final = shape(r"[1-9][0-9]{2,7}", "tokens, at least 100")
@@ -40,6 +41,7 @@ def read_pool(
         backends=backends,
         select=select,
         weights=MappingProxyType(weights),
+        scores=MappingProxyType(_scores(table, backends, select, problems)),
         retry_on=_retry_on(table, problems),
         first_byte_s=table.integer("first_byte_s", *_FIRST_BYTE_S, default=limits.idle_s),
         restrictions=_restrictions(table, backends, known, rules, problems),
@@ -116,6 +118,23 @@ def _weights(table: Table, backends: tuple[str, ...], select: Select, problems: 
     elif not any(weights.values()):
         problems.add(block.mark, path, "all weights are 0")
     return weights
+
+
+def _scores(table: Table, backends: tuple[str, ...], select: Select, problems: Problems) -> dict[str, int]:
+    path = (*table.path, "from_score")
+    scores = {}
+    for key, node in _by_backend(table, "from_score", backends, problems):
+        word = read_scalar(node, (*path, key.text), _SCORE, problems)
+        if word is not None:
+            scores[key.text] = int(word.text)
+    if select is not Select.COMPLEXITY:
+        if scores:
+            problems.add(table.mark, path, "only select: complexity has scores")
+    elif not scores:
+        problems.add(table.mark, path, "missing", "select: complexity needs the score from which on a backend is asked")
+    elif not set(backends) - set(scores):
+        problems.add(table.mark, path, "every backend has a score", "leave out the one that takes what is easy")
+    return scores
 
 
 def _lacks(table: Table, backends: tuple[str, ...], problems: Problems) -> dict[str, frozenset[str]]:

@@ -6,7 +6,7 @@ the renderer lists them here, and `inspect` chooses one of them here.
 
 import hashlib
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
@@ -82,6 +82,8 @@ class Draw:
     request_id: str
     caller: str = ""  # tenant and principal
     price: Callable[[str], int | None] = lambda _backend: None  # what it may cost at a backend; None: not known
+    fastest: Callable[[Sequence[str], float], str] = lambda names, _lot: names[0]  # lately; a lot is from 0 to 1
+    score: int = 0  # how hard the request looks
 
 
 def choose(pool: Pool, allowed: tuple[str, ...], draw: Draw) -> Walk:
@@ -99,6 +101,8 @@ def _firsts(pool: Pool, allowed: tuple[str, ...]) -> tuple[str, ...]:
         return allowed[:1]
     if pool.weights:
         return tuple([name for name in allowed if pool.weights.get(name, 0) > 0]) or allowed[:1]
+    if pool.select is Select.COMPLEXITY:
+        return tuple({pool.scores.get(name, 0): name for name in reversed(allowed)}.values())
     return allowed
 
 
@@ -116,6 +120,13 @@ def _first(pool: Pool, allowed: tuple[str, ...], draw: Draw) -> str:
     if pool.select is Select.CHEAPEST:
         prices = {name: draw.price(name) for name in firsts}
         return min(firsts, key=lambda name: (prices[name] is None, prices[name] or 0))
+    if pool.select is Select.LATENCY:
+        return draw.fastest(firsts, _number(f"explore {draw.request_id}") / _FRACTIONS)
+    if pool.select is Select.COMPLEXITY:
+        # The most that it asks for; where only those for harder requests are left, the least of them.
+        scores = {name: pool.scores.get(name, 0) for name in firsts}
+        fit = [name for name in firsts if scores[name] <= draw.score]
+        return max(fit, key=scores.__getitem__) if fit else min(firsts, key=scores.__getitem__)
     left = _number(f"pool {draw.request_id}") * sum(pool.weights[name] for name in firsts) // _FRACTIONS
     for name in firsts:
         left -= pool.weights[name]

@@ -173,6 +173,13 @@ BUDGET: Final = Metric(
     "The highest of all workers.",
     labels=("tenant", "limit"),
 )
+LATENCY: Final = Metric(
+    name="ostiary_backend_latency_seconds",
+    kind=Gauge,
+    help="Seconds that a backend takes, as pools of `select: lowest_latency` compare it. `until` is first_byte "
+    "(streams) or whole_answer (scaled to 500 tokens). One that fails looks slower. The latest of all workers.",
+    labels=("model", "backend", "until"),
+)
 RESTARTS: Final = Metric(
     name="ostiary_worker_restarts_total",
     kind=Counter,
@@ -198,7 +205,7 @@ CERTIFICATE_FAILURES: Final = Metric(
 WORKER: Final = (
     *(AUTHZ, EXCHANGES, DURATION, TOKENS, DETAILS, COST, FOUND, BYTES),
     *(BACKEND_EXCHANGES, BACKEND_DURATION, BACKEND_TOKENS, BACKEND_FOUND, NOT_COPIED),
-    *(CACHED, LOCAL_REPLIES, AUDIT_DROPPED, INFLIGHT, BUDGET),
+    *(CACHED, LOCAL_REPLIES, AUDIT_DROPPED, INFLIGHT, BUDGET, LATENCY),
 )
 SUPERVISOR: Final = (RESTARTS, ALIVE)
 CONTROL: Final = (CERTIFICATE_END, CERTIFICATE_FAILURES)
@@ -278,6 +285,11 @@ class Meters:
         # livemax: each worker saw some of the exchanges, and whoever saw more use saw later.
         self._budgets = _Children(
             Gauge(BUDGET.name, BUDGET.help, BUDGET.labels, registry=self.registry, multiprocess_mode="livemax")
+        )
+        # Workers share their estimates: the last word holds for all.
+        last: Final = "livemostrecent"
+        self._latencies = _Children(
+            Gauge(LATENCY.name, LATENCY.help, LATENCY.labels, registry=self.registry, multiprocess_mode=last)
         )
         bodies = _counter(BYTES, self.registry)
         self._request_bytes = bodies.labels("request")
@@ -389,6 +401,11 @@ class Meters:
     def budget(self, tenant: str, limit: str, part: float) -> None:
         """How full a limit of policy is; `limit` is its name there."""
         self._budgets[(_name(tenant, self._tenants), limit)].set(part)
+
+    def latency(self, model: str, backend: str, streamed: bool, seconds: float) -> None:
+        """What is expected of a backend of a pool; both names are those of policies."""
+        until = "first_byte" if streamed else "whole_answer"
+        self._latencies[(_name(model, self._models), backend, until)].set(seconds)
 
     def inflight(self, change: int) -> None:
         """An exchange began (+1) or ended (-1)."""

@@ -11,6 +11,7 @@ from extproc.guardrails.lookout import Lookout
 from extproc.guardrails.obliged import obliged
 from extproc.guardrails.scanner import Scanner, ScannerPool
 from gateway.identity import Caller
+from gateway.latency.estimates import Latencies
 from gateway.policy.canary import Bands
 from gateway.policy.model import Action, Adviser, Backend, Credential, Limits, Mode, Model, Policy, RuleSetting, Tenant
 from gateway.secrets.reference import Secret
@@ -79,6 +80,7 @@ class FakeWorld:
 
     def __init__(self, held: Policy | None = None, secret: str | None = "Bearer provider-secret") -> None:
         self.held = held or policy()
+        self.latencies = Latencies(FakeClock())
         self.told_refused: list[str] = []
         self.secret = secret
 

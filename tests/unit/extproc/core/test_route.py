@@ -9,13 +9,14 @@ from extproc.core import admission, route
 from extproc.core.admission import Judged
 from extproc.core.commands import HeaderChange, PassRequestBody, PassResponseHead
 from extproc.core.events import ResponseChunk
-from extproc.core.journal import NOBODY
+from extproc.core.journal import NOBODY, Journal
 from gateway import contract
 from gateway.budgets.price import Line, Price, PriceBook
 from gateway.errors import GatewayError, Kind
+from gateway.latency.estimates import Latencies
 from gateway.policy.model import RETRY_ON, Backend, Model, Pool, Restriction, Select
 from playbook import VIA, Play, answer_head, chat, completion
-from worlds import policy
+from worlds import FakeClock, policy
 
 POOL = Pool(
     backends=("a", "b", "c"),
@@ -54,9 +55,9 @@ def sent(play):
 def choose(model, ready, rules=(), *, backends=None, **fields):
     base = held()
     tenant = replace(base.tenants["acme"], backends=backends)
-    asking = route.Asking(model, ready, tenant, NOBODY, base.prices, 0.0)
+    asking = route.Asking(model, ready, tenant, NOBODY, base.prices, 0.0, Latencies(FakeClock()))
     tree = orjson.loads(chat(**fields))
-    return route.choose(asking, tree, admission.DOORS["/v1/chat/completions"], Judged([], False, None), rules)
+    return route.choose(asking, tree, admission.DOORS["/v1/chat/completions"], Judged([], False, None), rules)[:2]
 
 
 def test_a_lone_backend_is_no_walk():
@@ -113,12 +114,54 @@ def test_the_cheapest_is_asked_first():
     assert choose(replace(MODEL, pool=pool), ("b", "a", "c"))[0] == ("a", "b", "c")
 
 
+def why(model, text="Hello", latencies=None, **fields):
+    base = held()
+    known = latencies or Latencies(FakeClock())
+    asking = route.Asking(model, ("a", "b", "c"), base.tenants["acme"], NOBODY, base.prices, 0.0, known)
+    tree = orjson.loads(chat(**fields)) | {"messages": [{"role": "user", "content": text}]}
+    return route.choose(asking, tree, admission.DOORS["/v1/chat/completions"], Judged([], False, None), ())
+
+
+def test_a_hard_request_goes_to_the_big_one_and_the_score_is_told():
+    model = replace(MODEL, pool=replace(POOL, select=Select.COMPLEXITY, scores={"c": 20}))
+    assert why(model)[0::2] == (("a", "b", "c"), "complexity;score=0")
+    assert why(model, "Prove it.")[0::2] == (("c", "a", "b"), "complexity;score=20")
+
+
+def test_no_score_leads_where_a_request_may_not_go():
+    model = replace(MODEL, pool=replace(POOL, select=Select.COMPLEXITY, scores={"b": 20}))
+    tree = orjson.loads(chat()) | {"messages": [{"role": "user", "content": "Prove it."}]}
+    base = held()
+    for ready, backends, rules, left in (
+        (("a", "b", "c"), None, {"pii.card"}, ("c",)),
+        (("a", "b", "c"), frozenset("ac"), (), ("a", "c")),
+        (("a", "c"), None, (), ("a", "c")),
+    ):
+        tenant = replace(base.tenants["acme"], backends=backends)
+        asking = route.Asking(model, ready, tenant, NOBODY, base.prices, 0.0, Latencies(FakeClock()))
+        found = route.choose(asking, tree, admission.DOORS["/v1/chat/completions"], Judged([], False, None), rules)
+        assert found[0] == left
+
+
+def test_the_fastest_lately_is_asked_first_and_whether_to_learn_is_told():
+    known = Latencies(FakeClock())
+    model = replace(MODEL, pool=replace(POOL, select=Select.LATENCY))
+    assert why(model, latencies=known)[0::2] == (("a", "b", "c"), "lowest_latency;explored")
+    for name, seconds in (("a", 3.0), ("b", 1.0), ("c", 2.0)):
+        known.start(MODEL.name, name, streamed=False).answered(seconds)
+    found, chosen, told = why(model, latencies=known)
+    assert (found, chosen.backends, told) == (("b", "a", "c"), ("b", "a", "c"), "lowest_latency")
+
+
 def test_clients_are_told_only_where_policy_says_so():
-    told = route.tell(HEAD, MODEL, "b", "2").change
-    assert told.put == (*HEAD.change.put, ("x-ostiary-backend", "b"), ("x-ostiary-attempts", "2"))
+    journal = Journal(FakeClock())
+    journal.backend, journal.attempts, journal.select = "b", "2", "weighted"
+    told = route.tell(HEAD, MODEL, journal).change
+    more = (("x-ostiary-backend", "b"), ("x-ostiary-attempts", "2"), ("x-ostiary-select", "weighted"))
+    assert told.put == (*HEAD.change.put, *more)
     assert told.remove == HEAD.change.remove
-    assert route.tell(HEAD, replace(MODEL, pool=replace(POOL, tell=False)), "b", "2") is HEAD
-    assert route.tell(HEAD, Model(name="m", backend="x"), "x", "1") is HEAD
+    assert route.tell(HEAD, replace(MODEL, pool=replace(POOL, tell=False)), journal) is HEAD
+    assert route.tell(HEAD, Model(name="m", backend="x"), journal) is HEAD
 
 
 def test_the_allowed_set_is_pinned_and_the_walk_is_the_route():

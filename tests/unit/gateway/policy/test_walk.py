@@ -28,7 +28,9 @@ def pools(draw):
     names = draw(st.permutations(NAMES))[: draw(st.integers(2, len(NAMES)))]
     weights = draw(st.fixed_dictionaries({name: st.integers(0, 3) for name in names}).filter(lambda w: any(w.values())))
     select = draw(st.sampled_from(Select))
-    return pool(*names, select=select, weights=weights if select in {Select.WEIGHTED, Select.STICKY} else {})
+    scores = draw(st.dictionaries(st.sampled_from(names), st.integers(1, 100), max_size=len(names) - 1))
+    weights = weights if select in {Select.WEIGHTED, Select.STICKY} else {}
+    return pool(*names, select=select, weights=weights, scores=scores if select is Select.COMPLEXITY else {})
 
 
 @given(pools(), st.data())
@@ -36,7 +38,10 @@ def test_every_walk_that_may_be_chosen_was_rendered(made, data):
     rendered = {each.route for each in walk.walks_of(made)}
     ready = data.draw(st.sets(st.sampled_from(made.backends), min_size=2))
     allowed = walk.allowed(made, ready, ())
-    chosen = walk.choose(made, allowed, Draw(data.draw(st.text(max_size=8)), "t/p", PRICES.get))
+    lot = Draw(
+        data.draw(st.text(max_size=8)), "t/p", PRICES.get, lambda names, _: names[-1], data.draw(st.integers(0, 100))
+    )
+    chosen = walk.choose(made, allowed, lot)
     assert chosen.route in rendered
     assert sorted(chosen.backends) == sorted(ready)
 
@@ -137,6 +142,42 @@ def test_the_cheapest_comes_first_and_what_has_no_price_last():
     assert first(made, ("d", "a", "c"), price=PRICES.get) == "c"
     assert first(made, ("d", "a"), price=PRICES.get) == "a"
     assert first(pool("d", "e", select=Select.CHEAPEST), price=PRICES.get) == "d"
+
+
+@pytest.mark.parametrize(
+    ("score", "allowed", "asked"),
+    [
+        (0, "small middle big", "small"),
+        (19, "small middle big", "small"),
+        (20, "small middle big", "middle"),
+        (59, "small middle big", "middle"),
+        (100, "small middle big", "big"),
+        (100, "small middle", "middle"),  # the big one is not there, or may not see it: no score brings it back
+        (0, "middle big", "middle"),
+        (0, "big small", "small"),
+    ],
+)
+def test_a_request_goes_to_the_one_for_its_score_among_those_that_may_have_it(score, allowed, asked):
+    made = pool("small", "middle", "big", select=Select.COMPLEXITY, scores={"middle": 20, "big": 60})
+    names = tuple(allowed.split())
+    chosen = walk.choose(made, names, Draw("request", score=score)).backends
+    assert chosen[0] == asked
+    assert set(chosen) == set(names)
+
+
+def test_whoever_answers_fastest_is_asked_of_those_that_are_left_by_a_lot_of_the_request_alone():
+    made = pool("a", "b", "c", select=Select.LATENCY)
+    told = []
+
+    def fastest(names, lot):
+        told.append((names, lot))
+        return names[-1]
+
+    for number in range(2):
+        assert walk.choose(made, ("a", "b"), Draw("request", fastest=fastest)).backends == ("b", "a"), number
+    assert told[0] == told[1]
+    assert told[0][0] == ("a", "b")
+    assert 0 <= told[0][1] < 1
 
 
 def test_a_principal_stays_with_its_backend_whoever_else_is_left_out():
