@@ -10,13 +10,15 @@ import threading
 import urllib.request
 from pathlib import Path
 
+import openai
 import pytest
 from cryptography import x509
 
 import openbao_kept
 import scanning
-from asking import CHAT, chat
+from asking import CHAT, MODEL, chat
 from certifying import EdgePki
+from clients import openai_of
 from rawhttp import RawClient, request_bytes
 from stack import Options, Stack, free_port, until
 
@@ -104,7 +106,17 @@ def test_certificates_that_turn_under_load_fail_no_request_and_open_connections_
             except (OSError, ssl.SSLError) as failure:
                 failures.append(repr(failure))
 
-    threads = [threading.Thread(target=load) for _ in range(3)]
+    def load_of_the_sdk():
+        with openai_of(edge) as sdk:
+            while not stop.is_set():
+                try:
+                    messages = [{"role": "user", "content": f"hello {marker}"}]
+                    sdk.chat.completions.create(model=MODEL, messages=messages)
+                    statuses.append(200)
+                except openai.OpenAIError as failure:
+                    failures.append(repr(failure))
+
+    threads = [threading.Thread(target=each) for each in (load, load, load_of_the_sdk)]
     with edge.client().open() as old:
         first = leaf_of(old).serial_number
         for thread in threads:
