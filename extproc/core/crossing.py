@@ -85,7 +85,9 @@ def told_type(across: Crossing | None, content_type: str) -> str:
     kind = content_type.partition(";")[0].strip().lower()
     if across is None or across.attempt is None or across.attempt.back.stream_type == SSE:
         return kind
-    return SSE if kind == across.attempt.back.stream_type else kind.replace(SSE, "")  # which it does not speak
+    if kind == SSE:
+        return ""  # no stream of this backend's
+    return SSE if kind == across.attempt.back.stream_type else kind
 
 
 def denied(across: Crossing | None, status: int) -> bool:
