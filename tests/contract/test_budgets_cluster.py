@@ -20,7 +20,10 @@ from gateway.topology import reach
 
 pytestmark = pytest.mark.slow
 #: A month: what was used stays in the window, however long a loaded machine takes to move a slot.
-LIMITS = (limit(10**9, Resource.TOKENS, PER_MONTH), limit(10**6, Resource.REQUESTS, limit(1).window, Dimension.KEY, name="requests"))
+LIMITS = (
+    limit(10**9, Resource.TOKENS, PER_MONTH),
+    limit(10**6, Resource.REQUESTS, limit(1).window, Dimension.KEY, name="requests"),
+)
 
 
 @pytest.fixture(scope="module")

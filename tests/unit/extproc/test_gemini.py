@@ -9,6 +9,7 @@ from extproc.core.admission import door_of
 from extproc.core.commands import Answer, PassRequestBody
 from extproc.detectors.injection.provenance import Provenance
 from extproc.providers.gemini import GenerateContent, lowered
+from extproc.providers.gemini_schema import FIELDS
 from gateway.errors import GatewayError
 from gateway.named_path import Named
 from gateway.policy.model import Action
@@ -232,3 +233,80 @@ def test_a_blocked_answer_says_what_policy_says():
 def test_a_providers_error_passes_guarded():
     play = answered({"error": {"code": 400, "message": f"no {MAIL}", "status": "INVALID_ARGUMENT"}}, status="400")
     assert json.loads(play.sent())["error"]["message"] == "no [EMAIL]"
+
+
+# --- the table of positions of a request ------------------------------------------------
+#: A string in every place that the official package knows and this door takes (`test_the_ground_names_every_field`).
+GROUND = {
+    "contents": [
+        said({"text": "t", "partMetadata": {"k": "v"}, "mediaResolution": {"level": "l"}, "videoMetadata": {"startOffset": "s"}},
+             {"inlineData": {"mimeType": "image/png", "data": "eA==", "displayName": "n"}},
+             {"fileData": {"mimeType": "image/png", "fileUri": "https://example.com/a.png", "displayName": "n"}}),
+        said({"text": "thought", "thought": True}, {"functionCall": {"id": "c", "name": "pay", "args": {"k": ["v"]}}},
+             {"text": "x", "thoughtSignature": "s"}, role="model"),
+        said({"functionResponse": {"id": "c", "name": "pay", "response": {"k": ["v"]}, "scheduling": "SILENT",
+              "parts": [{"inlineData": {"mimeType": "image/png", "data": "eA==", "displayName": "n"}}]}}),
+    ],
+    "systemInstruction": {"role": "user", "parts": [{"text": "s"}]},
+    "tools": [{"functionDeclarations": [{"name": "pay", "description": "d", "parameters": {"description": "d"},
+               "parametersJsonSchema": {"description": "d"}, "response": {"description": "d"},
+               "responseJsonSchema": {"description": "d"}, "behavior": "BLOCKING"}]}],
+    "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["pay"]}},
+    "safetySettings": [{"category": "C", "threshold": "T", "method": "M"}],
+    "generationConfig": {"stopSequences": ["x"], "responseMimeType": "application/json", "mediaResolution": "M",
+                         "responseSchema": {"title": "t"}, "responseJsonSchema": {"title": "t"},
+                         "thinkingConfig": {"thinkingLevel": "LOW"}, "responseModalities": ["TEXT"]},
+    "labels": {"k": "v"},
+    "serviceTier": "standard",
+}  # fmt: skip
+
+
+def places(tree, path=()):
+    steps = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    if isinstance(tree, str):
+        yield path
+    for step, value in steps:
+        yield from places(value, (*path, step))
+    if isinstance(tree, dict):
+        yield (*path, f"mail {MAIL}")  # as a key
+
+
+def put(tree, path, value):
+    copy = json.loads(json.dumps(tree))
+    holder = copy
+    for step in path[:-1]:
+        holder = holder[step]
+    holder[path[-1]] = value
+    return copy
+
+
+def test_the_ground_of_the_table_passes():
+    assert passed(asked(GROUND)[1]).body is None
+
+
+def test_the_ground_names_every_field_that_a_check_relies_on():
+    written = json.dumps(GROUND)
+    left = {name for names in FIELDS.values() for name in names if f'"{name}"' not in written}
+    assert left == {
+        # refused, or no string
+        "cachedContent", "store", "partialArgs", "willContinue", "retrievalConfig", "includeServerSideToolInvocations",
+        "streamFunctionCallArguments", "candidateCount", "maxOutputTokens", "responseFormat", "temperature", "topP", "topK",
+        "seed", "presencePenalty", "frequencyPenalty", "responseLogprobs", "logprobs", "speechConfig", "imageConfig",
+        "enableEnhancedCivicAnswers", "includeThoughts", "thinkingBudget",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", list(places(GROUND)), ids=lambda path: ".".join(map(str, path)))
+def test_no_string_of_a_request_reaches_the_provider_unguarded(path):
+    tree = put(GROUND, path, f"my {MAIL} is")
+    for strict, action in ((True, Action.REDACT), (False, Action.REDACT), (False, Action.BLOCK)):
+        play, told = asked(tree, held(request=settings(action), strict_schema=strict))
+        sent = [each for each in told if isinstance(each, PassRequestBody)]
+        if not sent:  # where only some words are allowed, or a rule blocks
+            assert refused(play)[0] in {400, 403}
+            # The name of a caller's own field is told back, no value.
+            assert MAIL.encode() not in play.commands[-1].rendered.body or MAIL in str(path[-1])
+        else:
+            assert action is Action.REDACT
+            assert MAIL.encode() not in sent[0].body
+            assert b"[EMAIL]" in sent[0].body

@@ -8,7 +8,7 @@ from google.genai import types
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contents import USAGE, answer, body, candidate, event, events, heard, held, sent, words
+from contents import USAGE, answer, answered, body, candidate, event, events, heard, held, sent, words
 from extproc.core.commands import Answer
 from gateway.policy.model import Action, RuleSetting
 from playbook import MAIL
@@ -159,7 +159,7 @@ VALUES = [MAIL, [MAIL], {"a": MAIL}, {MAIL: 1}]
 
 
 def _with(where, name, value):
-    tree = answer(candidate("fine. "))
+    tree = json.loads(json.dumps(answer(candidate("fine. "))))
     node = tree
     for step in filter(None, where.split(".")):
         if isinstance(node, list):
@@ -183,6 +183,8 @@ def test_no_place_of_an_answer_carries_text_past_the_guard(where, name, passes):
         tree = _with(where, name, value)
         out, play = sent(event(candidate("fine. ")) + b"data: " + json.dumps(tree).encode() + b"\n\n", world)
         assert b"bob@example" not in out + _refusals(play)
+        whole = answered(tree, world)
+        assert b"bob@example" not in whole.sent() + _refusals(whole)
 
 
 def _refusals(play):
