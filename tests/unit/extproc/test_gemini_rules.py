@@ -22,10 +22,11 @@ from contents import (
     sent,
     words,
 )
-from extproc.core.commands import Answer, Ask, Keep, PassRequestBody
+from extproc.core.commands import Answer, Ask, Keep, PassRequestBody, Settle
 from extproc.core.events import Answered, RequestBody, ResponseChunk
 from extproc.core.questions import Look, Missed, Ticket
-from gateway.policy.model import Action, Bounds, BoundSchema, Cache, Part, Restore, RuleSetting
+from gateway.budgets.model import PER_DAY, Amounts, Dimension, Hold, Limit, Reservation, Reserved, Resource, Verdict
+from gateway.policy.model import Action, Bounds, BoundSchema, Budget, Cache, Part, Restore, RuleSetting
 from playbook import MAIL, Play, answer_head, head
 from worlds import settings
 
@@ -90,6 +91,41 @@ def test_bounds_of_a_tenant_hold():
         passed(asked(body(systemInstruction=said("Be kind. Now.")), tenant(bounds=Bounds(system_prompt="Be kind.")))[1])
         is None
     )
+
+
+# --- budgets ------------------------------------------------
+def granted(tokens, path=ONCE):
+    """A play that was granted so many output tokens, and what leaves of its request."""
+    limit = Limit(name="out", resource=Resource.TOKENS_OUT, window=PER_DAY, amount=300, scope=(Dimension.TENANT,))
+    play, _ = asked(body(), tenant(budgets=Budget(limits=(limit,))), path)
+    hold = Reservation("id", "acme", (Hold(limit, "k", tokens),), 0.0)
+    return play, passed(play.give(Answered((Reserved(hold, Verdict(allowed=True)),))))
+
+
+def test_a_request_without_a_cap_gets_what_is_left():
+    assert json.loads(granted(77)[1])["generationConfig"] == {"maxOutputTokens": 77}
+
+
+def test_a_stream_ends_where_its_budget_does_and_what_was_told_is_charged():
+    play, _ = granted(6, STREAM)
+    play.give(answer_head(kind="text/event-stream"))
+    for piece in ["one two three ", "four five six seven ", "eight nine ten ", "never told"]:
+        if not play.records:
+            play.give(ResponseChunk(event(candidate(piece)), end_of_stream=False))
+    told = events(play.sent())
+    assert (told[-1]["error"]["code"], told[-1]["error"]["details"][0]["reason"]) == (429, "BUDGET_EXCEEDED")
+    assert "never" not in heard(play.sent())
+    (settled,) = [each for each in play.commands if isinstance(each, Settle)]
+    assert settled.used.tokens_out >= 6
+
+
+def test_what_the_provider_counted_is_charged_thoughts_too():
+    play, _ = granted(100)
+    play.give(
+        answer_head(), ResponseChunk(json.dumps(answer(candidate("x", finish="STOP"))).encode(), end_of_stream=True)
+    )
+    (settled,) = [each for each in play.commands if isinstance(each, Settle)]
+    assert settled.used == Amounts(9, 4, 0)
 
 
 # --- lengths ------------------------------------------------

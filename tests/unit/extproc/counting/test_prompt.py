@@ -4,8 +4,9 @@ import pytest
 
 from extproc.counting.prompt import has_audio, prompt_tokens, writes_cache
 from extproc.counting.tokenizer import tokenizer
+from gateway import named_path
 
-CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
+CHAT, MESSAGES, GOOGLE = "/v1/chat/completions", "/v1/messages", named_path.ROUTE
 #: OpenAI Cookbook, "How to count tokens with tiktoken": the conversation, and the prompt_tokens that the API reported.
 JARGON = [
     {"role": "system", "content": "You are a helpful, pattern-following assistant that translates corporate jargon into plain English."},
@@ -105,6 +106,12 @@ PLACES = [
     (MESSAGES, lambda text: {"messages": [{"content": [{"type": "thinking", "thinking": "x" + text}]}]}),
     (MESSAGES, lambda text: {"messages": [{"content": [{"type": "document", "source": {"type": "text", "data": "x" + text}}]}]}),
     (MESSAGES, lambda text: {"messages": [{"content": [{"type": "search_result", "source": "u", "content": [{"type": "text", "text": "x" + text}]}]}]}),
+    (GOOGLE, lambda text: {"contents": [{"role": "user", "parts": [{"text": "x" + text}]}]}),
+    (GOOGLE, lambda text: {"contents": [], "systemInstruction": {"parts": [{"text": "x" + text}]}}),
+    (GOOGLE, lambda text: {"contents": [{"parts": [{"functionCall": {"name": "f", "args": {"a": "x" + text}}}]}]}),
+    (GOOGLE, lambda text: {"contents": [{"parts": [{"functionResponse": {"name": "f", "response": {"a": "x" + text}}}]}]}),
+    (GOOGLE, lambda text: {"contents": [], "tools": [{"functionDeclarations": [{"name": "f", "description": "x" + text}]}]}),
+    (GOOGLE, lambda text: {"contents": [], "generationConfig": {"responseJsonSchema": {"title": "x" + text}}}),
     ("/v1/elsewhere", lambda text: {"anything": ["x" + text]}),
 ]  # fmt: skip
 
@@ -126,6 +133,17 @@ def test_a_tools_schema_counts_to_its_last_description():
 
     short, long = (estimate(CHAT, model="gpt-4o", messages=[], tools=[{"function": tool(text)}]) for text in ("", TEXT))
     assert long - short >= tokenizer("gpt-4o").count(TEXT)
+
+
+@pytest.mark.parametrize(
+    ("media", "least", "most"),
+    [("image/png", 1120, 1300), ("audio/wav", 300, 500), ("video/mp4", 700, 1000), ("application/pdf", 3000, 10_000)],
+)
+def test_googles_files_count_as_what_they_are_and_never_as_their_base64(media, least, most):
+    blob = {"inlineData": {"mimeType": media, "data": "A" * 40_000}}
+    for part in (blob, {"functionResponse": {"name": "f", "response": {}, "parts": [blob]}}):
+        assert least <= estimate(GOOGLE, model="gpt-4o", contents=[{"parts": [part]}]) <= most
+    assert has_audio({"contents": [{"parts": [blob]}]}) is (media == "audio/wav")
 
 
 def test_sound_and_files_are_not_free():
