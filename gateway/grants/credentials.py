@@ -39,9 +39,8 @@ class CloudCredentials:
         self._draw = draw
         self._unique = unique
         self._keepers: dict[_Place, TokenKeeper] = {}
-        self._former: dict[
-            _Place, TokenKeeper
-        ] = {}  # of the policy before: exchanges that began under it may still ask
+        #: Of the policy before: exchanges that began under it may still ask.
+        self._former: dict[_Place, TokenKeeper] = {}
 
     def follow(self, policy: Policy) -> None:
         """Keep what this policy's backends need, and nothing else."""

@@ -101,16 +101,16 @@ class TokenKeeper:
 
     async def tend(self) -> float:
         """Do what is due. Returns the seconds until there may be more; never raises, but for cancellation."""
-        try:
-            secret = await self._read()
-        except SecretError as failure:
-            self._tell(str(failure))
-            self._tried.set()
-            return _LOOK_S
-        if secret is None:
-            self._tell("its secret is not there")
-            return _SOON_S if self._token is None else _LOOK_S
         now = self._clock.monotonic()
+        try:
+            secret, cause = await self._read(), "its secret is not there"
+        except SecretError as failure:
+            secret, cause = None, str(failure)
+            self._tried.set()
+        if secret is None:
+            if now >= self._due_s:  # until then nobody needs it
+                self._tell(cause)
+            return _SOON_S if self._token is None and not self._tried.is_set() else _LOOK_S
         turned = self._by is None or not hmac.compare_digest(self._by.reveal(), secret.reveal())
         if (now >= self._due_s or turned) and self._breaker.start(now):
             try:

@@ -140,6 +140,17 @@ async def test_without_its_secret_nobody_is_asked(rig):
     assert rig.token() == "t-1"
 
 
+async def test_a_secret_that_goes_is_missed_when_it_is_needed_and_not_before(rig):
+    await rig.keeper.tend()
+    rig.secret = None
+    with capture_logs() as logs:
+        assert await rig.after(599) == 5
+        assert logs == []
+        await rig.after(1)
+    assert [each["event"] for each in logs] == ["cloud_token_unavailable"]
+    assert rig.token() == "t-1"
+
+
 async def test_a_bug_is_no_end_and_its_text_is_not_logged(rig):
     rig.endpoint.fault = ZeroDivisionError("s-1")
     with capture_logs() as logs:

@@ -83,6 +83,22 @@ async def test_a_stored_secret_counts_until_it_is_stale_while_the_vault_is_away_
     assert [line["event"] for line in logs] == ["vault_away", "vault_secret_ended", "vault_back"]
 
 
+async def test_a_secret_of_several_lines_is_a_text_alone_and_its_absence_is_told(rig):
+    lines = VaultSecret(path="secret/data/llm/account", field="account")
+    rig.vault.put(lines.path, 1, account="a\nb")
+    rig.keeper.follow([PLACE], [lines])
+    await rig.keeper.tend()
+    assert rig.keeper.text(lines).reveal() == "a\nb"
+    assert rig.keeper.secret(lines) is None
+    assert rig.keeper.text(PLACE) is None, "nobody wanted it as one"
+    rig.vault.put(lines.path, 2, account="a\x00b")
+    rig.clock.advance(60)
+    with capture_logs() as logs:
+        await rig.keeper.tend()
+    assert [each["event"] for each in logs] == ["vault_secret_unusable"]
+    assert rig.keeper.text(lines).reveal() == "a\nb"
+
+
 async def test_a_vault_that_is_away_is_asked_ever_less(rig):
     await rig.keeper.tend()
     rig.vault.fault = AWAY
