@@ -9,7 +9,7 @@ from gateway.audit.record import Record
 from gateway.budgets.model import Amounts
 from gateway.errors import Rendered
 from gateway.identity import Caller
-from gateway.policy.model import Mirror
+from gateway.policy.copies import Mirror
 
 
 @dataclass(frozen=True, slots=True)

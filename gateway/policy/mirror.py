@@ -3,9 +3,9 @@
 from collections.abc import Collection
 from typing import Final
 
+from gateway.policy.copies import Mirror
 from gateway.policy.endpoint import BACKEND_NAME
 from gateway.policy.field import Table
-from gateway.policy.model import Mirror
 from gateway.policy.prices import Refer
 from gateway.policy.problem import Problems, shown
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from gateway.budgets.model import Limit, Outage, Resource
 from gateway.budgets.price import PriceBook
+from gateway.policy.copies import Mirror
 
 
 class Action(IntEnum):
@@ -483,17 +484,6 @@ class Restriction:
     def covers(self, rule: str) -> bool:
         """Whether `rule` is meant. Wider than in guards: a family has no exceptions here."""
         return rule == self.rule or (self.rule.endswith("*") and rule.startswith(self.rule[:-1]))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mirror:
-    """A backend that is sent copies of a pool's requests, and whose answers nobody sees."""
-
-    backend: str  # none of the pool's
-    percent: int  # of requests that leave for a backend
-    per_minute: int = 60  # most copies that one gateway sends
-    tokens_per_day: int | None = None  # of prompts and answers, all gateways together; None: not counted
-    timeout_s: int = 60  # for a whole answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ import pytest
 
 from extproc.core.journal import NOBODY
 from extproc.explain_way import ways
-from gateway.policy.model import Backend, Mirror, Model, Pool, Restriction, Select
+from gateway.policy.copies import Mirror
+from gateway.policy.model import Backend, Model, Pool, Restriction, Select
 from playbook import MAIL
 from worlds import FakeClock, policy
 

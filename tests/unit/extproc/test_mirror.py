@@ -14,7 +14,8 @@ from gateway import contract
 from gateway.audit.record import MIRROR
 from gateway.budgets.model import Amounts, Exceeded, Reservation, Reserved, Verdict
 from gateway.egress import Answer, EgressError
-from gateway.policy.model import Backend, Credential, Mirror, Model
+from gateway.policy.copies import Mirror
+from gateway.policy.model import Backend, Credential, Model
 from worlds import CALLER, FakeClock, FakeWorld, policy
 
 ALWAYS = Mirror(backend="copies", percent=100, per_minute=6000)

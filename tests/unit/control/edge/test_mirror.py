@@ -9,7 +9,8 @@ from control.edge.lint.engine import lint
 from control.edge.render import render
 from edge_rendered import NAMED, PLAIN, SPEC, cluster, manager, options, policy
 from gateway import contract
-from gateway.policy.model import Mirror, Model, Pool
+from gateway.policy.copies import Mirror
+from gateway.policy.model import Model, Pool
 
 
 def text(*mirrors):

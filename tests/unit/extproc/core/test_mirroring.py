@@ -8,7 +8,8 @@ import pytest
 from extproc.core.commands import Copy, PassRequestBody
 from extproc.core.events import RequestBody
 from extproc.core.mirroring import MOST_BYTES
-from gateway.policy.model import Backend, Mirror, Model, Pool, Restriction
+from gateway.policy.copies import Mirror
+from gateway.policy.model import Backend, Model, Pool, Restriction
 from playbook import MAIL, Play, head
 from worlds import CALLER, policy
 

@@ -6,8 +6,9 @@ import pytest
 
 import worlds
 from gateway.policy import walk
+from gateway.policy.copies import Mirror
 from gateway.policy.load import load
-from gateway.policy.model import Mirror, Model
+from gateway.policy.model import Model
 from gateway.policy.problem import PolicyError
 from gateway.policy.version import canonical
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.policy import walk
-from gateway.policy.model import RETRY_ON, Mirror, Pool, Restriction, Select
+from gateway.policy.copies import Mirror
+from gateway.policy.model import RETRY_ON, Pool, Restriction, Select
 from gateway.policy.walk import Draw
 
 NAMES = ("a", "b", "c", "d", "e")
