@@ -11,8 +11,9 @@ from asking import AFTER_FAULT, CHAT, EMAIL, assert_unseen, chat, stream_errors
 from bundle import PROVIDER_KEYS
 from clients import anthropic_of, openai_of
 from conversing import PATH, signed
+from rawhttp import request_bytes
 from stack import Options, Stack
-from upstream import Call
+from upstream import Call, Gate
 
 SECOND = {"backends": ["main", "bedrock"], "upstream_model": {"bedrock": conversing.MODEL}, "tell": True}
 MODELS = {
@@ -185,33 +186,60 @@ def test_a_signature_that_is_not_taken_is_not_the_clients_business(gateway, thei
     assert theirs.one(marker)
 
 
+LONG = "plain and harmless words " * 200  # more than any rule holds back
+
+
 def _broken(how):
-    """A stream whose fourth message is broken, with words behind it that nobody may read."""
-    told = conversing.events(["one ", "two ", "three", AFTER_FAULT])
-    if how == "checksum":
-        told[3] = told[3][:-1] + bytes([told[3][-1] ^ 1])
-    elif how == "payload":
-        told[3] = told[3].replace(b"three", b"THREE")
-    elif how == "prelude":
-        told[3] = b"\x7f" + told[3][1:]
-    else:
-        return b"".join([*told[:3], told[3][:-20]])
-    return b"".join(told)
+    """A message that is broken, with words in it and behind it that nobody may read."""
+    told = conversing.event("contentBlockDelta", contentBlockIndex=0, delta={"text": AFTER_FAULT})
+    rest = b"".join(conversing.events([AFTER_FAULT])[1:])
+    match how:
+        case "checksum":
+            return told[:-1] + bytes([told[-1] ^ 1]) + rest
+        case "payload":
+            return told.replace(AFTER_FAULT.encode(), AFTER_FAULT.upper().encode()) + rest
+        case "prelude":
+            return b"\x7f" + told[1:] + rest
+    return told[:-20]
 
 
 @pytest.mark.parametrize("how", ["checksum", "payload", "prelude", "cut"])
 def test_a_broken_message_ends_a_stream_with_an_error(gateway, theirs, how):
     async def breaks(call: Call) -> None:
-        await conversing.send(call, _broken(how), size=64)
+        await call.head(200, [("content-type", conversing.eventstream.MEDIA_TYPE)])
+        await call.chunk(b"".join(conversing.events([LONG])[:2]))
+        await read.passed()
+        await call.chunk(_broken(how))
+        await call.end()
+
+    read = Gate()
+    marker = theirs.script(signed(breaks))
+    client = gateway.client()
+    body = orjson.dumps(chat(f"Hello {marker}", model="to-bedrock", stream=True))
+    with gateway.recorded() as records, client.open() as conn:
+        headers = [*client.headers, ("content-type", "application/json")]
+        conn.send(request_bytes("POST", CHAT, headers, body))
+        answer = conn.rest(conn.head(), until=b"harmless")
+        read.open()
+        answer = conn.rest(answer)
+    assert (answer.status, answer.ended) == (200, "complete")
+    assert stream_errors(answer.body) == ["stream_broken" if how == "cut" else "backend_answer_invalid"]
+    assert_unseen(answer.body.lower(), AFTER_FAULT)
+    assert records[0]["usage"]["output_tokens"] > 0  # what was let go is paid
+
+
+@pytest.mark.parametrize("how", ["checksum", "cut"])
+def test_a_stream_that_breaks_before_its_first_word_is_refused(gateway, theirs, how):
+    async def breaks(call: Call) -> None:
+        await conversing.send(call, conversing.events([])[0] + _broken(how), size=64)
 
     marker = theirs.script(signed(breaks))
     answer = gateway.client().post(CHAT, chat(f"Hello {marker}", model="to-bedrock", stream=True), timeout_s=20)
+    assert_unseen(answer.body.lower(), AFTER_FAULT)
     if answer.status == 200:
         assert len(stream_errors(answer.body)) == 1
-    else:  # nothing was let go yet
+    else:
         assert answer.json["error"]["code"] == "backend_answer_invalid"
-    assert_unseen(answer.body, AFTER_FAULT)
-    assert b"three" not in answer.body.lower()
 
 
 def test_a_stream_that_nobody_asked_for_is_withheld(gateway, theirs):
