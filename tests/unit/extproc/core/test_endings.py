@@ -15,7 +15,7 @@ def tally(*rules):
 
 
 def guard():
-    return Guard.of(POOL, {"pii.email": RuleSetting(Action.REDACT), "pii.card": RuleSetting(Action.FLAG)})
+    return Guard.of(POOL, {"pii.email": RuleSetting(action=Action.REDACT), "pii.card": RuleSetting(action=Action.FLAG)})
 
 
 def test_a_record_tells_both_directions_and_what_policy_let_pass():
