@@ -68,6 +68,8 @@ SELECT_HEADER: Final = "x-ostiary-select"
 CACHE_HEADER: Final = "x-ostiary-cache"
 #: Told where fields of a request have no word in the dialect of the backend that answered.
 DROPPED_HEADER: Final = "x-ostiary-dropped"
+#: Told where fields of a whole answer have none in the client's.
+ANSWER_DROPPED_HEADER: Final = "x-ostiary-answer-dropped"
 #: Told to tenants that share a limit: its name, its amount, what is left, and what is theirs.
 SHARED_LIMIT_HEADER: Final = "x-ostiary-shared-limit"
 SHOULD_RETRY_HEADER: Final = "x-should-retry"  # honoured by the official OpenAI and Anthropic SDKs

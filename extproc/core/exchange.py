@@ -378,7 +378,7 @@ class Exchange:
         more: tuple[tuple[str, str], ...] = ((contract.DROPPED_HEADER, lost),) if lost else ()
         more += (() if self._caching is None else ((contract.CACHE_HEADER, "miss"),)) + self._standing()
         if more:
-            head = PassResponseHead(HeaderChange((*head.change.put, *more), head.change.remove))
+            head = heads.telling(head, more)
         if event.end_of_stream and not denied:
             heads.refuse_empty(status)
             return (head, *self._finish(self._outcome()))
@@ -519,7 +519,12 @@ class Exchange:
         head, self._head = self._head, None
         if self._timing is not None:
             self._timing.begun()
-        return (head,) if head is not None else ()
+        if head is None:
+            return ()
+        seen = self._journal.seen
+        if self.state is State.COLLECT and seen is not None and seen.lost:
+            head = heads.telling(head, ((contract.ANSWER_DROPPED_HEADER, seen.lost),))
+        return (head,)
 
     def _finish(self, outcome: str) -> tuple[Command, ...]:
         journal = self._journal
@@ -551,6 +556,7 @@ class Exchange:
         journal.cached = "miss"
         # What was left out on the way to the backend is told with its answer, and would not be with the next one.
         less = (self._form is not None and self._form.unchecked) or self._lost.get(journal.backend)
+        less = less or (None if journal.seen is None else journal.seen.lost)
         if outcome != "completed" or journal.status != HTTPStatus.OK or self._tally_out.counts or less:
             return ()
         heard = caching.heard(journal.used(whole=True))

@@ -79,3 +79,8 @@ def passed(names: tuple[str, ...], kind: str) -> PassResponseHead:
     if not kind:
         return PassResponseHead(HeaderChange(remove=tuple(sorted(remove | ({"content-type"} & set(names))))))
     return PassResponseHead(HeaderChange((("content-type", TYPES[kind]),), tuple(sorted(remove))))
+
+
+def telling(head: PassResponseHead, more: tuple[tuple[str, str], ...]) -> PassResponseHead:
+    """The same head with more fields of ours."""
+    return PassResponseHead(HeaderChange((*head.change.put, *more), head.change.remove))

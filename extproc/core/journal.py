@@ -148,6 +148,8 @@ class Journal:
             told["obligations"] = obligation.write(caller.obligations)
         if self.cached:
             told["cache"] = self.cached
+        if self.seen is not None and self.seen.lost:
+            told["answer_dropped"] = self.seen.lost
         if self.first:
             told["first_backend"] = self.first
         if self.select and self.select != Select.ORDERED:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from extproc.core.reply import Reply
 from extproc.providers.door import Seen
-from extproc.translate.attempt import Attempt, Stream
+from extproc.translate.attempt import Attempt, Stream, told
 from extproc.translate.canon import Usage
 from extproc.translate.dialect import Origin
 from gateway.errors import GatewayError, Kind
@@ -40,10 +40,12 @@ class _Whole:
         raw = bytes(self._held)
         self._held.clear()
         try:
-            return self._attempt.answer(self._status, raw, self._origin).body
+            received = self._attempt.answer(self._status, raw, self._origin)
         except GatewayError:
             _note(self._seen, self._attempt.usage(raw))  # withheld, and billed by the provider all the same
             raise
+        self._seen.lost = told(received.lost)
+        return received.body
 
 
 class _Running:
@@ -59,6 +61,7 @@ class _Running:
         out = stream.feed(data) if data else b""
         out = out + stream.close() if last else out
         self._seen.failed = stream.failed
+        self._seen.lost = told(stream.lost.values()) if stream.lost else ""
         _note(self._seen, stream.counted or stream.begun, begun=stream.counted is None)
         return out
 

@@ -58,6 +58,7 @@ class Seen:
     audio_output_tokens: int = 0
     text_chars: int = 0  # characters of model text that came from upstream; the estimate when usage is missing
     running: Running | None = None  # counts that text, where anybody needs to know its tokens while it comes
+    lost: str = ""  # what of it has no word in the caller's dialect
     failed: bool = False  # a stream that ended in an error, told to the caller in words of ours
 
     def say(self, text: str) -> None:

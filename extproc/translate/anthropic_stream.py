@@ -25,6 +25,7 @@ from extproc.translate.canon import (
     Finish,
     Finished,
     Kind,
+    Lost,
     PartBegan,
     PartEnded,
     Signed,
@@ -188,7 +189,8 @@ class MessageReader:
         if word == "signature_delta" and opened.kind is Kind.THINKING:
             out.append(Signed(opened.part, TOLD.string(delta, "signature")))
         elif word == "citations_delta":
-            return  # other dialects have no place for them; the words that they prove have passed
+            # The words that they prove have passed.
+            out.append(Lost("content[].citations", "citations are a provider's own"))
         elif type(word) is str and word in _DELTAS and _DELTAS[word][0] is opened.kind:
             self._say(opened, TOLD.string(delta, _DELTAS[word][1]), out)
         else:
@@ -281,6 +283,8 @@ class MessageWriter:
                 out.append(_told(write_error(event)))
             case Alive():
                 out.append(_told({"type": "ping"}))
+            case Lost():
+                pass  # told by a header, or in the record
 
     def _start(self, began: Began) -> bytes:
         self._usage = began.usage or Usage()

@@ -132,12 +132,13 @@ class Attempt:
 class Stream:
     """One stream on its way. Memory: an unfinished event, and what the client's dialect cannot say yet."""
 
-    __slots__ = ("_done", "_reader", "_writer", "begun", "counted", "failed")
+    __slots__ = ("_done", "_reader", "_writer", "begun", "counted", "failed", "lost")
 
     def __init__(self, reader: StreamReader, writer: StreamWriter) -> None:
         self.begun: Usage | None = None  # as told at the start: its output is of the first word alone
         self.counted: Usage | None = None  # as told last
         self.failed = False  # it ended in an error, or broke off
+        self.lost: dict[str, Lost] = {}  # by its field: what the client's dialect has no word for
         self._reader = reader
         self._writer = writer
         self._done = False
@@ -164,6 +165,8 @@ class Stream:
                 self.begun = event.usage
             elif type(event) is Failure:
                 self.failed = True
+            elif type(event) is Lost:
+                self.lost[event.field] = event
         return self._writer.write(events)
 
 
@@ -176,6 +179,7 @@ class _Same(Stream):
         """Without reader and writer: neither is needed."""
         self.begun = self.counted = None
         self.failed = False
+        self.lost = {}
 
     def feed(self, data: bytes) -> bytes:
         return data

@@ -14,6 +14,7 @@ from extproc.translate.canon import (
     Event,
     Finished,
     Kind,
+    Lost,
     PartBegan,
     PartEnded,
     Signed,
@@ -144,7 +145,9 @@ class ConverseReader:
             self._say(opened, TOLD.string(delta, "text"), out)
         elif thought is not None:
             self._think(opened, thought, out)
-        elif delta.get("citation") is None:  # the words that it proves have passed
+        elif delta.get("citation") is not None:  # the words that it proves have passed
+            out.append(Lost("content[].citations", "citations are a provider's own"))
+        else:
             raise malformed("a delta of unknown kind")
 
     def _think(self, opened: _Open, thought: dict[str, Any], out: list[Event]) -> None:

@@ -336,7 +336,8 @@ class Failure:
     code: str = ""  # the provider's own word
 
 
-Event = Began | PartBegan | Delta | Signed | PartEnded | Finished | Counted | Ended | Alive | Failure
+#: Of `Lost`, whoever drives the stream takes note; writers have no words for it.
+Event = Began | PartBegan | Delta | Signed | PartEnded | Finished | Counted | Ended | Alive | Failure | Lost
 
 
 def joined(turns: Iterable[Turn]) -> tuple[Turn, ...]:

@@ -27,6 +27,8 @@ FINISH_REASONS: Final = {
     Finish.FILTERED: "SAFETY",
     Finish.PAUSED: "STOP",
 }
+#: Of a candidate: where the words come from.
+CITATIONS: Final = ("citationMetadata", "groundingMetadata")
 #: google.rpc.Code, by what is meant.
 _STATUS_WORDS: Final = {
     Fault.INVALID: "INVALID_ARGUMENT",
@@ -65,7 +67,7 @@ def read_answer(body: dict[str, Any]) -> Answer:
         content = TOLD.object(candidates[0], "content") or {}
         parts = [part for told in TOLD.objects(content, "parts") if (part := read_part(told)) is not None]
         finish = finish_of(TOLD.string(candidates[0], "finishReason") or "STOP")
-        for name in ("citationMetadata", "groundingMetadata"):
+        for name in CITATIONS:
             if candidates[0].get(name):
                 losses.add(f"candidates[].{name}", "citations are a provider's own")
     if any(type(part) is Call and part.signature for part in parts):

@@ -20,6 +20,7 @@ from extproc.translate.canon import (
     Finish,
     Finished,
     Kind,
+    Lost,
     PartBegan,
     PartEnded,
     Signed,
@@ -30,6 +31,7 @@ from extproc.translate.canon import (
 from extproc.translate.dialect import Origin
 from extproc.translate.fields import TOLD, arguments_of, malformed
 from extproc.translate.gemini_answer import (
+    CITATIONS,
     FINISH_REASONS,
     finish_of,
     read_error,
@@ -103,6 +105,8 @@ class ContentReader:
             content = TOLD.object(candidate, "content") or {}
             for told in TOLD.objects(content, "parts"):
                 self._part(told, out)
+            cited = [name for name in CITATIONS if candidate.get(name)]
+            out += [Lost(f"candidates[].{name}", "citations are a provider's own") for name in cited]
             if word := TOLD.string(candidate, "finishReason"):
                 self._finish = finish_of(word)
         if not candidates and TOLD.object(tree, "promptFeedback") is not None:
@@ -194,7 +198,7 @@ class ContentWriter:
             case Failure():
                 self._done = True
                 return sse.encode(orjson.dumps(write_error(event)))
-            case Alive():
+            case Alive() | Lost():
                 pass  # the official client takes a comment for an answer that is not JSON
         return b""
 

@@ -16,6 +16,7 @@ from extproc.translate.canon import (
     Finish,
     Finished,
     Kind,
+    Lost,
     PartBegan,
     PartEnded,
     Signed,
@@ -139,6 +140,8 @@ class ChunkReader:
                 raise malformed("a call's index is not an integer")
             function = TOLD.object(call, "function") or {}
             self._call(number, TOLD.string(call, "id"), function, out)
+        if delta.get("annotations"):
+            out.append(Lost("annotations", "citations are a provider's own"))
         legacy = TOLD.object(delta, "function_call")
         if legacy:
             self._call(-1, "", legacy, out)
@@ -260,7 +263,7 @@ class ChunkWriter:
                 return sse.encode(orjson.dumps(write_error(event))) + DONE
             case Alive():
                 return _ALIVE
-            case Signed():
+            case Signed() | Lost():
                 pass  # signatures have no place here: such reasoning cannot be sent back
         return b""
 

@@ -21,6 +21,7 @@ from extproc.translate.canon import (
     Finish,
     Finished,
     Kind,
+    Lost,
     PartBegan,
     PartEnded,
     Signed,
@@ -108,7 +109,7 @@ class ResponseWriter:
                 self._fail(event, out)
             case Alive():
                 out.append(_ALIVE)
-            case Signed():
+            case Signed() | Lost():
                 pass  # signatures have no place here: such reasoning cannot be sent back
 
     def _start(self, began: Began, out: list[bytes]) -> None:

@@ -182,3 +182,47 @@ def test_a_same_dialect_backend_may_just_have_another_name_for_the_model():
     play = Play(policy)
     told = play.give(head(), RequestBody(chat(model="gpt"), end_of_stream=True))
     assert left(told)[1]["model"] == "theirs"
+
+
+# --- what of an answer has no word on this side ------------------------------------------------------------------
+
+CITED = [{"type": "char_location", "cited_text": "x", "document_index": 0, "document_title": None,
+          "start_char_index": 0, "end_char_index": 1}]  # fmt: skip
+
+
+def test_what_a_whole_answer_loses_is_told_with_it_and_on_record():
+    play, _ = asked()
+    body = message("as it is written")
+    body["content"][0]["citations"] = CITED
+    answered(play, body)
+    (told,) = [each for each in play.commands if isinstance(each, PassResponseHead)]
+    assert dict(told.change.put)[contract.ANSWER_DROPPED_HEADER] == "content[].citations"
+    assert play.record.details["answer_dropped"] == "content[].citations"
+
+
+def test_a_whole_answer_that_loses_nothing_says_nothing_of_it():
+    play, _ = asked()
+    answered(play, message("as it is written"))
+    (told,) = [each for each in play.commands if isinstance(each, PassResponseHead)]
+    assert contract.ANSWER_DROPPED_HEADER not in dict(told.change.put)
+    assert "answer_dropped" not in play.record.details
+
+
+def test_what_a_stream_loses_is_on_record_since_its_head_has_left():
+    play, _ = asked(stream=True)
+    cited = messaging.event(
+        type="content_block_delta", index=0, delta={"type": "citations_delta", "citation": CITED[0]}
+    )
+    events = (
+        messaging.start(),
+        messaging.block(),
+        messaging.text("as it is"),
+        cited,
+        messaging.stop(),
+        messaging.end(),
+    )
+    play.give(answer_head(kind="text/event-stream"), ResponseChunk(b"".join(events), end_of_stream=True))
+    assert texts(play.sent()) == "as it is"
+    (told,) = [each for each in play.commands if isinstance(each, PassResponseHead)]
+    assert contract.ANSWER_DROPPED_HEADER not in dict(told.change.put)
+    assert play.record.details["answer_dropped"] == "content[].citations"
