@@ -15,7 +15,8 @@ def tally(*rules):
 
 
 def guard():
-    return Guard.of(POOL, {"pii.email": RuleSetting(action=Action.REDACT), "pii.card": RuleSetting(action=Action.FLAG)})
+    actions = {"pii.email": Action.REDACT, "pii.card": Action.FLAG}
+    return Guard.of(POOL, {rule: RuleSetting(rule=rule, action=action) for rule, action in actions.items()})
 
 
 def test_a_record_tells_both_directions_and_what_policy_let_pass():
