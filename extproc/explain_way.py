@@ -1,15 +1,17 @@
 """Which backends one request may reach, and why not the others: told by the functions that choose. Sends nothing."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from extproc.core import admission, crossing, fitting, mirroring, route
+from extproc.core.complexity import POINTS, Score, score
 from extproc.explain import Offline, Verdict, judge
+from extproc.providers.door import Door
 from gateway.budgets.price import price_of, worst
 from gateway.clock import Clock
 from gateway.errors import GatewayError
 from gateway.identity import Caller
-from gateway.policy.model import Model, Policy
+from gateway.policy.model import Model, Policy, Select
 from gateway.policy.store import PolicyStore
 
 
@@ -49,6 +51,8 @@ class Ways:
     verdict: Verdict
     candidates: tuple[Candidate, ...]
     mirror: CopyTo | None = None  # None: the model has none
+    score: int | None = None  # of the request, where the pool goes by it
+    features: tuple[tuple[str, int], ...] = ()  # what the score is made of
 
 
 def ways(raw: bytes, path: str, policy: Policy, caller: Caller, clock: Clock) -> Ways:
@@ -75,7 +79,18 @@ def ways(raw: bytes, path: str, policy: Policy, caller: Caller, clock: Clock) ->
     ]
     select = "" if model.pool is None else model.pool.select.value
     mirror = _mirror(raw, path, policy, caller, model, verdict, fired)
-    return Ways(policy.version, model.name, select, verdict, tuple(sorted(candidates, key=_by_place)), mirror)
+    told = Ways(policy.version, model.name, select, verdict, tuple(sorted(candidates, key=_by_place)), mirror)
+    if select != Select.COMPLEXITY.value:
+        return told
+    found = _score(raw, door, policy)
+    return replace(told, score=found.points, features=tuple((name, POINTS[name]) for name in found.features))
+
+
+def _score(raw: bytes, door: Door, policy: Policy) -> Score:
+    tree = admission.parse(raw, policy)
+    door.open(tree)
+    chars = sum(len(text) for _, text in door.positions(tree))
+    return score(tree, door, chars, route.features(tree, door))
 
 
 def _by_place(one: Candidate) -> tuple[bool, int]:

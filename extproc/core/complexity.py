@@ -5,13 +5,14 @@ A guess from the outside. What the points rest on, and how often they are wrong,
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from extproc.core.journal import CHARS_PER_TOKEN
 from extproc.providers.door import Door
 
 #: Of the last thing that was asked, its beginning and its end: what is wanted stands there, what it is about between.
-_WINDOW: Final = 4096
+_WINDOW: Final = 2048
 
 #: Points of a feature, as fitted by `tools.evaluate.complexity` where its data show it, and otherwise set by hand.
 POINTS: Final = {
@@ -33,38 +34,47 @@ _LONG_TOKENS: Final = 8_000
 _TURNS: Final = 8
 _MOST: Final = 100
 
-_CODE: Final = re.compile(
-    r"```|^[ \t]*(?:def \w+\(|class \w+[(:{]|from [\w.]+ import |import [\w.]+;?$|function \w*\("
-    r"|#include|>>> |<\?php|<script)"
-    r"|^[ \t]*(?:const|let|var|public|private|static|return|SELECT|INSERT INTO|CREATE TABLE)\b[^\n]{0,200}[;{]?$"
-    r"|\)[ \t]*\{[ \t]*$|;[ \t]*\n[ \t]*\}",
-    re.MULTILINE,
+#: A line of a program by how it begins, and what ends one.
+_CODE_BEGINS: Final = re.compile(
+    r"[ \t]*(?:def \w+\(|class \w+[(:{]|from [\w.]+ import |import [\w.]+;?$|function \w*\(|#include|>>> |<\?php"
+    r"|<script|(?:const|let|var|public|private|static|return|SELECT|INSERT INTO|CREATE TABLE)\b)"
 )
-_CODE_VERB: Final = re.compile(
-    r"\b(?:write|implement|debug|refactor|optimi[sz]e|fix|complete|develop|build)\b", re.IGNORECASE
-)
-_CODE_NOUN: Final = re.compile(
-    r"\b(?:functions?|programs?|scripts?|code|algorithms?|quer(?:y|ies)|regex|methods?|unit tests?|bugs?|python|sql|"
-    r"java|javascript|typescript|rust|golang|c\+\+|html|api|stack trace)\b",
-    re.IGNORECASE,
-)
+_CODE_ENDS: Final = (") {", "){", "};", ");")
+_WORD: Final = re.compile(r"[a-z+]+")
 _FIGURE: Final = re.compile(r"\d[\d,.]*")
-_SUMS: Final = re.compile(
-    r"\bhow (?:many|much|long|far|old|often)\b|\b(?:calculate|compute|solve|add up|sum of|integral|probability"
-    r"|equation)\b",
-    re.IGNORECASE,
+_SIGN: Final = re.compile(r"[%$\u20ac\u00a3]")
+#: Words, and pairs of words that follow each other.
+_CODE_VERBS: Final = frozenset(
+    {"write", "implement", "debug", "refactor", "optimize", "optimise", "fix", "complete", "develop", "build"}
 )
-_QUANTITY: Final = re.compile(
-    r"\b(?:half|twice|thrice|double|triple|times as|dozens?|percent|total|average|remaining|altogether|each|per|"
-    r"quarter|third|fourth)\b|[%$€£]",
-    re.IGNORECASE,
+_CODE_NOUNS: Final = frozenset(
+    {
+        "function", "functions", "program", "programs", "script", "scripts", "code", "algorithm", "algorithms", "query",
+        "queries", "regex", "method", "methods", "bug", "bugs", "python", "sql", "java", "javascript", "typescript",
+        "rust", "golang", "c++", "html", "api",
+    }
+)  # fmt: skip
+_SUMS: Final = frozenset({"calculate", "compute", "solve", "integral", "probability", "equation"})
+_SUM_PAIRS: Final = frozenset(
+    {*(("how", each) for each in ("many", "much", "long", "far", "old", "often")), ("sum", "of")}
 )
-_REASONING: Final = re.compile(
-    r"\b(?:step[- ]by[- ]step|prove|proof|derive|deduce|analy[sz]e|evaluate|justify|trade-?offs?|compare and contrast|"
-    r"implications?|explain (?:why|how)|reason(?:ing)? (?:about|through)|optimal|strateg(?:y|ies)|architecture|"
-    r"pros and cons|critically|hypothes[ie]s|counter-?arguments?)\b",
-    re.IGNORECASE,
-)
+_QUANTITIES: Final = frozenset(
+    {
+        "half", "twice", "thrice", "double", "triple", "dozen", "dozens", "percent", "total", "average", "remaining",
+        "altogether", "each", "per", "quarter", "third", "fourth",
+    }
+)  # fmt: skip
+_REASONING: Final = frozenset(
+    {
+        "prove", "proof", "derive", "deduce", "analyze", "analyse", "evaluate", "justify", "tradeoff", "tradeoffs",
+        "implication", "implications", "optimal", "strategy", "strategies", "architecture", "critically", "hypothesis",
+        "hypotheses", "counterargument", "counterarguments",
+    }
+)  # fmt: skip
+_REASONING_PAIRS: Final = frozenset(
+    {("step", "by"), ("trade", "off"), ("trade", "offs"), ("explain", "why"), ("explain", "how"), ("pros", "and"),
+     ("reason", "about"), ("reason", "through"), ("reasoning", "about"), ("compare", "and")}
+)  # fmt: skip
 #: How requests ask a model to think, and which of their words say that it need not.
 _EFFORTS: Final = ("reasoning_effort", "reasoning", "thinking", "thinkingConfig", "output_config")
 _LITTLE: Final = frozenset({"none", "minimal", "low", "disabled"})
@@ -98,16 +108,22 @@ def features_of(text: str) -> list[str]:
     """What can be seen in the words of what is asked."""
     if len(text) > 2 * _WINDOW:
         text = f"{text[:_WINDOW]}\n{text[-_WINDOW:]}"
-    figures = len(_FIGURE.findall(text))
+    words = _WORD.findall(text.lower())
+    once, pairs = set(words), set(pairwise(words))
+    quantities = sum(word in _QUANTITIES for word in words) + len(_SIGN.findall(text))
     seen = {
-        "code": _CODE.search(text) is not None,
-        "code_task": _CODE_VERB.search(text) is not None and _CODE_NOUN.search(text) is not None,
-        "figures": figures > 2,
-        "sums": _SUMS.search(text) is not None,
-        "quantities": len(_QUANTITY.findall(text)) > 1,
-        "reasoning": _REASONING.search(text) is not None,
+        "code": "```" in text or any(map(_is_code, text.splitlines())),
+        "code_task": not once.isdisjoint(_CODE_VERBS) and not once.isdisjoint(_CODE_NOUNS),
+        "figures": len(_FIGURE.findall(text)) > 2,
+        "sums": not once.isdisjoint(_SUMS) or not pairs.isdisjoint(_SUM_PAIRS),
+        "quantities": quantities > 1,
+        "reasoning": not once.isdisjoint(_REASONING) or not pairs.isdisjoint(_REASONING_PAIRS),
     }
     return [name for name, one in seen.items() if one]
+
+
+def _is_code(line: str) -> bool:
+    return _CODE_BEGINS.match(line) is not None or line.rstrip().endswith(_CODE_ENDS)
 
 
 def _asked(messages: Any) -> str:

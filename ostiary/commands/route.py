@@ -68,6 +68,8 @@ def _as_json(told: "Ways") -> str:
         "policy": told.policy,
         "model": told.model,
         "select": told.select,
+        "score": told.score,
+        "features": dict(told.features),
         "decision": told.verdict.decision,
         "code": told.verdict.code,
         "candidates": [asdict(each) for each in told.candidates],
@@ -96,6 +98,11 @@ def _as_text(told: "Ways", currency: str) -> str:
     lines = [table.columns(heads, rows, colour=sys.stdout.isatty())]
     how = f", select: {told.select}" if told.select else ""
     lines.append(f"model {told.model}{how}, policy {told.policy}")
+    if told.score is not None:
+        made = " + ".join(f"{points} {name}" for name, points in told.features)
+        lines.append(f"score {told.score}{f' = {made}' if made else ''}")
+    if told.select == "lowest_latency":
+        lines.append("no worker was asked how fast backends are: as if none had answered yet")
     if (mirror := told.mirror) is not None:
         lost = f", without {mirror.lost}" if mirror.lost else ""
         goes = (

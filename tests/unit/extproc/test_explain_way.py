@@ -91,3 +91,11 @@ def test_weights_are_told():
     found = told(pool=Pool(backends=("a", "b"), select=Select.STICKY, weights={"a": 95, "b": 5}))
     assert {each.backend: each.weight for each in found.candidates} == {"a": 95, "b": 5}
     assert {each.weight for each in told().candidates} == {None}
+
+
+def test_a_score_is_told_with_what_it_is_made_of():
+    pool = replace(POOL, select=Select.COMPLEXITY, scores={"d": 20})
+    easy, hard = told(pool=pool), told(pool=pool, messages=[{"role": "user", "content": "Prove it step by step."}])
+    assert (easy.score, easy.features, why(easy)) == (0, (), {"a": 1, "b": 2, "c": 3, "d": 4})
+    assert (hard.score, hard.features, why(hard)) == (20, (("reasoning", 20),), {"d": 1, "a": 2, "b": 3, "c": 4})
+    assert told().score is None

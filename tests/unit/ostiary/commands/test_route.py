@@ -56,3 +56,19 @@ def test_a_canary_is_shown_with_its_weight_and_a_mirror_with_its_share(tmp_path,
     shown = json.loads(capsys.readouterr().out)
     assert {each["backend"]: each["weight"] for each in shown["candidates"]} == {"demo": 95, "away": 5}
     assert shown["mirror"]["why"] == "it lacks image"
+
+
+def test_a_score_is_shown_with_its_features(tmp_path, capsys):
+    policy = tmp_path / "policy"
+    shutil.copytree("policies/demo", policy)
+    with (policy / "models.yaml").open("a") as models:
+        models.write("\nhard: {backends: [demo, away], select: complexity, from_score: {away: 20}}\n")
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps({"model": "hard", "messages": [{"role": "user", "content": "Prove it: ```x```"}]}))
+    asked = ["route", "explain", str(file), "--policy", str(policy), "--tenant", "acme"]
+    assert main(asked) == 0
+    assert "score 50 = 30 code + 20 reasoning" in capsys.readouterr().out
+    assert main([*asked, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["score"], shown["features"]) == (50, {"code": 30, "reasoning": 20})
+    assert [each["backend"] for each in shown["candidates"]] == ["away", "demo"]
