@@ -51,7 +51,6 @@ TESTED_ELSEWHERE = {
     "extproc/core/admission.py": "tests/unit/extproc/test_exchange.py",
     "extproc/core/caching.py": "tests/unit/extproc/test_exchange_cached.py",
     "extproc/core/commands.py": "declarations only",
-    "extproc/core/endings.py": "tests/unit/extproc/test_exchange.py",
     "extproc/core/events.py": "declarations only",
     "extproc/core/journal.py": "tests/unit/extproc/test_exchange.py",
     "extproc/core/listening.py": "tests/unit/extproc/test_exchange_answer.py",
