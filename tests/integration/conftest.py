@@ -31,6 +31,7 @@ SLOWER = {
         "test_gemini_door",
         "test_translation",
         "test_failover_matrix",
+        "test_strangers",
         "test_cache",
         "test_cache_attacked",
         "test_mirror",
