@@ -115,9 +115,11 @@ class GenerateContent:
 
     def plain(self, body: dict[str, Any]) -> dict[str, Any]:
         """The settings in chat's words; sizes are counted in those of responses."""
+        # A field of another dialect, which a tolerant tenant's request may have, would pass for a setting.
+        known = {name: value for name, value in body.items() if name in FIELDS["body"]}
         config = body.get(_CONFIG)
         if type(config) is not dict:
-            return body
+            return known
         told = {
             "n": config.get("candidateCount"),
             "max_output_tokens": config.get("maxOutputTokens"),
@@ -128,7 +130,7 @@ class GenerateContent:
             told["response_format"] = {"type": "json_schema", "json_schema": {"schema": lowered(shape)}}
         elif config.get("responseMimeType") not in {None, "", "text/plain"}:
             told["response_format"] = {"type": "json_object"}
-        return {**body, **{name: value for name, value in told.items() if value is not None}}
+        return {**known, **{name: value for name, value in told.items() if value is not None}}
 
     def sealed(self, tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Signatures of thoughts, in a request's history or in an answer, and files of text."""

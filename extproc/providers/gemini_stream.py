@@ -53,12 +53,13 @@ def kind_of(part: dict[str, Any]) -> str:
 class _Candidate:
     """One candidate of the answer."""
 
-    __slots__ = ("before", "channel", "end", "thought")
+    __slots__ = ("before", "beside", "channel", "end", "thought")
 
     def __init__(self) -> None:
         self.channel: Channel | None = None  # of the text that is told at the moment
         self.thought = False  # whether that is a thought
         self.before = {True: "", False: ""}  # last character of the thoughts, and of the texts
+        self.beside: dict[str, Any] = {}  # what was told beside texts that are held
         self.end: dict[str, Any] = {}  # the last reason told
 
 
@@ -97,8 +98,9 @@ class ContentStream:
         for index, candidate in sorted(self._candidates.items()):
             parts: list[dict[str, Any]] = []
             self._flush(candidate, parts)
-            if parts or candidate.end:
-                last.append(_told(index, parts or [{"text": ""}], candidate.end))
+            beside = {**candidate.beside, **candidate.end}
+            if parts or beside:
+                last.append(_told(index, parts or [{"text": ""}], beside))
         if not last or self.blocked is not None:
             return b""
         return _written({"candidates": last, **self._shell})
@@ -164,7 +166,11 @@ class ContentStream:
         parts = self._parts(candidate, content) if content is not None else []
         if end:
             candidate.end = end
-        return {**_told(index, parts, {}), **beside} if parts or beside else None
+        candidate.beside.update(beside)
+        if not parts:
+            return None  # the official SDK takes a conversation for broken in which an event says nothing
+        beside, candidate.beside = candidate.beside, {}
+        return _told(index, parts, beside)
 
     def _parts(self, candidate: _Candidate, content: Any) -> list[dict[str, Any]]:
         parts = content.get("parts") if type(content) is dict else content
@@ -254,8 +260,7 @@ class ContentStream:
 
 
 def _told(index: int, parts: list[dict[str, Any]], end: dict[str, Any]) -> dict[str, Any]:
-    content = {"content": {"role": "model", "parts": parts}} if parts else {}
-    return {**content, **end, "index": index}
+    return {"content": {"role": "model", "parts": parts}, **end, "index": index}
 
 
 def _written(tree: dict[str, Any]) -> bytes:

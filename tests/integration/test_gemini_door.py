@@ -114,6 +114,19 @@ def test_a_stream_is_guarded_over_every_seam(gateway, theirs, version):
     assert seen.target == f"/base-gemini/{version}/models/theirs:streamGenerateContent?alt=sse"
 
 
+def test_a_chat_of_the_sdk_keeps_its_history(sdk, theirs):
+    async def script(call: Call) -> None:
+        streams = "stream" in call.seen.target
+        await (_streams("mail ", EMAIL[:HALF], EMAIL[HALF:]) if streams else _says("fine"))(call)
+
+    chat = sdk.chats.create(model=MODEL)
+    marker = theirs.script(script)
+    assert _text(chat.send_message_stream(f"Hello {marker}")) == "mail [EMAIL]"
+    assert chat.send_message("And then?").text == "fine"
+    said = theirs.seen(marker)[1].json["contents"]
+    assert (said[0]["role"], said[1]["role"], said[-1]["role"]) == ("user", "model", "user")
+
+
 async def test_the_asynchronous_sdk_calls_and_streams(gateway, theirs):
     async with google_async_of(gateway) as sdk:
         marker = theirs.script(_says(f"mail {EMAIL}"))

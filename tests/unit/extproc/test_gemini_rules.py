@@ -71,6 +71,12 @@ def test_who_asks_for_less_gets_it_and_who_asks_for_more_is_refused(name):
     assert refusal(play)["metadata"] == {"field": "generationConfig.maxOutputTokens"}
 
 
+@pytest.mark.parametrize("name", ["max_tokens", "max_output_tokens", "max_completion_tokens", "n_predict"])
+def test_a_field_of_another_dialect_is_no_cap(name):
+    world = tenant(held(strict_schema=False), bounds=Bounds(max_tokens=100))
+    assert json.loads(passed(asked(body(**{name: 5}), world)[1]))["generationConfig"] == {"maxOutputTokens": 100}
+
+
 def test_a_cap_is_on_all_candidates_together():
     told = json.loads(passed(asked(body(generationConfig={"candidateCount": 4}), CAPPED)[1]))
     assert told["generationConfig"]["maxOutputTokens"] == 25
