@@ -13,7 +13,7 @@ from extproc.core.journal import NOBODY, Journal
 from gateway import contract
 from gateway.budgets.price import Line, Price, PriceBook
 from gateway.errors import GatewayError, Kind
-from gateway.latency.estimates import Latencies
+from gateway.latency.estimates import Key, Latencies
 from gateway.policy.model import RETRY_ON, Backend, Model, Pool, Restriction, Select
 from playbook import VIA, Play, answer_head, chat, completion
 from worlds import FakeClock, policy
@@ -186,6 +186,25 @@ def test_the_backend_that_answered_is_on_record_and_bills():
     assert (play.record.backend, play.record.outcome) == ("b", "completed")
     assert play.record.details == {"first_backend": "a", "attempts": "2"}
     assert play.record.usage.cost_micros == 70  # seven tokens at ten for a million, of b
+
+
+def test_an_exchange_tells_how_long_its_backend_took_and_who_failed():
+    play = Play(held(replace(POOL, select=Select.LATENCY)))
+    play.world.latencies = known = Latencies(play.clock)
+    play.asked()
+    play.clock.at += 2.0
+    answered = ANSWERED | {contract.ATTR_HOST_METADATA: "a", contract.ATTR_ATTEMPTS: "1"}
+    play.give(answer_head(details=answered), ResponseChunk(completion("hi"), end_of_stream=True))
+    assert play.record.details["select"] == "lowest_latency;explored"
+    assert {key.backend: seconds > 2.0 for key, seconds in known.known().items()} == {"a": True}
+    again = Play(held(replace(POOL, select=Select.LATENCY)))
+    again.world.latencies = known
+    again.asked()
+    first = sent(again).metadata[contract.BACKENDS].split(",")[0]
+    assert first == "b"  # nobody knows how fast it is
+    failed = VIA | {contract.ATTR_HOST_METADATA: "a", contract.ATTR_ATTEMPTS: "2"}
+    again.give(answer_head(details=failed), ResponseChunk(completion("hi"), end_of_stream=True))
+    assert known.known()[Key(MODEL.name, "b", streamed=False)] >= 600
 
 
 def test_what_failed_everywhere_names_the_last_that_was_asked():
