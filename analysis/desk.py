@@ -95,6 +95,10 @@ class Desk:
         self._thread.start()
 
     async def ask(self, texts: tuple[Text, ...], within_s: float) -> Verdict:
+        """The engine's verdict on some texts. Raises like `take`."""
+        return await self.take(Item(texts, self.clock.monotonic() + within_s), sum(len(each.text) for each in texts))
+
+    async def take(self, item: Item, chars: int) -> Verdict:
         """The engine's verdict. Whoever is cancelled while waiting is left out.
 
         Raises:
@@ -105,7 +109,7 @@ class Desk:
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Verdict] = loop.create_future()
         settle = partial(_hand_over, loop, answered)
-        ticket = _Ticket(Item(texts, self.clock.monotonic() + within_s), sum(len(each.text) for each in texts), settle)
+        ticket = _Ticket(item, chars, settle)
         with self._changed:
             if self._closing or not self.alive:
                 raise BrokenError

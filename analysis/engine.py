@@ -1,9 +1,10 @@
 """What an engine is to the rest of the process: texts in, findings out. Declares, does nothing."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
+from gateway import similar
 from gateway.advice import Advised, Text
 
 
@@ -21,6 +22,20 @@ class Verdict:
 
     findings: tuple[Advised, ...] = ()
     partial: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Item):
+    """What is asked of the index of questions. Has no texts of an adviser's question."""
+
+    question: similar.Question = field(kw_only=True, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Verdict):
+    """What that index says."""
+
+    near: similar.Near = field(kw_only=True)
 
 
 class Engine(Protocol):

@@ -12,6 +12,8 @@ import structlog
 from aiohttp import web
 
 from analysis.desk import BrokenError, Desk, FullError, LateError
+from analysis.engine import Asked, Told
+from gateway import similar
 from gateway.advice import (
     FINDINGS_MAX,
     PATH,
@@ -31,6 +33,8 @@ HEALTH_PATH: Final = "/healthz"
 CONNECTIONS: Final = 1024
 #: What a body may take to arrive. The asker is a process of this host and has it at hand.
 _BODY_S: Final = 5.0
+#: The index is told of an answer for longer than anybody waits for one.
+_TOLD_S: Final = 2.0
 _RETRY_AFTER_S: Final = 1  # the least that the header can say; a full queue is empty after that
 
 
@@ -69,9 +73,12 @@ class Site:
         path = raw.raw_path.partition("?")[0]
         if path == HEALTH_PATH:
             return self._health() if raw.method == "GET" else _refusal(405, "GET")
-        desk = self.desks.get(path.removeprefix(f"{PATH}/"))
-        if desk is None or not path.startswith(f"{PATH}/"):
-            return _refusal(404, f"known: {', '.join(f'{PATH}/{name}' for name in self.desks)}")
+        known = {
+            similar.PATH if name == similar.ENGINE else f"{PATH}/{name}": desk for name, desk in self.desks.items()
+        }
+        desk = known.get(path)
+        if desk is None:
+            return _refusal(404, f"known: {', '.join(known)}")
         if raw.method != "POST":
             return _refusal(405, "POST")
         try:
@@ -81,11 +88,9 @@ class Site:
         if body is None:
             return _refusal(413, f"at most {QUESTION_MAX_BYTES} bytes")
         try:
-            question = read_question(body)
-        except AdviceError as refused:
+            return await (_similar(desk, body) if path == similar.PATH else _advised(desk, body))
+        except (AdviceError, similar.SimilarError) as refused:
             return _refusal(400, str(refused))
-        try:
-            verdict = await desk.ask(question.texts, question.deadline_ms / 1000)
         except FullError:
             response = _refusal(503, "the queue is full")
             response.headers["retry-after"] = str(_RETRY_AFTER_S)
@@ -94,12 +99,6 @@ class Site:
             return _refusal(504, "not begun before the deadline")
         except BrokenError:
             return _refusal(500, "the engine failed")
-        findings, partial = verdict.findings, set(verdict.partial)
-        if len(findings) > FINDINGS_MAX:
-            partial |= {finding.text for finding in findings[FINDINGS_MAX:]}
-            findings = findings[:FINDINGS_MAX]
-        advice = Advice(schema=SCHEMA, findings=findings, partial=tuple(sorted(partial)))
-        return web.Response(body=write_advice(advice), content_type="application/json")
 
     async def _body(self, raw: web.BaseRequest) -> bytes | None:
         """The whole body, or None when it is longer than a question may be."""
@@ -123,3 +122,24 @@ class Site:
 
 def _refusal(status: int, why: str) -> web.Response:
     return web.Response(status=status, text=f"{HTTPStatus(status).phrase}: {why}\n")
+
+
+async def _advised(desk: Desk, body: bytes) -> web.Response:
+    question = read_question(body)
+    verdict = await desk.ask(question.texts, question.deadline_ms / 1000)
+    findings, partial = verdict.findings, set(verdict.partial)
+    if len(findings) > FINDINGS_MAX:
+        partial |= {finding.text for finding in findings[FINDINGS_MAX:]}
+        findings = findings[:FINDINGS_MAX]
+    advice = Advice(schema=SCHEMA, findings=findings, partial=tuple(sorted(partial)))
+    return web.Response(body=write_advice(advice), content_type="application/json")
+
+
+async def _similar(desk: Desk, body: bytes) -> web.Response:
+    question = similar.read_question(body)
+    within_s = question.deadline_ms / 1000 if isinstance(question, similar.Find) else _TOLD_S
+    chars = 0 if isinstance(question, similar.Drop) else len(question.text)
+    verdict = await desk.take(Asked((), desk.clock.monotonic() + within_s, question=question), chars)
+    if not isinstance(verdict, Told):
+        raise BrokenError
+    return web.Response(body=similar.write(verdict.near), content_type="application/json")

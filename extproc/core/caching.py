@@ -14,7 +14,8 @@ from extproc.core import heads
 from extproc.core.events import Headers
 from extproc.core.heard import Heard
 from extproc.core.listening import Terms
-from extproc.core.questions import Entry, Hit, Look, Missed, Told
+from extproc.core.questions import Alike, Entry, Hit, Look, Missed, Told
+from extproc.core.similar import parted
 from extproc.core.texts import lay
 from extproc.core.windows import judge
 from extproc.guardrails.guard import Tally
@@ -24,12 +25,15 @@ from gateway import contract, obligation
 from gateway.budgets.model import Usage
 from gateway.errors import GatewayError, Rendered
 from gateway.identity import Caller
-from gateway.policy.model import Cache, Scope, Tenant
+from gateway.policy.kept import Cache, Scope, Similar
+from gateway.policy.model import Tenant
 
 Fields = tuple[tuple[str, str], ...]
 
 #: Part of every key, so that a change of what is in it never gives an old answer to a new question.
-_FORM: Final = b"ostiary.cache/1"
+_FORM: Final = b"ostiary.cache/2"
+#: The same of places where several questions' answers lie. No request's own place is one of these.
+_SHARED_FORM: Final = b"ostiary.cache.similar/1"
 #: Parts of messages that are words. Pictures and files may be behind an address whose content changes.
 _WORDS: Final = frozenset({"text", "input_text", "output_text", "refusal"})
 _TOOLS: Final = ("tools", "functions")
@@ -92,12 +96,15 @@ def wishes(fields: Iterable[tuple[str, str]]) -> Wishes:
 class Caching:
     """The part of one exchange that its tenant's cache has."""
 
-    __slots__ = ("_heard", "_path", "_room", "_sieve", "_streamed", "cache", "hit", "look")
+    __slots__ = ("_heard", "_path", "_room", "_sieve", "_streamed", "cache", "hit", "likeness", "look")
 
     def __init__(self, look: Look, path: str, sieve: Scanner | None, *, streamed: bool) -> None:
         self.look = look
         self.cache = look.cache
         self.hit = False
+        self.likeness: float | None = (
+            None  # of a hit: how like the question is whose answer it was; None: the very same
+        )
         self._path, self._streamed, self._sieve = path, streamed, sieve
         self._heard: list[bytes] | None = None  # None: nothing is kept
         self._room = look.cache.entry_bytes
@@ -106,7 +113,15 @@ class Caching:
         """The answer that was found. From here on the other answer is listened to, if it may be kept."""
         ticket = told.ticket if isinstance(told, Hit | Missed) else None
         self._heard = None if ticket is None else []
-        return told.entry if isinstance(told, Hit) else None
+        if not isinstance(told, Hit):
+            return None
+        self.likeness = told.likeness
+        return told.entry
+
+    @property
+    def said(self) -> str:
+        """What callers and records are told of a hit."""
+        return "hit" if self.likeness is None else "similar"
 
     def again(self, entry: Entry, terms: Terms, now_s: float, more: Fields) -> Rendered | None:
         """The answer once more; None where one of the rules of now finds anything in it. `more`: headers."""
@@ -120,7 +135,8 @@ class Caching:
         self.hit = True
         kind = heads.TYPES[heads.SSE if self._streamed else heads.JSON]
         age_s = max(int(now_s - entry.at_s), 0)
-        return Rendered(200, (("content-type", kind), (contract.CACHE_HEADER, "hit"), ("age", str(age_s)), *more), out)
+        head = (("content-type", kind), (contract.CACHE_HEADER, self.said), ("age", str(age_s)), *more)
+        return Rendered(200, head, out)
 
     def _judged(self, entry: Entry, terms: Terms, tally: Tally) -> bytes | None:
         guard = terms.watching
@@ -191,11 +207,24 @@ def caching(tenant: Tenant, cache: Cache, asked: Asked, texts: Sequence[str], si
     look = Look(
         cache=cache,
         tenant=tenant.id,
-        parts=tuple(_parts(tenant, cache, asked)),
+        parts=tuple(_parts(tenant, asked, _FORM, cache.scope, asked.tree)),
         tags=(f"model:{asked.model}", *sorted(cache.tags)),
         max_age_s=min(wanted.max_age_s, cache.ttl_s),
+        alike=None if cache.similar is None else _alike(tenant, cache.similar, asked),
     )
     return Caching(look, asked.door.path, sieve, streamed=asked.streamed)
+
+
+def _alike(tenant: Tenant, similar: Similar, asked: Asked) -> Alike | None:
+    """What the request asks, where the answer to the same question in other words would do."""
+    tree = asked.tree
+    # Whatever policy says of tools and end users: an answer that acts, or is meant for one person, is nobody else's.
+    if any(tree.get(name) for name in (*_TOOLS, *_PERSONAL)):
+        return None
+    found = parted(asked.door.path, tree, similar.max_chars)
+    if found is None:
+        return None
+    return Alike(similar, tuple(_parts(tenant, asked, _SHARED_FORM, similar.scope, found[0])), found[1])
 
 
 def _lasts(cache: Cache, chat: dict[str, Any], tree: dict[str, Any]) -> bool:
@@ -236,13 +265,13 @@ def _lasting(message: dict[str, Any], cache: Cache) -> bool:
     return type(content) is not list or all(type(part) is dict and part.get("type") in _WORDS for part in content)
 
 
-def _parts(tenant: Tenant, cache: Cache, asked: Asked) -> Iterator[bytes]:
+def _parts(tenant: Tenant, asked: Asked, form: bytes, scope: Scope, tree: dict[str, Any]) -> Iterator[bytes]:
     """All that an answer depends on, and for whom it is."""
     caller = asked.caller
-    yield _FORM
+    yield form
     yield tenant.id.encode()
     # With its kind before it, no principal's name makes a key of the other scope.
-    yield f"principal={caller.principal}".encode() if cache.scope is Scope.PRINCIPAL else b"tenant"
+    yield f"principal={caller.principal}".encode() if scope is Scope.PRINCIPAL else b"tenant"
     yield caller.policy.encode()
     yield str(tenant.band).encode()
     yield obligation.write(caller.obligations).encode()
@@ -250,7 +279,7 @@ def _parts(tenant: Tenant, cache: Cache, asked: Asked) -> Iterator[bytes]:
     yield asked.model.encode()
     yield b"\n".join(sorted(f"{name}:{value}".encode() for name, value in asked.names if _decides(name)))
     # In the order of the request: some providers follow that of a schema's properties.
-    yield orjson.dumps(asked.tree)
+    yield orjson.dumps(tree)
 
 
 def _decides(name: str) -> bool:

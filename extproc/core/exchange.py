@@ -284,7 +284,7 @@ class Exchange:
         del self._draft
         journal = self._journal
         journal.backend = journal.first = ""
-        journal.cached, journal.seen = "hit", caching.billed(entry)
+        journal.cached, journal.likeness, journal.seen = caching.said, caching.likeness, caching.billed(entry)
         return self._answer(answer, "cache_hit", "completed")
 
     def so_far(self) -> Amounts:

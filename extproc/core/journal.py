@@ -30,7 +30,7 @@ class Journal:
 
     __slots__ = (
         "_began_s", "_clock", "_started_at", "answer_bytes", "attempts", "backend", "cached", "caller", "code",
-        "currency", "first", "method", "model", "path", "price", "prompt_chars", "prompt_tokens", "reason",
+        "currency", "first", "likeness", "method", "model", "path", "price", "prompt_chars", "prompt_tokens", "reason",
         "request_bytes", "seen", "select", "status", "streamed", "unadvised",
     )  # fmt: skip
 
@@ -42,7 +42,8 @@ class Journal:
         self.first = self.attempts = ""  # of a pool: the backend that was asked first, and how many were asked
         self.method = self.path = self.model = self.backend = self.code = self.reason = self.unadvised = ""
         self.select = ""  # of a pool: by what its first backend was chosen
-        self.cached = ""  # "hit" or "miss", where the tenant's cache was asked
+        self.cached = ""  # "hit", "similar" or "miss", where the tenant's cache was asked
+        self.likeness: float | None = None  # of two questions, where the answer to the other was given
         self.status = self.request_bytes = self.answer_bytes = self.prompt_chars = 0
         self.streamed = False
         self.prompt_tokens: int | None = None  # the tokenizer's estimate, where one was made
@@ -150,6 +151,8 @@ class Journal:
             told["cache"] = self.cached
         if self.seen is not None and self.seen.lost:
             told["answer_dropped"] = self.seen.lost
+        if self.likeness is not None:
+            told["likeness"] = f"{self.likeness:.3f}"
         if self.first:
             told["first_backend"] = self.first
         if self.select and self.select != Select.ORDERED:

@@ -7,7 +7,8 @@ failure means, pass or refuse, is decided in the exchange.
 from dataclasses import dataclass, field
 
 from gateway.budgets.model import Ask, Exceeded, Reserved
-from gateway.policy.model import Adviser, Cache
+from gateway.policy.kept import Cache, Similar
+from gateway.policy.model import Adviser
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,15 @@ class Reserve:
 
 
 @dataclass(frozen=True, slots=True)
+class Alike:
+    """A request's one question, and where the answers to others lie that would do for it."""
+
+    how: Similar
+    parts: tuple[bytes, ...] = field(repr=False)  # all that an answer depends on but the question
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """Was this very request answered before? Whoever looks waits for the answer to one that is under way, if any."""
 
@@ -62,6 +72,7 @@ class Look:
     parts: tuple[bytes, ...] = field(repr=False)  # all that an answer depends on; holds the prompt
     tags: tuple[str, ...]
     max_age_s: int  # older answers are not wanted
+    alike: Alike | None = None  # where the answer to a question in other words would do
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +96,16 @@ class Ticket:
     asked_ms: int  # by the store's clock: what is thrown away later includes the answer
     token: str = ""  # of whom others wait for
     forged: bool = False  # what is there now is not ours, and is not to stay
+    alike: Alike | None = None  # the question, by which the answer is found too
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """It was."""
+    """It was, or a question in other words was."""
 
     entry: Entry
     ticket: Ticket
+    likeness: float | None = None  # of the two questions; None: the very same request
 
 
 @dataclass(frozen=True, slots=True)

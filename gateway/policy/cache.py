@@ -3,9 +3,11 @@
 from typing import Final
 
 from gateway.policy.field import Shape, Table, shape
-from gateway.policy.model import Cache, Scope
+from gateway.policy.kept import Cache, Likeness, Scope, Similar
 from gateway.policy.prices import Refer
 from gateway.policy.problem import Problems
+from gateway.similar import CHARS, DEADLINE_MAX_MS
+from gateway.similar import ENTRIES as QUESTIONS
 
 #: Of entries. Beyond a week an answer is rather a document; below a second nothing is saved.
 TTL_S: Final = (1, 7 * 86_400)
@@ -21,6 +23,8 @@ _WAIT_MS: Final = (0, 30_000)
 #: A request waits so long for a store that hangs; below the least, one that is well would be late.
 _DEADLINE_MS: Final = (5, 5000)
 _CHARGES: Final = ("nothing", "full")
+#: Below the least, an index that is well would be late.
+_INDEX_MS: Final = (5, DEADLINE_MAX_MS)
 
 
 def read_cache(table: Table | None, refer: Refer, problems: Problems) -> Cache | None:
@@ -34,8 +38,9 @@ def read_cache(table: Table | None, refer: Refer, problems: Problems) -> Cache |
     models = table.words("models", _MODEL, optional=True)
     for at, word in enumerate(models):
         refer(word, (*table.path, "models", f"[{at}]"), "models")
+    scope = Scope(table.choice("scope", tuple(Scope), default=usual.scope.value) or usual.scope)
     read = Cache(
-        scope=Scope(table.choice("scope", tuple(Scope), default=usual.scope.value) or usual.scope),
+        scope=scope,
         ttl_s=table.integer("ttl_s", *TTL_S, default=usual.ttl_s),
         models=frozenset(word.text for word in models),
         tags=frozenset(word.text for word in tags),
@@ -47,6 +52,26 @@ def read_cache(table: Table | None, refer: Refer, problems: Problems) -> Cache |
         wait_ms=table.integer("wait_ms", *_WAIT_MS, default=usual.wait_ms),
         deadline_ms=table.integer("deadline_ms", *_DEADLINE_MS, default=usual.deadline_ms),
         charge=table.choice("charge", _CHARGES, default="nothing") == "full",
+        similar=_similar(table, scope, problems),
     )
+    table.close()
+    return read
+
+
+def _similar(cache: Table, scope: Scope, problems: Problems) -> Similar | None:
+    """`similar: {}` compares with the defaults; without it nothing is compared."""
+    table = cache.table("similar")
+    if table is None:
+        return None
+    usual = Similar()
+    read = Similar(
+        likeness=Likeness(table.choice("likeness", tuple(Likeness), default=usual.likeness.value) or usual.likeness),
+        scope=Scope(table.choice("scope", tuple(Scope), default=usual.scope.value) or usual.scope),
+        max_chars=table.integer("max_chars", *CHARS, default=usual.max_chars),
+        entries=table.integer("entries", *QUESTIONS, default=usual.entries),
+        deadline_ms=table.integer("deadline_ms", *_INDEX_MS, default=usual.deadline_ms),
+    )
+    if read.scope is Scope.TENANT and scope is not Scope.TENANT:
+        problems.add(table.mark, (*table.path, "scope"), "wider than the cache's own", "give that `scope: tenant` too")
     table.close()
     return read

@@ -12,6 +12,7 @@ from typing import Final
 from gateway.budgets.model import Limit, Outage, Resource
 from gateway.budgets.price import PriceBook
 from gateway.policy.copies import Mirror
+from gateway.policy.kept import Cache
 
 
 class Action(IntEnum):
@@ -114,31 +115,6 @@ class Topic:
     allowed: bool
     terms: tuple[str, ...] = ()  # words and phrases, any case
     examples: tuple[str, ...] = ()  # texts about it
-
-
-class Scope(StrEnum):
-    """Whose answers a request may be given out of the cache."""
-
-    PRINCIPAL = "principal"  # those that the same principal of the tenant was given
-    TENANT = "tenant"  # those that any principal of the tenant was given
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cache:
-    """Which answers of a tenant are kept, how long, and for whom."""
-
-    scope: Scope = Scope.PRINCIPAL
-    ttl_s: int = 300
-    models: frozenset[str] = frozenset()  # public model names; empty: all
-    tags: frozenset[str] = frozenset()  # under which entries can be thrown away
-    tools: bool = False  # also requests that bring tools
-    personal: bool = False  # also requests that name an end user
-    max_temperature: float = 1.0  # the highest that a request may ask for
-    entry_bytes: int = 65_536  # longest answer that is kept
-    entries: int = 10_000  # kept at a time
-    wait_ms: int = 2000  # longest wait for the answer to the same request that is under way; 0: nobody waits
-    charge: bool = False  # whether a hit costs what its answer cost
-    deadline_ms: int = 100  # longest wait for the store itself, which answers in a millisecond
 
 
 #: Percentages of a limit at which somebody is told.

@@ -18,8 +18,8 @@ _FORM: Final = "ostiary.policy/0"
 _OUTSIDE: Final = frozenset({"version", "credential_dir"})
 #: Came when policies had names already. Left out where it says nothing, so that those names stay.
 _LATER: Final = frozenset(
-    {"api_versions", "aws", "cache", "formats", "grant", "identities", "max_answer_chars", "mirror",
-     "patterns", "pool", "responses", "sampling", "scores", "shared", "string_chars", "thinking", "vault"}
+    {"api_versions", "aws", "cache", "formats", "grant", "identities", "max_answer_chars", "mirror", "patterns",
+     "pool", "responses", "sampling", "scores", "shared", "similar", "string_chars", "thinking", "vault"}
 )  # fmt: skip
 
 

@@ -112,7 +112,7 @@ BYTES: Final = Metric(
 CACHED: Final = Metric(
     name="ostiary_cached_exchanges_total",
     kind=Counter,
-    help="Exchanges that asked their tenant's cache. `result` is hit or miss.",
+    help="Exchanges that asked their tenant's cache. `result` is hit, similar or miss.",
     labels=("result", "tenant", "model"),
 )
 BACKEND_EXCHANGES: Final = Metric(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 -- argparse has no public name
 
-_ENGINES: Final = ("injection", "ner")
+_ENGINES: Final = ("injection", "ner", "similar")
 _ABOUT: Final = """\
-Judges texts with models that are too heavy for a worker: a transformer for prompt injection, and names of people,
-organisations and places. One process a host, asked by the workers over a Unix socket. `ostiary serve` and `ostiary up`
-start it themselves where the policy asks for it.
+Judges texts with models that are too heavy for a worker: a transformer for prompt injection, names of people,
+organisations and places, and which question that was answered asks the same in other words. One process a host, asked
+by the workers over a Unix socket. `ostiary serve` and `ostiary up` start it themselves where the policy asks for it.
 
 needs packages that the gateway does without: `make analysis` installs them (300 MB)
 
@@ -41,9 +41,9 @@ def add(commands: "_Commands") -> None:
     parser.add_argument(
         "--engines",
         type=_engines,
-        default=_ENGINES,
+        default=_ENGINES[:2],
         metavar="NAMES",
-        help="which to load: injection, ner (default: both)",
+        help="which to load: injection, ner, similar (default: the first two)",
     )
     parser.add_argument(
         "--threads", type=_between(1, 64), default=1, metavar="N", help="of the transformer (default: 1)"

@@ -86,6 +86,7 @@ TESTED_ELSEWHERE = {
     "gateway/limits/ledger.py": "tests/contract/test_ledger.py",
     "gateway/policy/copies.py": "declarations only",
     "gateway/policy/damping.py": "tests/unit/gateway/policy/test_introspector.py",
+    "gateway/policy/kept.py": "declarations only",
     "gateway/policy/endpoint.py": "tests/unit/gateway/policy/test_load.py",
     "gateway/policy/field.py": "tests/unit/gateway/policy/test_load.py",
     "gateway/policy/files.py": "tests/unit/gateway/policy/test_load.py",

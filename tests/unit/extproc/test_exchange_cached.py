@@ -12,7 +12,8 @@ from extproc.core.questions import Entry, Failed, Hit, Look, Missed, Reserve, Ti
 from gateway import contract
 from gateway.budgets.model import PER_DAY, Amounts, Dimension, Hold, Limit, Reservation, Reserved, Resource, Verdict
 from gateway.policy.guard import LENGTH_ID
-from gateway.policy.model import Action, Budget, Cache, Mode, Model, RuleSetting, Scope
+from gateway.policy.kept import Cache, Scope
+from gateway.policy.model import Action, Budget, Mode, Model, RuleSetting
 from messaging import CLAUDE
 from playbook import DONE, MAIL, Play, answer_head, chat, completion, delta, head, texts
 from worlds import CALLER, policy, settings

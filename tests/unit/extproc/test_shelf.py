@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from extproc.core.heard import Heard
-from extproc.core.questions import Entry, Failed, Hit, Look, Missed
+from extproc.core.questions import Alike, Entry, Failed, Hit, Look, Missed
 from extproc.shelf import Shelf
 from gateway.cache.seal import CacheSeals
 from gateway.cache.store import Looked, State
-from gateway.policy.model import Cache, Scope
+from gateway.policy.kept import Cache, Scope, Similar
 from gateway.script import ScriptError
+from gateway.similar import SCHEMA, Near
 from worlds import FakeClock
 
 BODY = json.dumps({"choices": [{"index": 0, "message": {"content": "A tower."}, "finish_reason": "stop"}]}).encode()
@@ -218,3 +219,161 @@ async def test_closing_waits_for_what_is_being_kept(shelf, store):
     shelf.keep((await shelf.ask(LOOK)).ticket, HEARD)
     await shelf.close()
     assert store.entries
+
+
+# --- questions in other words -------------------------------------------------------------------------------
+def said(text, place=b"place", prompt=None, **changes):
+    alike = Alike(Similar(), (place,), text)
+    return replace(LOOK, parts=(prompt or text.encode(),), alike=alike, **changes)
+
+
+class Index:
+    """Calls two questions one where they begin with the same letter; what was told last is near."""
+
+    def __init__(self):
+        self.kept, self.dropped, self.finds, self.gate, self.forced, self.closed = [], [], 0, None, None, False
+
+    async def find(self, tenant, partition, alike):
+        self.finds += 1
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.forced is not None:
+            return self.forced
+        for each in reversed(self.kept):
+            if each[:2] == (tenant, partition) and each[3][0] == alike.text[0]:
+                return Near(schema=SCHEMA, name=each[2], likeness=0.93)
+        return None
+
+    def put(self, tenant, partition, name, alike, life_s):
+        self.kept.append((tenant, partition, name, alike.text, life_s))
+
+    def drop(self, tenant, partition, name):
+        self.dropped.append((tenant, partition, name))
+
+    async def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def index():
+    return Index()
+
+
+@pytest.fixture
+def comparing(store, index):
+    return Shelf(store, SEALS, FakeClock(), index)
+
+
+async def put(shelf, look, heard=HEARD):
+    first = await shelf.ask(look)
+    shelf.keep(first.ticket, heard)
+    await settled(shelf)
+    return first.ticket
+
+
+async def test_a_question_in_other_words_gets_the_answer(comparing, index, store):
+    first = await put(comparing, said("a tower?"))
+    assert index.kept == [("acme", SEALS.name("acme", (b"place",)), first.name, "a tower?", CACHE.ttl_s)]
+    found = await comparing.ask(said("about towers"))
+    assert (found.entry.body, found.likeness) == (BODY, 0.93)
+    assert found.ticket.name == SEALS.name("acme", (b"about towers",))
+    await settled(comparing)
+    assert not store.flights
+    assert (await comparing.ask(said("a tower?"))).likeness is None
+    assert isinstance(await comparing.ask(said("lamps")), Missed)
+
+
+@pytest.mark.parametrize("other", [said("about", b"other place"), replace(said("about"), tenant="beta")])
+async def test_other_places_and_tenants_get_nothing(comparing, other):
+    await put(comparing, said("a tower?"))
+    assert isinstance(await comparing.ask(other), Missed)
+
+
+@pytest.mark.parametrize("kept_in", [said("a tower?", b"other place"), LOOK], ids=["of another place", "of no place"])
+async def test_an_index_that_lies_gives_nothing_away(comparing, index, kept_in):
+    """Whatever name it tells: what lies there must say itself that it belongs where it was looked for."""
+    victim = await put(comparing, kept_in)
+    index.forced = Near(schema=SCHEMA, name=victim.name, likeness=1.0)
+    assert isinstance(await comparing.ask(said("about towers")), Missed)
+    assert isinstance(await comparing.ask(replace(said("about towers"), tenant="beta")), Missed)
+
+
+async def test_an_entry_that_was_planted_is_no_answer(comparing, index, store):
+    index.forced = Near(schema=SCHEMA, name="f" * 64, likeness=1.0)
+    store.entries["acme", "f" * 64] = (b"anything at all", 1000)
+    assert isinstance(await comparing.ask(said("about towers")), Missed)
+
+
+async def test_what_was_thrown_away_is_forgotten_by_the_index_too(comparing, index, store):
+    first = await put(comparing, said("a tower?"))
+    store.entries.clear()
+    missed = await comparing.ask(said("about towers"))
+    assert isinstance(missed, Missed)
+    assert missed.ticket.token
+    assert index.dropped == [("acme", SEALS.name("acme", (b"place",)), first.name)]
+
+
+async def test_an_old_answer_is_none_to_other_words_either(store, index):
+    clock = FakeClock()
+    shelf = Shelf(store, SEALS, clock, index)
+    await put(shelf, said("a tower?"))
+    clock.at += 100
+    assert isinstance(await shelf.ask(said("about", max_age_s=99)), Missed)
+    assert isinstance(await shelf.ask(said("anything", max_age_s=100)), Hit)
+
+
+async def test_who_wants_a_fresh_answer_is_compared_with_nobody(comparing, index):
+    await put(comparing, said("a tower?"))
+    before = index.finds
+    assert isinstance(await comparing.ask(said("about", max_age_s=0)), Missed)
+    assert index.finds == before
+
+
+async def test_an_answer_that_may_not_be_kept_is_not_told_to_the_index(comparing, index):
+    await put(comparing, said("a tower?"), replace(HEARD, parts=(b"{}",)))
+    assert index.kept == []
+
+
+async def test_a_crowd_in_other_words_asks_the_index_once_and_nobody_else(comparing, index, store):
+    await put(comparing, said("a tower?"))
+    before, index.gate = index.finds, asyncio.Event()
+    asking = [asyncio.create_task(comparing.ask(said("about towers"))) for _ in range(200)]
+    while index.finds == before:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    index.gate.set()
+    told = await asyncio.gather(*asking)
+    assert {type(each) for each in told} == {Hit}
+    assert {(each.entry.body, each.likeness) for each in told} == {(BODY, 0.93)}
+    assert index.finds == before + 1
+    await settled(comparing)
+    assert not store.flights
+
+
+async def test_who_leaves_while_the_index_thinks_lets_the_others_go(comparing, index, store):
+    index.gate = asyncio.Event()
+    leader = asyncio.create_task(comparing.ask(said("about")))
+    while not index.finds:
+        await asyncio.sleep(0)
+    follower = asyncio.create_task(comparing.ask(said("about")))
+    await asyncio.sleep(0)
+    leader.cancel()
+    assert await follower == Missed()
+    await settled(comparing)
+    assert not store.flights
+
+
+async def test_a_store_that_fails_at_the_second_look_leaves_a_place_to_keep(comparing, index, store):
+    async def fails(tenant, name, tags):
+        raise ScriptError("gone")
+
+    await put(comparing, said("a tower?"))
+    store.poll = fails
+    missed = await comparing.ask(said("about towers"))
+    assert isinstance(missed, Missed)
+    assert missed.ticket.token
+
+
+async def test_closing_hangs_up_on_the_index(comparing, index):
+    await comparing.close()
+    assert index.closed

@@ -27,6 +27,18 @@ def test_only_engines_of_ours_are_wanted(tmp_path):
     assert wanted(tmp_path) == ()
 
 
+def test_a_cache_that_compares_questions_wants_the_index(tmp_path):
+    tenants = tmp_path / "tenants"
+    tenants.mkdir()
+    (tmp_path / "tenants.yaml").write_text("acme: {cache: {}}\nshop: {}\n")
+    (tenants / "one.yaml").write_text("# nobody\n")
+    assert wanted(tmp_path) == ()
+    (tenants / "two.yaml").write_text("late: {cache: {scope: tenant, similar: {}}}\n")
+    assert wanted(tmp_path) == ("similar",)
+    advisers(tmp_path, "names: {engine: ner}\n")
+    assert wanted(tmp_path) == ("ner", "similar")
+
+
 @pytest.mark.parametrize(
     "text", ["names: {engine: nor}", "names: [", "- ner", "names: {engine: ner, url: 'https://x.y'}"]
 )

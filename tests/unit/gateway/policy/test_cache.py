@@ -2,7 +2,7 @@ import pytest
 
 from gateway.policy.cache import read_cache
 from gateway.policy.field import Table
-from gateway.policy.model import Cache, Scope
+from gateway.policy.kept import Cache, Likeness, Scope, Similar
 from gateway.policy.problem import PolicyError, Problems
 from gateway.policy.tree import parse
 
@@ -34,6 +34,12 @@ def read(text):
         ("cache: {max_temperature: 0.25, wait_ms: 0}", Cache(max_temperature=0.25, wait_ms=0)),
         ("cache: {entry_bytes: 2048, entries: 5}", Cache(entry_bytes=2048, entries=5)),
         ("cache: {charge: full, deadline_ms: 30}", Cache(charge=True, deadline_ms=30)),
+        ("cache: {similar: {}}", Cache(similar=Similar())),
+        ("cache: {similar: {likeness: loose, max_chars: 80, entries: 9, deadline_ms: 20}}", Cache(
+            similar=Similar(likeness=Likeness.LOOSE, max_chars=80, entries=9, deadline_ms=20))),
+        ("cache: {scope: tenant, similar: {scope: tenant}}", Cache(
+            scope=Scope.TENANT, similar=Similar(scope=Scope.TENANT))),
+        ("cache: {scope: tenant, similar: {}}", Cache(scope=Scope.TENANT, similar=Similar())),
     ],
 )  # fmt: skip
 def test_a_tenant_has_a_cache_where_its_policy_says_so(text, wanted):
@@ -54,6 +60,13 @@ def test_a_tenant_has_a_cache_where_its_policy_says_so(text, wanted):
         "cache: {entry_bytes: 2000000}",
         "cache: {wait_ms: 60000}",
         "cache: {charge: half}",
+        "cache: {similar: true}",
+        "cache: {similar: {likeness: 0.9}}",
+        "cache: {similar: {threshold: 0.9}}",
+        "cache: {similar: {max_chars: 1001}}",
+        "cache: {similar: {entries: 100001}}",
+        "cache: {similar: {deadline_ms: 0}}",
+        "cache: {similar: {scope: tenant}}",
         "cache: {deadline_ms: 0}",
         "cache: {models: [gpt-5-nano]}",
         "cache: {threshhold: 1}",
