@@ -9,8 +9,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# Processes that `make test` runs unit and contract tests in, a file of tests in each; 0: all in one. Those with Envoy run
-# one after the other: what they start would take each other's time.
+# Processes that `make test` runs tests in, a file of tests in each; 0: all in one. Those with Envoy come by themselves: what
+# they start would take the others' time.
 JOBS ?= 2
 # Hashes are demanded for every file; a wheel that was altered on its way is refused.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
@@ -69,7 +69,7 @@ check: fmt-check lint type imports protos-check test ## Everything that a change
 test: setup ## Unit, contract and quick integration tests (JOBS=2, or ARGS="paths and options")
 ifeq ($(ARGS),)
 	$(BIN)/pytest -q -m "not slow" -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore tests/integration
-	$(BIN)/pytest -q -m "not slow" tests/integration
+	$(BIN)/pytest -q -m "not slow" -n $(JOBS) --dist loadfile --no-loadscope-reorder tests/integration
 else
 	$(BIN)/pytest -q -m "not slow" $(ARGS)
 endif
