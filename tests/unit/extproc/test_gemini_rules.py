@@ -24,7 +24,7 @@ from contents import (
 )
 from extproc.core.commands import Answer, Ask, Keep, PassRequestBody, Settle
 from extproc.core.events import Answered, RequestBody, ResponseChunk
-from extproc.core.questions import Look, Missed, Ticket
+from extproc.core.questions import Entry, Hit, Look, Missed, Ticket
 from gateway.budgets.model import PER_DAY, Amounts, Dimension, Hold, Limit, Reservation, Reserved, Resource, Verdict
 from gateway.policy.model import Action, Bounds, BoundSchema, Budget, Cache, Part, Restore, RuleSetting
 from playbook import MAIL, Play, answer_head, head
@@ -275,3 +275,27 @@ def test_a_model_of_another_route_is_refused_with_the_routes_that_serve_it():
     play.give(head("/v1/completions"), RequestBody(json.dumps(tree).encode(), end_of_stream=True))
     (told,) = [each for each in play.commands if isinstance(each, Answer)]
     assert b"POST /v1beta/models/MODEL:generateContent" in told.rendered.body
+
+
+@pytest.mark.parametrize(
+    ("path", "raw"),
+    [
+        (ONCE, json.dumps(answer(candidate("A tower.", finish="STOP"))).encode()),
+        (STREAM, sent(words("A ", "tower."))[0]),
+    ],
+)
+def test_an_answer_that_was_kept_is_given_again_and_judged_by_the_rules_of_now(path, raw):
+    play, _ = looked(body(**COLD), path)
+    ticket = Ticket(CACHE, "acme", "name", 1000, "token")
+    play.give(Answered((Hit(Entry(raw, play.clock.now() - 7, 9, 4), ticket),)))
+    (told,) = [each for each in play.commands if isinstance(each, Answer)]
+    assert told.rendered.status == 200
+    assert dict(told.rendered.headers)["x-ostiary-cache"] == "hit"
+    if path == STREAM:
+        assert heard(told.rendered.body) == "A tower."
+        assert events(told.rendered.body)[-1]["candidates"][0]["finishReason"] == "STOP"
+    else:
+        assert told.rendered.body == raw
+    play, _ = looked(body(**COLD), path)
+    play.give(Answered((Hit(Entry(raw.replace(b"tower", MAIL.encode()), play.clock.now(), 9, 4), ticket),)))
+    assert [each for each in play.commands if isinstance(each, Answer)] == []
