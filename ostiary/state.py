@@ -164,7 +164,7 @@ def write_policy(state: State, url: str, credential: Path | None, *, port: int) 
         backend["credential"] = {"file": str(credential.absolute())}
         claude["credential"] = {"file": str(credential.absolute()), "header": "x-api-key"}
     nova: dict[str, object] = {"url": url, "dialect": "bedrock"}
-    if credential == state.credential:
+    if credential is not None and credential == state.credential:
         line = f"{_AWS_ID}:{reference.read_secret(credential.absolute(), state.root).reveal()}\n"
         write_private(state.aws_credential, line.encode())
         nova["credential"] = {"aws": {"file": str(state.aws_credential.absolute()), "region": _AWS_REGION}}

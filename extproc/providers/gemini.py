@@ -336,21 +336,26 @@ def _check_media(where: str, part: dict[str, Any]) -> None:
                           "reads as the gateway, are not seen here")  # fmt: skip
 
 
+def _objects_at(tree: dict[str, Any], name: str, path: str) -> list[dict[str, Any]]:
+    """The objects of a list that may be left out, and that holds nothing else."""
+    found = tree.get(name)
+    if found is None:
+        return []
+    told = objects(found)
+    if type(found) is not list or len(told) != len(found):
+        raise invalid(path, "a list of objects")
+    return told
+
+
 def _check_tools(body: dict[str, Any]) -> None:
-    tools = body.get("tools")
-    if tools is not None and (type(tools) is not list or len(objects(tools)) != len(tools)):
-        raise invalid("tools", "a list of objects")
-    for index, tool in enumerate(tools or ()):
+    for index, tool in enumerate(_objects_at(body, "tools", "tools")):
         spell(tool, "tool", f"tools[{index}].")
         if any(value is not None for name, value in tool.items() if name not in FIELDS["tool"]):
             raise invalid(
                 f"tools[{index}]",
                 "functionDeclarations: what a tool of the provider's own reads and says does not pass the gateway",
             )
-        functions = tool.get("functionDeclarations")
-        if functions is not None and (type(functions) is not list or len(objects(functions)) != len(functions)):
-            raise invalid(f"tools[{index}].functionDeclarations", "a list of objects")
-        for function in functions or ():
+        for function in _objects_at(tool, "functionDeclarations", f"tools[{index}].functionDeclarations"):
             spell(function, "function", f"tools[{index}].functionDeclarations[].")
     config = body.get("toolConfig")
     if config is None:

@@ -223,7 +223,8 @@ def _write_tools(request: Request, body: dict[str, Any], losses: Losses) -> None
         if tool.strict is not None:
             told["strict"] = tool.strict
         tools.append({"toolSpec": told})
-    config = body["toolConfig"] = {"tools": tools}
+    config: dict[str, Any] = {"tools": tools}
+    body["toolConfig"] = config
     if request.parallel_calls is False:
         losses.add("parallel_tool_calls", "the model may call several at once")
     match None if choice is None else choice.pick:

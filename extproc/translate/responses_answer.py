@@ -21,6 +21,7 @@ FIELDS: Final = {"output_text": "text", "refusal": "refusal"}
 def write_answer(answer: Answer, origin: Origin) -> dict[str, Any]:
     """A whole response."""
     output: list[dict[str, Any]] = []
+    ids: set[str] = set()
     talk: list[dict[str, Any]] | None = None  # of the message that further words are added to
     for part in answer.parts:
         if type(part) is Text or type(part) is Refusal:
@@ -30,7 +31,7 @@ def write_answer(answer: Answer, origin: Origin) -> dict[str, Any]:
                 talk = []
                 output.append(message(origin, len(output), talk, "completed"))
             _say(part, talk)
-        elif (item := _item(part, origin, len(output))) is not None:
+        elif (item := _item(part, origin, len(output), ids)) is not None:
             talk = None
             output.append(item)
     if talk is not None and answer.finish in _INCOMPLETE:
@@ -48,12 +49,18 @@ def _say(part: Text | Refusal, talk: list[dict[str, Any]]) -> None:
         talk.append(words(kind, part.text))
 
 
-def _item(part: Part, origin: Origin, at: int) -> dict[str, Any] | None:
+def call_id(told: str, origin: Origin, at: int, ids: set[str]) -> str:
+    """The id of a call among `ids` of those before it. One that a provider gives twice would end OpenAI's client."""
+    chosen = origin.made_id("call", at) if not told or told in ids else told
+    ids.add(chosen)
+    return chosen
+
+
+def _item(part: Part, origin: Origin, at: int, ids: set[str]) -> dict[str, Any] | None:
     if type(part) is Thinking:
         return reasoning(origin, at, part.text) if part.text else None
     if type(part) is Call:
-        call_id = part.id or origin.made_id("call", at)
-        return call(origin, at, call_id, part.name, part.arguments, status_of(part.arguments))
+        return call(origin, at, call_id(part.id, origin, at, ids), part.name, part.arguments, status_of(part.arguments))
     if type(part) is Redacted:
         return None
     raise malformed("a part that a response has no item for")
@@ -83,12 +90,12 @@ def reasoning(origin: Origin, at: int, text: str) -> dict[str, Any]:
     return {"type": "reasoning", "id": name, "summary": [summary(text)] if text else []}
 
 
-def call(origin: Origin, at: int, call_id: str, name: str, arguments: str, status: str) -> dict[str, Any]:
+def call(origin: Origin, at: int, told_id: str, name: str, arguments: str, status: str) -> dict[str, Any]:
     """A function that the model calls."""
     return {
         "type": "function_call",
         "id": origin.made_id("fc", at),
-        "call_id": call_id,
+        "call_id": told_id,
         "name": name,
         "arguments": arguments,
         "status": status,

@@ -33,6 +33,7 @@ from extproc.translate.openai_answer import write_error
 from extproc.translate.responses_answer import (
     FIELDS,
     call,
+    call_id,
     ended,
     message,
     reasoning,
@@ -75,6 +76,7 @@ class ResponseWriter:
         self._items: dict[int, _Item] = {}  # part -> item that it speaks in
         self._message: _Item | None = None  # that further words are added to
         self._output: list[dict[str, Any]] = []
+        self._call_ids: set[str] = set()
         self._held_chars = 0
         self._sequence = 0
         self._finish = Finish.STOP
@@ -125,7 +127,7 @@ class ResponseWriter:
             self._kinds[part.index] = part.kind
             return
         item = self._open(part.index, "arguments", out)
-        item.call_id = part.id or self._origin.made_id("call", item.at)
+        item.call_id = call_id(part.id, self._origin, item.at, self._call_ids)
         item.name = part.name
         self._hold(len(part.id) + len(part.name))
         told = call(self._origin, item.at, item.call_id, item.name, "", "in_progress")

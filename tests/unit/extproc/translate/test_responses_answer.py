@@ -123,6 +123,15 @@ def test_the_official_client_puts_the_stream_together_from_its_deltas(answer, da
     assert calls == {item["id"]: item["arguments"] for item in whole["output"] if item["type"] == "function_call"}
 
 
+def test_calls_under_one_id_get_ids_of_their_own():
+    """OpenAI's client ends with an error where two calls have the same."""
+    parts = (Call("x", "f", "{}"), Call("x", "g", "{}"), Call("", "h", "{}"))
+    answer = Answer(id="a", model="m", parts=parts, finish=Finish.STOP)
+    ids = [item["call_id"] for item in RESPONSES.write_answer(answer, ORIGIN)["output"]]
+    assert ids[0] == "x"
+    assert len(set(ids)) == 3
+
+
 def test_calls_that_a_provider_mixes_are_told_as_they_come():
     events: list[Event] = [
         Began("r", "m"),
