@@ -17,7 +17,8 @@ from gateway.similar import ENTRIES
 
 _WIDTH: Final = 384
 _WORDS: Final = _WIDTH // 64
-_LEAST_ROWS: Final = 16
+#: Of a place: whoever writes another prompt before each question makes a place of each.
+_LEAST_ROWS: Final = 1
 #: Vectors of a smaller cosine are no candidates: no pair of so little is ever called the same (docs/models/similar.md).
 NEAR: Final = 0.7
 #: Signs in which two vectors of that cosine differ: 97 of 384 on average, 9 more or less. Four deviations are added.

@@ -1,5 +1,7 @@
 """The index of questions: what was put there is found again there, nowhere else, and only so much of it."""
 
+import tracemalloc
+
 import pytest
 
 np = pytest.importorskip("numpy", reason="only with `make analysis`")
@@ -129,6 +131,22 @@ def test_a_tenant_that_asks_much_pushes_out_itself(vectors):
     assert len(index) == 20
     assert names(index.near("small", "p", vectors[0, 0], 0, 1)) == [0]
     assert names(index.near("large", "p", vectors[199, 0], 0, 1)) == [199]
+
+
+def test_places_of_one_question_take_little_more_than_questions_of_one_place(drawn):
+    """Whoever writes another prompt before each question must not make the index many times as large."""
+    two = unit(drawn.standard_normal((2, 384)).astype(np.float32))
+
+    def size_bytes(places):
+        tracemalloc.start()
+        index = Neighbours()
+        for number in range(512):
+            index.put("acme", f"p{number % places}", kept(number), two, MANY)
+        size = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        return size
+
+    assert size_bytes(places=512) < 3 * size_bytes(places=1)
 
 
 def test_whatever_is_put_and_dropped_the_rows_stay_in_step(vectors, drawn):
