@@ -2,7 +2,8 @@
 --
 -- KEYS     one for each estimate, all with one hash tag
 -- ARGV     weights: slower, faster, changed; by how many times is changed; seconds that forget; life in ms;
---          the time in ms, 0 for this server's; then for each key: answers, their seconds in all, strikes
+--          the time in ms, 0 for this server's; most seconds and most strikes that can be; then for each key: answers,
+--          their seconds in all, strikes
 -- returns  for each key: seconds ('' while nobody knows), strikes, age in ms
 --
 -- The same arithmetic as `estimates.fold`. This server's clock is the same for every process.
@@ -13,14 +14,24 @@ local times, forget, life = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local time = call('TIME')
 local now = tonumber(ARGV[7])
 if now == 0 then now = time[1] * 1000 + math.floor(time[2] / 1000) end
+local longest, most = tonumber(ARGV[8]), tonumber(ARGV[9])
 local told = {}
 
 for i, key in ipairs(KEYS) do
-  local answers = tonumber(ARGV[5 + 3 * i])
-  local total = tonumber(ARGV[6 + 3 * i])
-  local strikes = tonumber(ARGV[7 + 3 * i])
-  local held = call('HMGET', key, 'seconds', 'strikes', 'at')
-  local seconds, struck, at = tonumber(held[1] or nil), tonumber(held[2] or nil) or 0, tonumber(held[3] or nil) or now
+  local answers = tonumber(ARGV[7 + 3 * i])
+  local total = tonumber(ARGV[8 + 3 * i])
+  local strikes = tonumber(ARGV[9 + 3 * i])
+  -- What cannot be is none of ours, and one such key must not end the sharing of all others: it counts as nothing, and
+  -- is replaced by what is seen next. NaN is within no bounds.
+  local held = redis.pcall('HMGET', key, 'seconds', 'strikes', 'at')
+  if held.err then
+    call('DEL', key)
+    held = {}
+  end
+  local seconds, struck, at = tonumber(held[1] or nil), tonumber(held[2] or nil), tonumber(held[3] or nil)
+  if seconds and not (seconds >= 0 and seconds <= longest) then seconds = nil end
+  if not (struck and struck >= 0 and struck <= most and struck % 1 == 0) then struck = 0 end
+  if not (at and at >= 0 and at <= now and at % 1 == 0) then at = now end
   if answers > 0 then
     local mean = total / answers
     if seconds then

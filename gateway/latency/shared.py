@@ -102,7 +102,7 @@ def _name(key: Key) -> str:
 
 def _words(batches: Sequence[tuple[Key, Batch]], now_ms: int) -> list[bytes]:
     numbers: list[float] = [estimates.SLOWER, estimates.FASTER, estimates.CHANGED, estimates.CHANGED_TIMES]
-    numbers += [estimates.FORGET_S, _LIFE_MS, now_ms]
+    numbers += [estimates.FORGET_S, _LIFE_MS, now_ms, estimates.LONGEST_S, estimates.STRIKES]
     for _, batch in batches:
         numbers += batch
     return [f"{number:.6f}".encode() if isinstance(number, float) else b"%d" % number for number in numbers]

@@ -8,7 +8,7 @@ import pytest
 import valkey_server
 from clocks import ManualClock
 from gateway.latency.estimates import Batch, Estimate, Key, Latencies, fold
-from gateway.latency.shared import Sharing, folded
+from gateway.latency.shared import Sharing, _name, folded
 from gateway.script import Pipe, ScriptError
 from racing import MODEL, Race, changes, steady
 
@@ -132,6 +132,27 @@ async def test_what_valkey_missed_meanwhile_does_not_undo_what_a_worker_saw():
 async def test_numbers_that_cannot_be_are_refused(told):
     with pytest.raises(ScriptError):
         await folded(Says(told), [(KEY, Batch())], 0)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [{"seconds": "nan"}, {"seconds": "inf"}, {"seconds": "1e9"}, {"seconds": "-3"}, {"seconds": "1", "strikes": "99"},
+     {"seconds": "1", "strikes": "2.5"}, {"seconds": "1", "at": "nan"}, {"seconds": "1", "at": "1.5"},
+     {"seconds": "1", "at": "9e300"}, "no hash"],
+)  # fmt: skip
+async def test_what_cannot_be_in_valkey_ends_no_sharing_and_is_replaced(client, planted):
+    await (client.set(_name(KEY), planted) if planted == "no hash" else client.hset(_name(KEY), mapping=planted))
+    one, sharing_one, _ = _worker(Pipe(client))
+    two, sharing_two, _ = _worker(Pipe(client))
+    two.choose(MODEL, ("a", "b"), 0.5, streamed=True)
+    await sharing_two.once()
+    _saw(one, "a", 2.0)
+    _saw(one, "b", 0.5)
+    await sharing_one.once()
+    await sharing_two.once()
+    known = two.known()
+    assert known[Key(MODEL, "b", True)] == 0.5
+    assert 1.0 <= known[KEY] <= 2.0
 
 
 @pytest.mark.parametrize("seed", range(10))
