@@ -5,7 +5,9 @@ Clients of this API name model and streaming in the path. Whoever reads their re
 """
 
 import re
+from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -232,26 +234,41 @@ def _read_choice(body: dict[str, Any], losses: Losses) -> Choice | None:
 
 
 class _Calls:
-    """Ids for calls that have none: clients of this API may tell answers to calls apart by name and order alone."""
+    """Ids for calls that have none: clients of this API may tell answers to calls apart by name and order alone.
+
+    A body has room for thousands of calls, answered in any order: each waits in two queues, and none is searched.
+    """
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[str, str]] = []
+        self._by_id: dict[str, deque[_Waiting]] = {}
+        self._by_name: dict[str, deque[_Waiting]] = {}
         self._made = 0
 
     def called(self, told_id: str, name: str) -> str:
         """The id of a call."""
         self._made += 1
-        call_id = told_id or f"call_{self._made}"
-        self._waiting.append((call_id, name))
-        return call_id
+        waiting = _Waiting(told_id or f"call_{self._made}")
+        self._by_id.setdefault(waiting.id, deque()).append(waiting)
+        self._by_name.setdefault(name, deque()).append(waiting)
+        return waiting.id
 
     def answered(self, told_id: str, name: str) -> str:
         """The id of the call that this answers."""
-        for at, (call_id, called) in enumerate(self._waiting):
-            if call_id == told_id or (not told_id and called == name):
-                del self._waiting[at]
-                return call_id
+        queue = self._by_id.get(told_id) if told_id else self._by_name.get(name)
+        while queue:
+            waiting = queue.popleft()
+            if not waiting.answered:
+                waiting.answered = True
+                return waiting.id
         raise ASKED.fail(_PART + "functionResponse", "the answer to a call before it")
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A call, which waits for its answer in both queues until it comes in one."""
+
+    id: str
+    answered: bool = False
 
 
 def _read_turns(body: dict[str, Any], losses: Losses) -> tuple[Turn, ...]:

@@ -12,6 +12,7 @@ from extproc.core.admission import door_at
 from extproc.core.commands import Answer, PassRequestBody
 from extproc.core.events import RequestBody, ResponseChunk
 from extproc.core.named_front import NamedFront
+from gateway.errors import GatewayError
 from gateway.policy.model import Model
 from messaging import SPLIT
 from playbook import DONE, MAIL, Play, answer_head, completion, delta, head
@@ -134,6 +135,37 @@ def test_what_the_door_refuses_is_refused_here_too(tree):
     play, sent = asked(tree, to("demo"))
     assert sent == []
     assert play.record.code == "request_invalid"
+
+
+def called(name, told_id=None):
+    return {"functionCall": {"name": name, **({"id": told_id} if told_id else {})}}
+
+
+def result(name, told_id=None):
+    return {"functionResponse": {"name": name, "response": {"output": "o"}, **({"id": told_id} if told_id else {})}}
+
+
+def test_answers_find_their_calls_by_id_or_by_name_in_whatever_order_and_only_once():
+    calls = said(called("f"), called("f", "a"), called("g", "b"), called("f", "a"), role="model")
+    read = NamedFront(door_at(ONCE)).read_request
+
+    def answers(*parts):
+        (turn,) = read(body() | {"contents": [said("hi"), calls, said(*parts)]}).request.turns[2:]
+        return [part.call_id for part in turn.parts]
+
+    assert answers(result("f"), result("f"), result("f"), result("g")) == ["call_1", "a", "a", "b"]
+    assert answers(result("g", "b"), result("f", "a"), result("f"), result("f", "a")) == ["b", "a", "call_1", "a"]
+    for parts in ([result("g"), result("g", "b")], [result("f", "c")], [result("h")], [result("f", "a")] * 3):
+        with pytest.raises(GatewayError):
+            answers(*parts)
+
+
+def test_thousands_of_calls_that_are_answered_backwards_are_not_searched():
+    count = 10_000  # a search would compare fifty million times
+    calls = said(*[called("f", f"c{at}") for at in range(count)], role="model")
+    back = said(*[result("f", f"c{at}") for at in reversed(range(count))])
+    (turn,) = NamedFront(door_at(ONCE)).read_request({"contents": [calls, back]}).request.turns[1:]
+    assert [part.call_id for part in turn.parts] == [f"c{at}" for at in reversed(range(count))]
 
 
 def test_paths_of_one_door_are_fronts_of_their_own():
