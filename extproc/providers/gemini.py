@@ -75,7 +75,7 @@ class GenerateContent:
         spell(body, "body")
         if body.get("cachedContent") is not None:
             raise invalid("cachedContent", f"{_PASSES_BY}. Send the whole conversation")
-        if body.get("store") not in {None, False}:
+        if body.get("store") not in (None, False):
             raise invalid("store", "false: nothing is kept at the provider")
         contents = body.get("contents")
         if type(contents) is not list or not contents:
@@ -364,7 +364,7 @@ def _check_tools(body: dict[str, Any]) -> None:
         raise invalid("toolConfig", "an object")
     spell(config, "toolConfig", "toolConfig.")
     for name in ("retrievalConfig", "includeServerSideToolInvocations"):
-        if config.get(name) not in {None, False} if type(config.get(name)) is not dict else True:
+        if config.get(name) not in (None, False):
             raise invalid(f"toolConfig.{name}", _PASSES_BY)
     calling = config.get("functionCallingConfig")
     if type(calling) is dict:

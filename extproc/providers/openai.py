@@ -198,7 +198,8 @@ class Chat(_Streaming):
 def _check_message(where: str, message: Any) -> None:
     if type(message) is not dict:
         raise invalid(where, "an object")
-    if message.get("role") not in _ROLES:
+    role = message.get("role")
+    if type(role) is not str or role not in _ROLES:
         raise invalid(f"{where}.role", f"one of {', '.join(sorted(_ROLES))}")
     content = message.get("content")
     if content is None or type(content) is str:
@@ -206,11 +207,12 @@ def _check_message(where: str, message: Any) -> None:
     if type(content) is not list:
         raise invalid(f"{where}.content", "a string or a list of parts")
     for index, part in enumerate(content):
-        if type(part) is not dict or part.get("type") not in _PARTS:
+        kind = part.get("type") if type(part) is dict else None
+        if type(kind) is not str or kind not in _PARTS:
             raise invalid(f"{where}.content[{index}].type", f"one of {', '.join(sorted(_PARTS))}")
-        for kind, holder in (("", part), ("file.", part.get("file")), ("image_url.", part.get("image_url"))):
+        for inside, holder in (("", part), ("file.", part.get("file")), ("image_url.", part.get("image_url"))):
             if type(holder) is dict and holder.get("file_id") is not None:
-                place = f"{where}.content[{index}].{kind}file_id"
+                place = f"{where}.content[{index}].{inside}file_id"
                 raise invalid(place, "left out: files that the provider keeps are not seen here")
 
 

@@ -60,7 +60,7 @@ def spoken(answer: dict[str, Any]) -> Iterator[Spoken]:
 def says_json(request: dict[str, Any]) -> bool:
     """Whether a request, of any dialect, asks for an answer whose words are JSON."""
     text, config, google = request.get("text"), request.get("output_config"), request.get("generationConfig")
-    if type(google) is dict and google.get("responseMimeType") not in {None, "", "text/plain"}:
+    if type(google) is dict and google.get("responseMimeType") not in (None, "", "text/plain"):
         return True
     shapes = [request.get("response_format"), request.get("output_format")]
     shapes += [holder.get("format") for holder in (text, config) if type(holder) is dict]

@@ -149,6 +149,8 @@ def test_heads_that_cannot_be_inspected_are_refused(event, expected):
         (b'{"messages":[]}', "request_invalid"),
         (b'{"model":"gpt-4o-mini","messages":[]}', "request_invalid"),
         (b'{"model":"gpt-4o-mini","messages":[{"role":"owner","content":"x"}]}', "request_invalid"),
+        (b'{"model":"gpt-4o-mini","messages":[{"role":["user"],"content":"x"}]}', "request_invalid"),
+        (b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":[{"type":["text"]}]}]}', "request_invalid"),
         (
             b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":[{"type":"video"}]}]}',
             "request_invalid",
