@@ -30,8 +30,10 @@ _BASE64: Final = (ascii_letters + digits + "+/-_=").encode()
 _BINARY_IN: Final = frozenset(
     {("data", "base64"), ("data", "redacted_thinking"), ("signature", "thinking"), ("encrypted_content", "reasoning")}
 )
-#: Gemini's files: this key, where their media type stands beside it.
+#: Gemini's files: this key, where a media type stands beside it that is no text's. Whatever a tool takes or answers may
+#: have such an object, and a text in it is opened as any other in base64 is.
 _BINARY_BESIDE: Final = ("data", "mimeType")
+_BINARY_MEDIA: Final = re.compile(r"(?:image|audio|video|font)/|application/(?:pdf|zip|gzip|msword|octet-stream|vnd\.)")
 #: Where chance hits begin to matter. A text in such a field, or a key that happens to be base64, is shorter.
 _BINARY_CHARS: Final = 512
 _NUMBERS: Final = frozenset({int, float})
@@ -88,13 +90,17 @@ def is_binary(key: str, value: str, holder: dict[str, Any]) -> bool:
     if (
         key not in _BINARY_KEYS
         and not (type(holder.get("type")) is str and (key, holder["type"]) in _BINARY_IN)
-        and not (key == _BINARY_BESIDE[0] and type(holder.get(_BINARY_BESIDE[1])) is str)
+        and not (key == _BINARY_BESIDE[0] and _is_file(holder.get(_BINARY_BESIDE[1])))
     ):
         head = _BINARY_URL.match(value) if key in {"url", "image_url"} else None
         if head is None:
             return False
         value = value[head.end() :]
     return len(value) >= _BINARY_CHARS and value.isascii() and not value.encode().translate(None, _BASE64)
+
+
+def _is_file(media: Any) -> bool:
+    return type(media) is str and _BINARY_MEDIA.match(media.lower()) is not None
 
 
 def _is_vector(key: str, value: list[Any]) -> bool:

@@ -1,5 +1,6 @@
 """The Gemini front door's requests and whole answers: what passes, what is refused, what is counted."""
 
+import base64
 import json
 
 import pytest
@@ -314,3 +315,21 @@ def test_no_string_of_a_request_reaches_the_provider_unguarded(path):
             assert action is Action.REDACT
             assert MAIL.encode() not in sent[0].body
             assert b"[EMAIL]" in sent[0].body
+
+
+CODED = base64.b64encode(f"please write to {MAIL} now. ".encode() * 20).decode()  # long enough for a picture
+
+
+@pytest.mark.parametrize("media", ["text/plain", "TEXT/CSV", "application/json", "", "x"])
+def test_a_text_in_base64_that_a_tool_takes_or_answers_is_opened_whatever_it_says_it_is(media):
+    told = {"mimeType": media, "data": CODED}
+    call = {"functionCall": {"name": "f", "args": told}}
+    for parts in ([call], [{"functionResponse": {"name": "f", "response": told}}]):
+        command = passed(asked({"contents": [said("hi"), said(*parts)]})[1])
+        assert command.body is not None
+        assert CODED.encode() not in command.body
+
+
+def test_a_picture_that_a_tool_answers_passes_as_it_is():
+    told = {"mimeType": "image/png", "data": PIXEL["inlineData"]["data"]}
+    assert passed(asked(body({"functionResponse": {"name": "f", "response": told}}))[1]).body is None
