@@ -24,7 +24,8 @@ def write(tmp_path, tls):
 
 
 def issued(tmp_path, **more):
-    return read(write(tmp_path, {"vault": {**LEAST, **more}})).tls.issued
+    clients = {"client_certificates": "optional"} if "clients_mount" in more else {}
+    return read(write(tmp_path, {"vault": {**LEAST, **more}, **clients})).tls.issued
 
 
 def problems(tmp_path, tls):
@@ -121,3 +122,8 @@ def test_whoever_signs_clients_certificates_is_named_once(tmp_path):
     assert spec.tls.client_certificates is ClientCertificates.REQUIRED
     assert "both say" in problems(tmp_path, {"vault": section, "client_ca": "ca.pem"})
     assert "needs client_ca" in problems(tmp_path, {"vault": LEAST, "client_certificates": "optional"})
+
+
+@pytest.mark.parametrize("said", [{}, {"client_certificates": "off"}])
+def test_whoever_names_the_clients_engine_is_told_that_nobody_asks_for_certificates(tmp_path, said):
+    assert "clients_mount means nothing" in problems(tmp_path, {"vault": {**LEAST, "clients_mount": "clients"}, **said})

@@ -47,14 +47,14 @@ ISSUED = Issued(vault=VAULT, mount="pki", role="r", names=("a.example",))
 
 @pytest.mark.parametrize("asked", [ClientCertificates.OFF, ClientCertificates.REQUIRED])
 def test_an_issued_certificate_and_its_clients_authorities_are_asked_of_control(asked):
-    issued = replace(ISSUED, clients_mount="clients")
+    mutual = asked is ClientCertificates.REQUIRED
+    issued = replace(ISSUED, clients_mount="clients" if mutual else "")
     data = rendered(replace(SPEC, tls=Tls(issued=issued, client_certificates=asked)))
     common = tls(data)["common_tls_context"]
     names = [each["name"] for each in common["tls_certificate_sds_secret_configs"]]
     assert names == [contract.LISTENER_CERTIFICATE]
     assert "tls_certificates" not in common
     assert "validation_context" not in common
-    mutual = asked is ClientCertificates.REQUIRED
     assert common.get("validation_context_sds_secret_config", {}).get("name") == (
         contract.CLIENT_AUTHORITIES if mutual else None
     )
