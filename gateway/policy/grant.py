@@ -27,6 +27,8 @@ def read_grant(kind: str, table: Table, problems: Problems, *, vault: str) -> Gr
     if not google:
         client = table.text("client", _CLIENT)
         tenant = table.text("tenant", _TENANT, default="" if url else None)
+        if url and tenant:  # the one of the two that is not asked may be the one that was meant
+            problems.add(table.mark, (*table.path, "tenant"), "token_url names the directory already", "remove one")
     proofs = ("account",) if google else ("secret", "certificate")
     named = [each for each in proofs if table.node(each) is not None]
     if len(named) != 1:

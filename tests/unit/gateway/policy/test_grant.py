@@ -70,6 +70,9 @@ WRONG = {
     "one of secret, certificate:": f"azure: {{tenant: t, client: {CLIENT}, secret: {{file: a}}, certificate: {{file: b}}}}",
     "a UUID": "azure: {tenant: t, client: gateway, secret: {file: a}}",
     "azure.tenant": f"azure: {{client: {CLIENT}, secret: {{file: a}}}}",
+    "names the directory already": (
+        f"azure: {{tenant: t, client: {CLIENT}, secret: {{file: a}}, token_url: 'https://a.example/t'}}"
+    ),
     "in a file or in the vault": f"google: {{account: {{file: a, {VAULT}}}}}",
     "plaintext http": "google: {account: {file: a}, token_url: 'http://a.example/t'}",
     "not an address of a server": "google: {account: {file: a}, token_url: 'http://169.254.169.254/token'}",
