@@ -34,7 +34,8 @@ class Answer:
 class Egress:
     """For one event loop. Connects when first used."""
 
-    def __init__(self, socket_path: str, connections: int) -> None:
+    def __init__(self, socket_path: str, connections: int | None = None) -> None:
+        """`connections`: most of them; None: whoever asks has bounds, and must not wait for another's answer."""
         limits = httpx.Limits(max_connections=connections, keepalive_expiry=_KEEP_S)
         unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # else httpx reads every root: 25 ms of the worker's loop
         transport = httpx.AsyncHTTPTransport(uds=socket_path, verify=unused, limits=limits)

@@ -33,7 +33,7 @@ from authz.service import ALLOWED, Authorization
 from authz.tokens import Tokens
 from authz.usage import LastUse
 from extproc.advisers import Advisers, Line
-from extproc.mirror import UNDER_WAY, Mirrors
+from extproc.mirror import Mirrors
 from extproc.nearby import Nearby
 from extproc.oracle import Oracle
 from extproc.roster import Roster
@@ -209,7 +209,7 @@ def compose(settings: Settings) -> Worker:
     advisers = Advisers(partial(_dial, settings, clock), clock)
     shelf = _shelf(settings, peppers, clock)
     mirrors = Mirrors(
-        Egress(str(settings.run_dir / contract.MIRROR_SOCKET), connections=2 * UNDER_WAY),
+        Egress(str(settings.run_dir / contract.MIRROR_SOCKET)),
         book,
         ledger.budgets,
         door.offer,

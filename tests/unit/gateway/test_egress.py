@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from extproc.mirror import UNDER_WAY
+from gateway.aio import cancel_and_wait
 from gateway.egress import Egress, EgressError
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -25,7 +27,7 @@ async def serving(tmp_path, script):
             writer.close()
 
     server = await asyncio.start_unix_server(serve, str(path))
-    egress = Egress(str(path), connections=2)
+    egress = Egress(str(path))
     try:
         yield egress
     finally:
@@ -68,6 +70,28 @@ async def test_leaving_early_hangs_up(tmp_path):
             assert await anext(answer.pieces)
         async with asyncio.timeout(20):
             await gone.wait()
+
+
+async def test_requests_that_hang_hold_no_other_up(tmp_path):
+    """Two mirrors that answer nothing have all their copies under way; a third one's go out all the same."""
+    hanging = 2 * UNDER_WAY
+
+    async def answers_the_last(reader, writer, head):
+        if "/hangs" in head:
+            await reader.read()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+    async with serving(tmp_path, answers_the_last) as egress:
+
+        async def hang():
+            async with egress.post("/hangs", {}, b""):
+                pass
+
+        tasks = [asyncio.create_task(hang()) for _ in range(hanging)]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            assert await _whole(egress) == []
+        await cancel_and_wait(*tasks)
 
 
 async def test_nobody_there_and_a_broken_answer_are_the_same_error(tmp_path):
