@@ -98,9 +98,11 @@ class Shelf:
             if isinstance(told, Missed) and told.ticket is not None and look.alike is not None:
                 found, told = await self._alike(look, told.ticket, found)
             fetches = isinstance(told, Missed) and looked.state is State.YOURS
-        except (ScriptError, TimeoutError) as failure:
+        except Exception as failure:  # noqa: BLE001 - the circuit must hear of each: a probe without an end is the last
             self._breaker.failed(self._clock.monotonic())
             _log.warning("cache_not_asked", reason=type(failure).__name__)
+            if found is not None and found.looked.state is State.YOURS:
+                self._spawn(self._drop(look.tenant, name, token))
             return Failed("cache is away")
         except asyncio.CancelledError:
             if found is None:

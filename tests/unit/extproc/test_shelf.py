@@ -222,6 +222,20 @@ async def test_closing_waits_for_what_is_being_kept(shelf, store):
 
 
 # --- questions in other words -------------------------------------------------------------------------------
+async def test_a_defect_is_a_miss_too_and_leaves_no_probe_without_an_end(store):
+    clock = FakeClock()
+    shelf = Shelf(store, SEALS, clock)
+    store.failing = ScriptError("gone")
+    for _ in range(5):
+        await shelf.ask(LOOK)
+    clock.at += 60
+    store.failing = ValueError("of a kind that nobody expects")
+    assert isinstance(await shelf.ask(LOOK), Failed)
+    clock.at += 60
+    store.failing = None
+    assert isinstance(await shelf.ask(LOOK), Missed)
+
+
 def said(text, place=b"place", prompt=None, **changes):
     alike = Alike(Similar(), (place,), text)
     return replace(LOOK, parts=(prompt or text.encode(),), alike=alike, **changes)
@@ -372,6 +386,16 @@ async def test_a_store_that_fails_at_the_second_look_leaves_a_place_to_keep(comp
     missed = await comparing.ask(said("about towers"))
     assert isinstance(missed, Missed)
     assert missed.ticket.token
+
+
+async def test_a_defect_while_it_compares_keeps_nobody_waiting(comparing, index, store):
+    async def breaks(tenant, partition, alike):
+        raise ValueError("of a kind that nobody expects")
+
+    index.find = breaks
+    assert isinstance(await comparing.ask(said("about towers")), Failed)
+    await settled(comparing)
+    assert not store.flights
 
 
 async def test_closing_hangs_up_on_the_index(comparing, index):
