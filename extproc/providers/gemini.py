@@ -188,7 +188,9 @@ class GenerateContent:
 def _read_content(content: Any, seen: Seen, unknown: Unknown) -> bool:
     if content is None:
         return False
-    parts = content.get("parts") if type(content) is dict else content
+    if type(content) is not dict:  # what reads turns, lengths and windows of words would see none in it
+        raise malformed("content is not an object")
+    parts = content.get("parts")
     if parts is None:
         return False
     if type(parts) is not list:
@@ -207,6 +209,8 @@ def _read_content(content: Any, seen: Seen, unknown: Unknown) -> bool:
             del part[name]
             altered = True
         if kind == "functionCall":
+            if type(part[kind]) is not dict:
+                raise malformed("a call that is no object")
             seen.say(orjson.dumps(part[kind]).decode())
             continue
         text, thought = part[kind], part.get("thought") is True

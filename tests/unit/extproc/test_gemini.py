@@ -333,3 +333,13 @@ def test_a_text_in_base64_that_a_tool_takes_or_answers_is_opened_whatever_it_say
 def test_a_picture_that_a_tool_answers_passes_as_it_is():
     told = {"mimeType": "image/png", "data": PIXEL["inlineData"]["data"]}
     assert passed(asked(body({"functionResponse": {"name": "f", "response": told}}))[1]).body is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[{"text": "hi"}], "hi", {"parts": [{"functionCall": "hi"}]}, {"parts": [{"functionCall": ["hi"]}]}],
+)
+def test_an_answer_whose_words_no_reader_would_find_is_withheld(content):
+    play = answered(answer({"content": content, "finishReason": "STOP", "index": 0}))
+    assert refused(play)[:2] == (502, "backend_answer_invalid")
+    assert play.record.usage.input_tokens == USAGE["promptTokenCount"]
