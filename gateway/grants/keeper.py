@@ -107,6 +107,9 @@ class TokenKeeper:
         except SecretError as failure:
             secret, cause = None, str(failure)
             self._tried.set()
+        except Exception as bug:  # noqa: BLE001  # such as no thread to read in; a loop that ended would renew nothing
+            secret, cause = None, type(bug).__name__
+            self._tried.set()
         if secret is None:
             if now >= self._due_s:  # until then nobody needs it
                 self._tell(cause)

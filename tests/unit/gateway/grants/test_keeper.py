@@ -43,7 +43,7 @@ class Rig:
         self.keeper = TokenKeeper(GRANT, self.read, self.endpoint, self.clock, middle, lambda: "u")
 
     async def read(self):
-        if isinstance(self.secret, SecretError):
+        if isinstance(self.secret, Exception):
             raise self.secret
         return self.secret
 
@@ -149,6 +149,18 @@ async def test_a_secret_that_goes_is_missed_when_it_is_needed_and_not_before(rig
         await rig.after(1)
     assert [each["event"] for each in logs] == ["cloud_token_unavailable"]
     assert rig.token() == "t-1"
+
+
+async def test_a_secret_that_cannot_be_read_for_an_odd_reason_is_read_again(rig):
+    await rig.keeper.tend()
+    rig.secret = RuntimeError("can't start new thread")
+    with capture_logs() as logs:
+        assert await rig.after(600) == 5
+    assert [each["cause"] for each in logs] == ["RuntimeError"]
+    assert rig.token() == "t-1"
+    rig.secret = Secret("s-1")
+    await rig.after(5)
+    assert rig.token() == "t-2"
 
 
 async def test_a_bug_is_no_end_and_its_text_is_not_logged(rig):
