@@ -118,7 +118,7 @@ def _read(told: object, keys: Sequence[Key]) -> Mapping[Key, tuple[Estimate, flo
             words = [bytes(word).decode() for word in told[_FIELDS * at : _FIELDS * (at + 1)]]
             seconds = float(words[0]) if words[0] else None
             strikes, age_s = int(words[1]), int(words[2]) / 1000
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             raise ScriptError("not an estimate") from None
         if seconds is not None and not (math.isfinite(seconds) and 0 <= seconds <= estimates.LONGEST_S):
             raise ScriptError("not an estimate")

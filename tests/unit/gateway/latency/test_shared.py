@@ -127,7 +127,7 @@ async def test_what_valkey_missed_meanwhile_does_not_undo_what_a_worker_saw():
 @pytest.mark.parametrize(
     "told",
     [None, [], [b"1.0", b"0"], [b"nan", b"0", b"0"], [b"inf", b"0", b"0"], [b"-1", b"0", b"0"], [b"1e9", b"0", b"0"],
-     [b"1", b"77", b"0"], [b"1", b"0", b"-5"], [b"1", b"x", b"0"], [b"\xff", b"0", b"0"]],
+     [b"1", b"77", b"0"], [b"1", b"0", b"-5"], [b"1", b"0", b"9" * 400], [b"1", b"x", b"0"], [b"\xff", b"0", b"0"]],
 )  # fmt: skip
 async def test_numbers_that_cannot_be_are_refused(told):
     with pytest.raises(ScriptError):
