@@ -16,6 +16,8 @@ OUR_WORD: Final = frozenset(
 )
 #: Ends of exchanges whose backend had the request and said nothing yet.
 BILLED_UNHEARD: Final = frozenset({Kind.BACKEND_TIMEOUT.value, Kind.CREDENTIAL_REVOKED.value})
+#: Why an answer was withheld that was too much to inspect. What a caller asks for decides that, and not the backend.
+TOO_COMPLEX: Final = "too complex"
 #: What the record says where policy lets fields pass that the schema does not name.
 _UNKNOWN_FIELDS: Final = Found(rule=UNKNOWN_FIELD, direction="request", count=1, action="flag", would="block")
 
@@ -25,7 +27,7 @@ def of_answer(error: GatewayError) -> GatewayError:
     if error.kind is not Kind.JSON_TOO_COMPLEX:
         return error
     told = "The model's answer was too complex to be inspected and was withheld."
-    return GatewayError(Kind.BACKEND_ANSWER_INVALID, told, cause="too complex")
+    return GatewayError(Kind.BACKEND_ANSWER_INVALID, told, cause=TOO_COMPLEX)
 
 
 def found(

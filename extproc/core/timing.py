@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
+from extproc.core.endings import TOO_COMPLEX
 from extproc.core.journal import Journal
 from gateway.errors import Kind
 from gateway.latency.estimates import Latencies, scaled
@@ -59,7 +60,8 @@ class Timing:
 
 def _failed(journal: Journal) -> bool:
     if journal.code:  # the status is our own refusal's
-        return journal.code in _FAILED
+        # Else one tenant's prompts could take a backend from all others.
+        return journal.code in _FAILED and journal.reason != TOO_COMPLEX
     return journal.status == HTTPStatus.TOO_MANY_REQUESTS or journal.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from extproc.core.endings import of_answer
 from extproc.core.journal import Journal
 from extproc.core.timing import timing
 from extproc.providers.door import Seen
-from gateway.errors import Kind
+from gateway.errors import GatewayError, Kind
 from gateway.latency.estimates import Key, Latencies
 from gateway.policy.model import Model, Pool, Select
 from worlds import FakeClock
@@ -67,6 +68,14 @@ def test_a_failure_makes_a_backend_slow(status, code):
 @pytest.mark.parametrize(("status", "code"), [(400, ""), (404, ""), (429, Kind.BUDGET_EXCEEDED.value)])
 def test_a_refusal_tells_nothing_of_pace(status, code):
     assert Case().without_first(0.1, "failed", status, code, "1") == {}
+
+
+def test_an_answer_that_was_too_much_to_inspect_takes_the_backend_from_nobody():
+    case = Case()
+    error = of_answer(GatewayError(Kind.JSON_TOO_COMPLEX, "Too many encoded parts."))
+    case.journal.reason = error.cause
+    assert case.without_first(0.1, "failed", 200, error.kind.value, "1") == {}
+    assert case.latencies.track(Key("m", "a", True)).estimate.strikes == 0
 
 
 def test_of_several_attempts_all_but_the_last_failed_and_the_last_has_no_time_of_its_own():
