@@ -18,7 +18,7 @@ ENGINE: Final = "similar"
 
 #: Characters of a question. What people ask in one breath is shorter, and longer ones are seldom asked again.
 CHARS: Final = (16, 1000)
-#: Answered questions of a tenant in one index, and of all tenants (1.2 kB each; 2.2 kB where each has a place of its own).
+#: Answered questions of a tenant in one index, and of all tenants (1.2 kB each; 2.2 kB where each has its own place).
 ENTRIES: Final = (1, 100_000)
 QUESTION_MAX_BYTES: Final = 16 * 1024  # the longest question in escapes of six bytes, and its names
 ANSWER_MAX_BYTES: Final = 1024
