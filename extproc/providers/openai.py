@@ -28,6 +28,7 @@ from gateway.errors import Dialect
 _MODEL_CHARS: Final = 256
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _PARTS: Final = frozenset({"text", "image_url", "input_audio", "file", "refusal"})
+_FILE_IDS: Final = frozenset({"file_id"})
 #: Fields that routing or a check relies on.
 _READ: Final = frozenset({"model", "messages", "prompt", "input", "modalities", "stream", "stream_options"})
 _SPLICE: Final = b'"stream_options":{"include_usage":true},'
@@ -201,6 +202,8 @@ def _check_message(where: str, message: Any) -> None:
     role = message.get("role")
     if type(role) is not str or role not in _ROLES:
         raise invalid(f"{where}.role", f"one of {', '.join(sorted(_ROLES))}")
+    if message.get("audio") is not None:
+        raise invalid(f"{where}.audio", "left out: sound that the provider keeps is not heard here")
     content = message.get("content")
     if content is None or type(content) is str:
         return
@@ -211,7 +214,10 @@ def _check_message(where: str, message: Any) -> None:
         if type(kind) is not str or kind not in _PARTS:
             raise invalid(f"{where}.content[{index}].type", f"one of {', '.join(sorted(_PARTS))}")
         for inside, holder in (("", part), ("file.", part.get("file")), ("image_url.", part.get("image_url"))):
-            if type(holder) is dict and holder.get("file_id") is not None:
+            if type(holder) is not dict:
+                continue
+            check_spelling(holder, _FILE_IDS)
+            if holder.get("file_id") is not None:
                 place = f"{where}.content[{index}].{inside}file_id"
                 raise invalid(place, "left out: files that the provider keeps are not seen here")
 

@@ -96,6 +96,24 @@ def test_a_file_that_lies_with_the_provider_is_refused_at_chat_as_at_responses(r
     assert (refused.value.kind, refused.value.param) == (Kind.REQUEST_INVALID, f"messages[0].content[1].{place}")
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": [{"type": "file", "file": {"file_data": url(b"ok"), "FILE_ID": "file-1"}}]},
+        {"role": "user", "content": [{"type": "text", "text": "hi", "File_Id": "file-1"}]},
+        {"role": "assistant", "content": "hi", "audio": {"id": "audio_1"}},
+    ],
+)
+def test_neither_another_spelling_nor_sound_that_the_provider_keeps_passes(message):
+    with pytest.raises(GatewayError) as refused:
+        Chat().open({"model": "m", "messages": [message]})
+    assert refused.value.kind is Kind.REQUEST_INVALID
+
+
+def test_sound_that_is_null_is_none():
+    Chat().open({"model": "m", "messages": [{"role": "assistant", "content": "hi", "audio": None}]})
+
+
 def test_a_file_id_that_is_null_is_none():
     Chat().open({"model": "m", "messages": [{"role": "user", "content": [
         {"type": "file", "file": {"file_id": None, "file_data": url(b"ok")}}]}]})  # fmt: skip
