@@ -182,7 +182,6 @@ SMUGGLED = {
     "x-forwarded-host": "evil.example",
     "x-forwarded-proto": "http",
     "forwarded": "for=127.0.0.1",
-    "x-goog-api-key": "client-secret",
     "api-key": "client-secret",
     "cookie": "session=client-secret",
     "proxy-authorization": "Basic client-secret",
@@ -201,6 +200,14 @@ def test_a_smuggled_header_changes_nothing_and_never_arrives(stack, client, upst
         assert name.lower() not in seen.names
         assert b"client-secret" not in repr(seen.headers).encode()
         assert stack.record(answer)["tenant"] == "acme"
+
+
+@pytest.mark.parametrize("name", ["x-goog-api-key", "x-api-key"])
+def test_a_second_credential_beside_the_first_is_refused(client, upstream, name):
+    marker = upstream.script()
+    answer = client.post(CHAT, chat(marker), headers=[(name, "client-secret")])
+    assert (answer.status, answer.header("x-ostiary-error-code")) == (401, "credential_ambiguous")
+    assert upstream.seen(marker) == []
 
 
 def test_the_provider_gets_its_own_credential_host_and_path_only(stack, client, upstream):

@@ -339,13 +339,14 @@ def test_answers_without_a_body_end_at_once(stack, client, upstream, status):
     assert stack.record(answer)["status"] == status
 
 
-def test_an_empty_answer_ends_at_once(stack, client, upstream):
+def test_an_empty_answer_is_no_answer_and_ends_at_once(stack, client, upstream):
     async def empty(call: Call) -> None:
         await call.head(200, JSON, length=0)
 
     answer = say(client, upstream, empty)
-    assert (answer.ended, answer.body) == ("complete", b"")
-    assert stack.record(answer)["status"] == 200
+    assert (answer.ended, answer.status) == ("complete", 502)
+    assert answer.json["error"]["code"] == "backend_answer_invalid"
+    assert stack.record(answer)["status"] == 502
 
 
 # --- requests that match no route
