@@ -168,8 +168,9 @@ class Book:
         return aws_key(*parts) if len(parts) == len(places) else None
 
     def _secret(self, policy: Policy, backend: str, credential: Credential) -> Secret | None:
-        if credential.vault is not None:
-            return None if self._vault is None else self._vault.secret(policy, credential.vault)
+        place = credential.stored
+        if place is not None:
+            return None if self._vault is None else self._vault.secret(policy, place)
         return self._of_file(policy, backend)
 
     def _of_file(self, policy: Policy, backend: str) -> Secret | None:
@@ -187,7 +188,7 @@ class Book:
         if credential.grant is not None:
             self._vault.token_refused(policy, credential.grant)
             return
-        places = (credential.vault,) if credential.aws is None else credential.aws.vault[:1]  # of one path
+        places = (credential.stored,) if credential.aws is None else credential.aws.vault[:1]  # of one path
         for place in places:
             if place is not None:
                 self._vault.refused(policy, place)

@@ -41,9 +41,10 @@ class FetchError(Exception):
 class StatusError(FetchError):
     """The server answered, with another status than 200."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, body: bytes = b"") -> None:
         super().__init__(f"answered {status}")
         self.status = status
+        self.body = body  # where it was asked for; may quote the request, so it is for no log
 
 
 async def get(url: str, ca_file: str | None, max_bytes: int) -> bytes:
@@ -75,15 +76,23 @@ class Line:
         self._found_s = 0.0
         self._finding: asyncio.Task[_Way | str] | None = None
 
-    async def post(self, headers: Mapping[str, str], content: bytes, max_bytes: int, deadline_s: float) -> bytes:
-        """The body of a 200 answer.
+    async def post(
+        self,
+        headers: Mapping[str, str],
+        content: bytes,
+        max_bytes: int,
+        deadline_s: float,
+        *,
+        refusals: bool = False,
+    ) -> bytes:
+        """The body of a 200 answer. `refusals`: others are read as well, into `StatusError.body`.
 
         Raises:
             FetchError: for whatever else happens, the deadline included.
         """
         try:
             async with asyncio.timeout(deadline_s):
-                return await _ask(await self._current(), "POST", headers, content, max_bytes)
+                return await _ask(await self._current(), "POST", headers, content, max_bytes, refusals=refusals)
         except TimeoutError:
             raise FetchError(f"no answer within {deadline_s:g} s") from None
         except httpx.HTTPError as failure:
@@ -180,7 +189,15 @@ async def _way(url: str, ca_file: str | None) -> _Way:
     return _Way(asked, addresses, client)
 
 
-async def _ask(way: _Way, method: str, headers: Mapping[str, str], content: bytes | None, max_bytes: int) -> bytes:
+async def _ask(
+    way: _Way,
+    method: str,
+    headers: Mapping[str, str],
+    content: bytes | None,
+    max_bytes: int,
+    *,
+    refusals: bool = False,
+) -> bytes:
     way.client.cookies.clear()  # no state but connections: a server could fill the jar without end
     for last, address in enumerate(way.addresses, start=1 - len(way.addresses)):
         # The address that was judged is the one that is called: the name cannot change its mind in between.
@@ -203,14 +220,15 @@ async def _ask(way: _Way, method: str, headers: Mapping[str, str], content: byte
                 raise
             continue
         try:
-            return await _body(answer, max_bytes)
+            return await _body(answer, max_bytes, refusals=refusals)
         finally:
             await answer.aclose()
     raise FetchError("the name has no address")
 
 
-async def _body(answer: httpx.Response, max_bytes: int) -> bytes:
-    if answer.status_code != 200:
+async def _body(answer: httpx.Response, max_bytes: int, *, refusals: bool = False) -> bytes:
+    well = answer.status_code == 200
+    if not well and not refusals:
         raise StatusError(answer.status_code)
     if answer.headers.get("content-encoding", "identity") != "identity":
         raise FetchError("answered compressed, which was not asked for")  # a bomb unpacks beyond every bound
@@ -219,6 +237,8 @@ async def _body(answer: httpx.Response, max_bytes: int) -> bytes:
         found += chunk
         if len(found) > max_bytes:
             raise FetchError(f"answered more than {max_bytes} bytes")
+    if not well:
+        raise StatusError(answer.status_code, bytes(found))
     return bytes(found)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.aio import spawn
 from gateway.clock import Clock
 from gateway.grants.keeper import Line, TokenKeeper
-from gateway.policy.model import Grant, Policy, Vault, VaultSecret
+from gateway.policy.model import Grant, Policy, StoredSecret, Vault
 from gateway.secrets.reference import Secret, read_document, read_secret
 from gateway.vault.credentials import VaultCredentials
 from gateway.vault.session import Draw
@@ -63,11 +63,11 @@ class CloudCredentials:
             self._vault.settled(within_s), *[keeper.settled(within_s) for keeper in self._keepers.values()]
         )
 
-    def secret(self, policy: Policy, place: VaultSecret) -> Secret | None:
+    def secret(self, policy: Policy, place: StoredSecret) -> Secret | None:
         """See `Credentials`."""
         return self._vault.secret(policy, place)
 
-    def refused(self, policy: Policy, place: VaultSecret) -> None:
+    def refused(self, policy: Policy, place: StoredSecret) -> None:
         """See `Credentials`."""
         self._vault.refused(policy, place)
 

@@ -29,7 +29,7 @@ def read_adviser(name: Scalar, table: Table, problems: Problems) -> Adviser:
         if engine:
             problems.add(table.mark, (*table.path, "url"), "an engine of ours has no url", "leave one of both out")
         ca_file = table.maybe("ca_file", FILE)
-        credential = read_credential(table.table("credential"), problems, vault=_NO_VAULT)
+        credential = read_credential(table.table("credential"), problems, vault=_NO_VAULT, manager=_NO_VAULT)
     read = Adviser(
         name=name.text,
         engine=engine,

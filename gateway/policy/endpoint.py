@@ -11,12 +11,14 @@ from gateway.policy.model import Backend, Credential
 from gateway.policy.place import FILE as _FILE
 from gateway.policy.place import read_place
 from gateway.policy.problem import Problems, shown
+from gateway.policy.secrets_manager import read_managed
 from gateway.policy.signing import SIGNED, read_signing
 from gateway.policy.tree import Broken, Scalar
 
 #: Dialects of providers. Chat is translated between them (docs/translation.md); all else needs the caller's own.
 DIALECTS: Final = ("openai", "azure", "anthropic", "gemini", "bedrock")
 _NO_VAULT: Final = "policy.yaml has no `vault:` section"
+_NO_MANAGER: Final = "policy.yaml has no `secrets_manager:` section"
 _ADAPT: Final = ("auto", "always")
 _RESPONSES: Final = ("own", "translated")
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}  # RFC 9110, sections 4.2.1 and 4.2.2
@@ -36,8 +38,10 @@ _FRAMING: Final = frozenset(
 )
 
 
-def read_backend(name: Scalar, table: Table, problems: Problems, *, vault: bool = True) -> Backend:
-    """One entry of backends.yaml. `vault`: whether the policy names one."""
+def read_backend(
+    name: Scalar, table: Table, problems: Problems, *, vault: bool = True, manager: bool = True
+) -> Backend:
+    """One entry of backends.yaml. `vault` and `manager` (of secrets): whether the policy names one."""
     url = table.scalar("url", _URL)
     scheme, host, port, base_path = _split(url, table, problems) if url else ("https", "", 443, "")
     dialect = table.choice("dialect", DIALECTS, default="openai")
@@ -52,7 +56,13 @@ def read_backend(name: Scalar, table: Table, problems: Problems, *, vault: bool 
         sni=table.maybe("sni", _SNI),
         adapt=table.choice("adapt", _ADAPT, default="auto") == "always",
         responses=_responses(table, dialect, problems),
-        credential=_credential(table.table("credential"), problems, (dialect, host), vault="" if vault else _NO_VAULT),
+        credential=_credential(
+            table.table("credential"),
+            problems,
+            (dialect, host),
+            vault="" if vault else _NO_VAULT,
+            manager="" if manager else _NO_MANAGER,
+        ),
     )
     if table.node("allow_plaintext") is not None:
         why = "prompts and provider keys would cross the network in the clear"
@@ -61,14 +71,16 @@ def read_backend(name: Scalar, table: Table, problems: Problems, *, vault: bool 
     return backend
 
 
-def _credential(table: Table | None, problems: Problems, of: tuple[str, str], *, vault: str) -> Credential | None:
+def _credential(
+    table: Table | None, problems: Problems, of: tuple[str, str], *, vault: str, manager: str
+) -> Credential | None:
     """A key or a token in a header, or keys that sign each request. `of`: the backend's dialect and host."""
     clouds = [] if table is None else [each for each in KINDS if table.node(each) is not None]
     if table is not None and clouds:
         return _granted(clouds, table, problems, vault=vault)
     aws = None if table is None else table.table("aws")
     if table is None or aws is None:
-        return read_credential(table, problems, vault=vault)
+        return read_credential(table, problems, vault=vault, manager=manager)
     dialect, host = of
     if dialect != SIGNED:
         problems.add(aws.mark, aws.path, f"only requests to `dialect: {SIGNED}` are signed")
@@ -132,23 +144,31 @@ def _base_path(text: str, url: Scalar, path: tuple[str, ...], problems: Problems
     return base
 
 
-def read_credential(table: Table | None, problems: Problems, *, vault: str) -> Credential | None:
-    """A `credential` block: in which header a secret travels, and where it lies. `vault`: why it cannot lie there."""
+def read_credential(table: Table | None, problems: Problems, *, vault: str, manager: str) -> Credential | None:
+    """A `credential` block: in which header a secret travels, and where it lies.
+
+    `vault`, `manager`: why it cannot lie there.
+    """
     if table is None:
         return None
     header = table.scalar("header", _HEADER, optional=True)
     if header and (header.text in _FRAMING or header.text.startswith(contract.OWNED_PREFIXES)):
         problems.add(header.mark, (*table.path, "header"), f"{shown(header.text)} cannot carry a credential")
     name = header.text if header else "authorization"
-    readable = not isinstance(table.node("vault"), Broken)
-    place = table.table("vault") if readable else None
-    if place is not None and vault:
-        problems.add(place.mark, place.path, vault)
+    place, managed = (
+        None if isinstance(table.node(kind), Broken) else table.table(kind) for kind in ("vault", "secrets_manager")
+    )
+    for found, fault in ((place, vault), (managed, manager)):
+        if found is not None and fault:
+            problems.add(found.mark, found.path, fault)
     if place is not None and table.node("file") is not None:
         problems.add(table.mark, (*table.path, "file"), "the secret lies in a file or in the vault", "remove one")
+    if managed is not None and (place is not None or table.node("file") is not None):
+        problems.add(managed.mark, managed.path, "the secret lies in another place too", "keep one")
     credential = Credential(
-        file=table.text("file", _FILE, default=None if place is None else ""),
+        file=table.text("file", _FILE, default=None if place is None and managed is None else ""),
         vault=None if place is None else read_place(place, problems),
+        secrets_manager=None if managed is None else read_managed(managed),
         header=name,
         prefix=table.text("prefix", _PREFIX, default="Bearer " if name == "authorization" else ""),
     )

@@ -46,6 +46,7 @@ from gateway.policy.restore import read_restore
 from gateway.policy.schemas import FAMILY as SCHEMA_FAMILY
 from gateway.policy.schemas import Compile as CompileSchema
 from gateway.policy.schemas import Library
+from gateway.policy.secrets_manager import read_secrets_manager
 from gateway.policy.shared import read_shared
 from gateway.policy.token_service import read_token_service, refuse_own_issuer
 from gateway.policy.topics import Shelf, rules_of
@@ -166,9 +167,10 @@ class _Loader:
         opa = read_opa(root.table("opa"), directory, self.compiled, self.problems)
         token_service = read_token_service(root.table("token_service"), self.problems)
         vault = read_vault(root.table("vault"), self.problems)
+        manager = read_secrets_manager(root.table("secrets_manager"), self.problems)
         root.close()
         backends = {
-            key.text: read_backend(key, table, self.problems, vault=vault is not None)
+            key.text: read_backend(key, table, self.problems, vault=vault is not None, manager=manager is not None)
             for key, table in self._tables("backends")
         }
         served = {key: self._model(key, node, limits) for key, node in self._entries("models", _MODEL)}
@@ -206,6 +208,7 @@ class _Loader:
             alert_hook=alert_hook,
             opa=opa,
             vault=vault,
+            secrets_manager=manager,
             prices=self._prices(),
             revocation_max_age_s=max_age_s,
             credential_dir=str(directory),

@@ -343,6 +343,30 @@ class VaultSecret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecretsManager:
+    """AWS Secrets Manager of one region, which holds credentials of backends. Its key lies in a file alone."""
+
+    region: str
+    file: str  # one line: <access key id>:<secret access key>[:<session token>]
+    url: str  # https (http to loopback only), without a path
+    ca_file: str = ""  # "": the system's roots
+    refresh_s: int = 300  # how late a new value may be noticed; each reading costs money
+    stale_s: int = 3600  # how long a value counts after the last reading while AWS is away
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagedSecret:
+    """One secret of the policy's Secrets Manager, or one field of it where it is a JSON object."""
+
+    path: str  # the secret's name or ARN
+    field: str = ""  # "": the whole text
+
+
+#: What a credential may lie at, other than a file.
+StoredSecret = VaultSecret | ManagedSecret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Signing:
     """Requests to AWS are signed: for which region, and where the keys lie, in `file` or in `vault`."""
 
@@ -369,7 +393,8 @@ class Grant:
 class Credential:
     """How a backend wants its key: header, prefix and where the secret lies. The secret itself is never in policy.
 
-    It lies in `file` or in `vault`, or each request is signed as `aws` says, or a token is had as `grant` says.
+    It lies in `file`, `vault` or `secrets_manager`, or each request is signed as `aws` says, or a token is had as
+    `grant` says.
     """
 
     file: str = ""  # path, read by the worker; relative to the policy directory or absolute
@@ -378,6 +403,12 @@ class Credential:
     prefix: str = "Bearer "
     aws: Signing | None = None
     grant: Grant | None = None
+    secrets_manager: ManagedSecret | None = None
+
+    @property
+    def stored(self) -> StoredSecret | None:
+        """Where the secret lies that is kept fresh and sent as it is; None for files, signatures and tokens."""
+        return self.vault if self.vault is not None else self.secrets_manager
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -560,6 +591,7 @@ class Policy:
     token_service: TokenService | None = None
     opa: Opa | None = None
     vault: Vault | None = None
+    secrets_manager: SecretsManager | None = None
     prices: PriceBook = field(default_factory=PriceBook)  # empty: nothing has a price
     damping: Damping = field(default_factory=Damping)
     alert_hook: AlertHook | None = None

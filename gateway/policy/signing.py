@@ -11,7 +11,7 @@ from gateway.policy.tree import Broken
 
 #: The dialect whose requests are signed: only there is the body known when the attempt is prepared.
 SIGNED: Final = "bedrock"
-_REGION: Final = shape(r"[a-z]{2}(?:-[a-z]{2,10}){1,3}-[0-9]{1,2}", "a region such as eu-central-1")
+REGION: Final = shape(r"[a-z]{2}(?:-[a-z]{2,10}){1,3}-[0-9]{1,2}", "a region such as eu-central-1")
 #: AWS General Reference, "Amazon Bedrock endpoints", and interface endpoints of a VPC.
 _HOST: Final = re.compile(
     r"(?:[a-z0-9-]+\.)?bedrock-runtime(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)"
@@ -20,7 +20,7 @@ _HOST: Final = re.compile(
 
 def read_signing(table: Table, problems: Problems, host: str, *, vault: str) -> Signing:
     """A credential's `aws` block. `vault`: why nothing can lie there."""
-    region = table.maybe("region", _REGION)
+    region = table.maybe("region", REGION)
     named = _HOST.fullmatch(host)
     if region is None and named is not None:
         region = named["region"]

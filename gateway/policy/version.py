@@ -19,7 +19,8 @@ _OUTSIDE: Final = frozenset({"version", "credential_dir"})
 #: Came when policies had names already. Left out where it says nothing, so that those names stay.
 _LATER: Final = frozenset(
     {"api_versions", "aws", "cache", "formats", "grant", "identities", "max_answer_chars", "mirror", "patterns",
-     "pool", "responses", "sampling", "scores", "shared", "similar", "string_chars", "thinking", "vault"}
+     "pool", "responses", "sampling", "scores", "secrets_manager", "shared", "similar", "string_chars",
+     "thinking", "vault"}
 )  # fmt: skip
 
 

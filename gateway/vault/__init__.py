@@ -1,1 +1,1 @@
-"""OpenBao and HashiCorp Vault as a client meets them: one request, a token's life, secrets that are kept fresh."""
+"""OpenBao, HashiCorp Vault and AWS Secrets Manager as a client meets them: requests, tokens, secrets kept fresh."""

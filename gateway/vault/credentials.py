@@ -1,13 +1,16 @@
-"""Credentials of backends out of the vaults that policies name: one keeper for each. Decides nothing."""
+"""Credentials of backends out of the vaults that policies name, AWS's among them: one keeper each. Decides nothing."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
+from gateway import fetch
 from gateway.aio import spawn
 from gateway.clock import Clock
-from gateway.policy.model import Policy, Vault, VaultSecret
+from gateway.policy.model import ManagedSecret, Policy, SecretsManager, StoredSecret, Vault, VaultSecret
 from gateway.secrets.reference import Secret
-from gateway.vault.keeper import Keeper
+from gateway.vault.keeper import Keeper, Source
+from gateway.vault.managed import ManagedSource
 from gateway.vault.session import Dial, Draw, Session, dial
 
 
@@ -18,21 +21,17 @@ class VaultCredentials:
         self._clock = clock
         self._draw = draw
         self._dial = dial
-        self._keepers: dict[Vault, Keeper] = {}
-        self._former: dict[Vault, Keeper] = {}  # of the policy before: exchanges that began under it may still ask
+        self._keepers: dict[Vault | SecretsManager, Keeper] = {}
+        self._former: dict[
+            Vault | SecretsManager, Keeper
+        ] = {}  # of the policy before: exchanges that began under it may still ask
 
     def follow(self, policy: Policy) -> None:
         """Keep what this policy's backends need, and nothing else."""
-        vault, places, texts = policy.vault, places_of(policy), texts_of(policy)
-        wanted: dict[Vault, Keeper] = {}
-        if vault is not None and (places or texts):
-            keeper = self._keepers.get(vault) or self._former.get(vault)
-            if keeper is None:
-                session = Session(vault, Path(policy.credential_dir), self._clock, self._draw, self._dial)
-                keeper = Keeper(
-                    session, self._clock, self._draw, stale_s=float(vault.stale_s), refresh_s=float(vault.refresh_s)
-                )
-            wanted[vault] = keeper
+        wanted: dict[Vault | SecretsManager, Keeper] = {}
+        for source, places, texts in _needs(policy):
+            keeper = self._keepers.get(source) or self._former.get(source) or self._made(source, policy)
+            wanted[source] = keeper
             keeper.follow(places, texts)
             keeper.start()
         known = self._former | self._keepers
@@ -46,23 +45,20 @@ class VaultCredentials:
         """Wait until each secret was asked for once, or for so long."""
         await asyncio.gather(*[keeper.settled(within_s) for keeper in self._keepers.values()])
 
-    def secret(self, policy: Policy, place: VaultSecret) -> Secret | None:
+    def secret(self, policy: Policy, place: StoredSecret) -> Secret | None:
         """See `Credentials`."""
-        if policy.vault is None:
-            return None
-        keeper = self._keepers.get(policy.vault) or self._former.get(policy.vault)
+        keeper = self._serving(policy, place)
         return None if keeper is None else keeper.secret(place)
 
     def text(self, policy: Policy, place: VaultSecret) -> Secret | None:
         """A secret of one or more lines, which no header may carry, or None. Never waits."""
-        if policy.vault is None:
-            return None
-        keeper = self._keepers.get(policy.vault) or self._former.get(policy.vault)
+        keeper = self._serving(policy, place)
         return None if keeper is None else keeper.text(place)
 
-    def refused(self, policy: Policy, place: VaultSecret) -> None:
+    def refused(self, policy: Policy, place: StoredSecret) -> None:
         """See `Credentials`."""
-        keeper = self._keepers.get(policy.vault) if policy.vault is not None else None
+        source = _source(policy, place)
+        keeper = None if source is None else self._keepers.get(source)
         if keeper is not None:
             keeper.refused(place)
 
@@ -71,6 +67,34 @@ class VaultCredentials:
         keepers = [*self._keepers.values(), *self._former.values()]
         self._keepers, self._former = {}, {}
         await asyncio.gather(*[keeper.close() for keeper in keepers])
+
+    def _serving(self, policy: Policy, place: StoredSecret) -> Keeper | None:
+        source = _source(policy, place)
+        return None if source is None else self._keepers.get(source) or self._former.get(source)
+
+    def _made(self, kept: Vault | SecretsManager, policy: Policy) -> Keeper:
+        directory = Path(policy.credential_dir)
+        source: Source
+        if isinstance(kept, Vault):
+            source = Session(kept, directory, self._clock, self._draw, self._dial)
+        else:
+            ca_file = str(directory / kept.ca_file) if kept.ca_file else None
+            source = ManagedSource(kept, directory, fetch.Line(kept.url, ca_file, self._clock), self._clock)
+        stale_s, refresh_s = float(kept.stale_s), float(kept.refresh_s)
+        return Keeper(source, self._clock, self._draw, stale_s=stale_s, refresh_s=refresh_s)
+
+
+def _source(policy: Policy, place: StoredSecret) -> Vault | SecretsManager | None:
+    return policy.secrets_manager if isinstance(place, ManagedSecret) else policy.vault
+
+
+def _needs(policy: Policy) -> list[tuple[Vault | SecretsManager, Sequence[StoredSecret], Sequence[StoredSecret]]]:
+    """Who is to be asked, for which lines and which longer texts; nobody who holds nothing of use."""
+    needs: list[tuple[Vault | SecretsManager | None, Sequence[StoredSecret], Sequence[StoredSecret]]] = [
+        (policy.vault, places_of(policy), texts_of(policy)),
+        (policy.secrets_manager, managed_of(policy), ()),
+    ]
+    return [(source, places, texts) for source, places, texts in needs if source is not None and (places or texts)]
 
 
 def places_of(policy: Policy) -> list[VaultSecret]:
@@ -81,6 +105,13 @@ def places_of(policy: Policy) -> list[VaultSecret]:
             found += () if backend.credential.vault is None else (backend.credential.vault,)
             found += () if backend.credential.aws is None else backend.credential.aws.vault
     return found
+
+
+def managed_of(policy: Policy) -> list[ManagedSecret]:
+    """Where the credentials of a policy's backends lie in its secrets manager."""
+    found = (backend.credential for backend in policy.backends.values())
+    managed = [each.secrets_manager for each in found if each is not None]
+    return [each for each in managed if each is not None]
 
 
 def texts_of(policy: Policy) -> list[VaultSecret]:

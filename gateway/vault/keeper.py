@@ -1,7 +1,7 @@
-"""The secrets of one vault in this process's memory, kept fresh: read again, renewed, replaced before they end.
+"""The secrets of one vault, or of AWS Secrets Manager, in this process's memory, kept fresh until they end.
 
-Whoever needs one reads memory and never waits. One task asks the vault, one request after the other, so a vault that
-is slow or away costs a worker one open request.
+They are read again, renewed, and replaced before they end. Whoever needs one reads memory and never waits. One task
+asks, one request after the other, so a vault that is slow or away costs a worker one open request.
 """
 
 import asyncio
@@ -9,18 +9,17 @@ import contextlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
 from gateway.aio import cancel_and_wait, spawn
 from gateway.breaker import Breaker
 from gateway.clock import Clock
-from gateway.policy.model import VaultSecret
+from gateway.policy.model import StoredSecret
 from gateway.secrets.reference import Secret
-from gateway.vault import reading
 from gateway.vault.reading import Reading
-from gateway.vault.session import Draw, Session, is_worn, renew_in_s
+from gateway.vault.session import Draw, is_worn, renew_in_s
 from gateway.vault.wire import VaultError
 
 _log: Final = structlog.get_logger("gateway.vault")
@@ -32,7 +31,43 @@ _IDLE_S: Final = 60.0  # the longest sleep: a clock that was wrong about a due t
 #: How soon after a reading a provider's 401 makes another one: at once for a stored secret, since reading costs little;
 #: a leased one is issued anew each time, and stays at the provider until its lease ends.
 _REFUSED_S: Final = (2.0, 30.0)
+_MENDED_S: Final = 30.0  # how long whoever mends a path or its permission waits, however seldom it is read
 _SPREAD: Final = 0.2  # of the time between readings, either way, so that workers and hosts drift apart
+
+
+class Source(Protocol):
+    """Where secrets are read: `gateway.vault.session.Session`, `gateway.vault.managed.ManagedSource`."""
+
+    @property
+    def name(self) -> str:
+        """Who it is in log lines."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """Another number when what was leased before ends."""
+        ...
+
+    @property
+    def due_s(self) -> float:
+        """When `tend` has something to do, in monotonic seconds."""
+        ...
+
+    async def tend(self) -> None:
+        """Keep what secrets are read with. Raises VaultError."""
+        ...
+
+    async def reading(self, path: str) -> Reading:
+        """The secret there. Raises VaultError."""
+        ...
+
+    async def renew(self, lease_id: str, ttl_s: int) -> int:
+        """How long the lease lives on from now. Raises VaultError."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what it is read with."""
+        ...
 
 
 @dataclass(slots=True)
@@ -54,7 +89,7 @@ class _Held:
 class Keeper:
     """For one event loop."""
 
-    def __init__(self, session: Session, clock: Clock, draw: Draw, *, stale_s: float, refresh_s: float) -> None:
+    def __init__(self, session: Source, clock: Clock, draw: Draw, *, stale_s: float, refresh_s: float) -> None:
         self._session = session
         self._clock = clock
         self._draw = draw
@@ -69,7 +104,7 @@ class Keeper:
         self._task: asyncio.Task[None] | None = None
         self._well = True
 
-    def follow(self, places: Iterable[VaultSecret], texts: Iterable[VaultSecret] = ()) -> None:
+    def follow(self, places: Iterable[StoredSecret], texts: Iterable[StoredSecret] = ()) -> None:
         """Keep these fresh and no others. `texts`: those that may have several lines."""
         wanted, wanted_texts = _by_path(places), _by_path(texts)
         for path in wanted_texts:
@@ -101,21 +136,21 @@ class Keeper:
             return False
         return True
 
-    def secret(self, place: VaultSecret) -> Secret | None:
+    def secret(self, place: StoredSecret) -> Secret | None:
         """The value of this moment, or None. Never waits."""
         reading = self._reading(place)
         return None if reading is None else reading.fields.get(place.field)
 
-    def text(self, place: VaultSecret) -> Secret | None:
+    def text(self, place: StoredSecret) -> Secret | None:
         """The same of a value that may have several lines."""
         reading = self._reading(place)
         return None if reading is None else reading.texts.get(place.field)
 
-    def _reading(self, place: VaultSecret) -> Reading | None:
+    def _reading(self, place: StoredSecret) -> Reading | None:
         held = self._held.get(place.path) or self._former.get(place.path)
         return None if held is None or self._clock.monotonic() >= held.until_s else held.reading
 
-    def refused(self, place: VaultSecret) -> None:
+    def refused(self, place: StoredSecret) -> None:
         """The provider did not take the value: perhaps there is a new one."""
         held = self._held.get(place.path)
         if held is None or held.reading is None:
@@ -151,7 +186,7 @@ class Keeper:
         self._breaker.succeeded()
         if not self._well:
             self._well = True
-            _log.info("vault_back")
+            _log.info("vault_back", source=self._session.name)
         return self._pause(self._clock.monotonic())
 
     async def close(self) -> None:
@@ -189,7 +224,7 @@ class Keeper:
         try:
             if await self._renewed(held, asked_s):
                 return
-            found = reading.read(await self._session.read(held.path))
+            found = await self._session.reading(held.path)
         except VaultError as failure:
             if failure.away:
                 raise
@@ -199,11 +234,11 @@ class Keeper:
             if not missing:
                 self._take(held, found, asked_s)
                 return
-            cause = f"has no usable field {', '.join(missing)}"
+            cause = f"has no usable field {', '.join(missing)}" if any(missing) else "is not one line of visible ASCII"
         # The vault is there, and this path gives nothing. What was read before counts until it is stale: a slip of
         # whoever writes to the vault costs no traffic.
-        held.due_s = self._clock.monotonic() + self._refresh_in_s()
-        _log.error("vault_secret_unusable", path=held.path, cause=cause)
+        held.due_s = self._clock.monotonic() + self._apart_s(min(self._refresh_s, _MENDED_S))
+        _log.error("vault_secret_unusable", source=self._session.name, path=held.path, cause=cause)
 
     async def _renewed(self, held: _Held, asked_s: float) -> bool:
         """Whether the lease goes on. One that a provider refused, or of an earlier token, is not renewed."""
@@ -229,25 +264,27 @@ class Keeper:
             texts={name: found.texts[name] for name in held.wanted_texts},
         )
         if held.reading is None or not held.reading.says(found):
-            _log.info("vault_secret_taken", path=held.path, version=found.version, leased=bool(found.lease_id))
+            source, leased = self._session.name, bool(found.lease_id)
+            _log.info("vault_secret_taken", source=source, path=held.path, version=found.version, leased=leased)
         held.reading, held.read_s, held.told_ended = found, asked_s, False
         if found.lease_id:
             held.until_s, held.due_s = asked_s + found.ttl_s, asked_s + renew_in_s(found.ttl_s, self._draw)
         else:
-            held.until_s, held.due_s = asked_s + self._stale_s, asked_s + self._refresh_in_s()
+            held.until_s, held.due_s = asked_s + self._stale_s, asked_s + self._apart_s(self._refresh_s)
 
     def _failed(self, cause: str) -> float:
         self._breaker.failed(self._clock.monotonic())
         if self._well:
             self._well = False
-            _log.error("vault_away", cause=f"the request {cause}")
+            _log.error("vault_away", source=self._session.name, cause=f"the request {cause}")
         return self._again_s()
 
     def _tell_ended(self, now: float) -> None:
         for each in self._held.values():
             if each.reading is not None and now >= each.until_s and not each.told_ended:
                 each.told_ended = True
-                _log.error("vault_secret_ended", path=each.path, read_s_ago=round(now - each.read_s))
+                ago = round(now - each.read_s)
+                _log.error("vault_secret_ended", source=self._session.name, path=each.path, read_s_ago=ago)
 
     def _next_s(self) -> float:
         return min([self._session.due_s, *(each.due_s for each in self._held.values())])
@@ -258,11 +295,11 @@ class Keeper:
     def _again_s(self) -> float:
         return _AGAIN_S * (0.5 + self._draw())
 
-    def _refresh_in_s(self) -> float:
-        return self._refresh_s * (1 - _SPREAD + 2 * _SPREAD * self._draw())
+    def _apart_s(self, seconds: float) -> float:
+        return seconds * (1 - _SPREAD + 2 * _SPREAD * self._draw())
 
 
-def _by_path(places: Iterable[VaultSecret]) -> dict[str, set[str]]:
+def _by_path(places: Iterable[StoredSecret]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for place in places:
         found.setdefault(place.path, set()).add(place.field)

@@ -1,7 +1,10 @@
-"""What a vault's answer to a read says: fields, version, lease. Pure; knows KV of both versions and leased secrets."""
+"""What a vault's answer to a read says: fields, version, lease. Pure; knows KV of both versions and leased secrets.
+
+`of` makes the same of fields that come from elsewhere.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from gateway.secrets.reference import Secret
@@ -17,7 +20,7 @@ class Reading:
 
     fields: Mapping[str, Secret] = field(repr=False)
     texts: Mapping[str, Secret] = field(repr=False)
-    version: int = 0  # of KV version 2; 0: unknown
+    version: int | str = 0  # a number in KV version 2, a word in AWS; 0: unknown
     lease_id: str = ""  # "": not leased, so nothing but the next reading tells of a change
     ttl_s: int = 0  # of the lease
     renewable: bool = False
@@ -36,12 +39,18 @@ def read(answer: Mapping[str, Any]) -> Reading:
         version, data = told if isinstance(told, int) else 0, data["data"]
     if not isinstance(data, dict):
         raise VaultError("was answered without a secret")
-    fields = {name: Secret(text) for name, value in data.items() if (text := _line(value))}
-    texts = {name: Secret(value) for name, value in data.items() if _is_text(value)}
+    found = of(data, version)
     lease_id, ttl_s = answer.get("lease_id"), whole(answer.get("lease_duration"))
     if not isinstance(lease_id, str) or not lease_id or not ttl_s:
-        return Reading(fields, texts, version)
-    return Reading(fields, texts, version, lease_id, ttl_s, answer.get("renewable") is True)
+        return found
+    return replace(found, lease_id=lease_id, ttl_s=ttl_s, renewable=answer.get("renewable") is True)
+
+
+def of(data: Mapping[str, Any], version: int | str) -> Reading:
+    """What is of use in the fields of a secret that is stored."""
+    fields = {name: Secret(text) for name, value in data.items() if (text := _line(value))}
+    texts = {name: Secret(value) for name, value in data.items() if _is_text(value)}
+    return Reading(fields, texts, version)
 
 
 def whole(value: object) -> int:

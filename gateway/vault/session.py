@@ -14,7 +14,8 @@ from gateway.clock import Clock
 from gateway.policy.model import Vault
 from gateway.secrets.reference import Secret, SecretError, read_secret
 from gateway.tls import Hop, HopError, HopFiles
-from gateway.vault.reading import whole
+from gateway.vault import reading
+from gateway.vault.reading import Reading, whole
 from gateway.vault.wire import NOT_ALLOWED, Asks, VaultError, Wire
 
 _log: Final = structlog.get_logger("gateway.vault")
@@ -68,6 +69,7 @@ class Session:
     """For one event loop, and one request at a time."""
 
     def __init__(self, vault: Vault, directory: Path, clock: Clock, draw: Draw, dial: Dial = dial) -> None:
+        self.name = "vault"  # in log lines
         self._vault = vault
         self._directory = directory
         self._clock = clock
@@ -99,6 +101,10 @@ class Session:
     async def read(self, path: str) -> dict[str, Any]:
         """The answer to a read. Raises VaultError."""
         return await self._do("GET", path, None)
+
+    async def reading(self, path: str) -> Reading:
+        """The secret that such an answer holds. Raises VaultError."""
+        return reading.read(await self.read(path))
 
     async def write(self, path: str, wish: dict[str, Any]) -> dict[str, Any]:
         """The answer to a write. Raises VaultError."""

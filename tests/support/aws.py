@@ -116,7 +116,9 @@ def signature(ask: AWSRequest, stamp: str, key: Credentials, region: str, servic
     return f"AWS4-HMAC-SHA256 Credential={signer.scope(ask)}, SignedHeaders={names}, Signature={made}"
 
 
-def unsigned(seen: Seen, *, secret: str = SECRET, token: str | None = None, region: str = REGION) -> str:
+def unsigned(
+    seen: Seen, *, secret: str = SECRET, token: str | None = None, region: str = REGION, service: str = "bedrock"
+) -> str:
     """Why a request, as it came off the wire, is not signed as Amazon wants it; "" where it is."""
     told = seen.header("authorization") or ""
     found = _AUTHORIZATION.fullmatch(told)
@@ -131,5 +133,5 @@ def unsigned(seen: Seen, *, secret: str = SECRET, token: str | None = None, regi
         return "another session"
     headers = {name: seen.header(name) for name in names}
     ask = AWSRequest(seen.method, f"http://{headers['host']}{seen.target}", headers, seen.body)
-    right = signature(ask, str(headers["x-amz-date"]), Credentials(KEY_ID, secret, token), region)
+    right = signature(ask, str(headers["x-amz-date"]), Credentials(KEY_ID, secret, token), region, service)
     return "" if told == right else "another signature"

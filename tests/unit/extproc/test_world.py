@@ -9,7 +9,7 @@ import pytest
 
 import aws
 from extproc.world import Book
-from gateway.policy.model import Credential, Grant, Signing, VaultSecret
+from gateway.policy.model import Credential, Grant, ManagedSecret, Signing, VaultSecret
 from gateway.policy.store import PolicyStore
 from gateway.secrets.reference import Secret
 from vaulting import PLACE
@@ -218,3 +218,17 @@ def test_guards_are_compiled_once_for_each_tenant_and_direction(held):
     tenant = held.tenants["acme"]
     assert book.guard(held, tenant, "request") is book.guard(held, tenant, "request")
     assert book.guard(held, tenant, "request") is not book.guard(held, tenant, "response")
+
+
+def test_a_secret_of_the_secrets_manager_is_the_headers_value_and_its_refusal_reaches_who_keeps_it(held):
+    place = ManagedSecret(path="llm/main", field="key")
+    backend = replace(held.backends["demo"], credential=Credential(secrets_manager=place))
+    managed = replace(held, backends={"demo": backend})
+    kept = Places()
+    book = Book(PolicyStore(managed), vault=kept)
+    assert not book.ready(managed, "demo")
+    kept.values["key"] = "sk-1"
+    assert book.value(managed, "demo") == "Bearer sk-1"
+    book.refused(managed, "demo")
+    assert kept.told == ["llm/main"]
+    assert Book(PolicyStore(managed)).value(managed, "demo") is None

@@ -317,6 +317,17 @@ async def test_a_line_looks_up_name_and_roots_once_a_minute(authority, tmp_path)
     assert len(seen) == 5
 
 
+async def test_a_line_reads_a_refusal_where_that_was_asked_for_and_within_the_same_bound():
+    async with keeping(http(b"told", "400 Bad Request")) as (url, _), line(url) as (made, _):
+        for refusals, body in ((False, b""), (True, b"told")):
+            with pytest.raises(StatusError) as refused:
+                await made.post({}, b"x", 4, 5, refusals=refusals)
+            assert (refused.value.status, refused.value.body) == (400, body)
+            assert "told" not in repr(refused.value)
+        with pytest.raises(FetchError, match="more than 3 bytes"):
+            await made.post({}, b"x", 3, 5, refusals=True)
+
+
 async def test_a_line_calls_no_forbidden_address(monkeypatch):
     resolving(monkeypatch, "169.254.169.254")
     async with line("https://idp.example.com/introspect") as (made, _):

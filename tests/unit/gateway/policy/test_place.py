@@ -12,7 +12,7 @@ from gateway.policy.tree import parse
 def read(text):
     problems = Problems()
     table = Table(parse(text, "backends.yaml", problems), ("demo", "credential"), problems)
-    found = read_credential(table, problems, vault="")
+    found = read_credential(table, problems, vault="", manager="")
     try:
         problems.stop_if_any()
     except PolicyError as refused:
