@@ -37,7 +37,6 @@ from control.edge import accesslog, filters, replies, routes, sds, typed
 from control.edge.spec import ClientCertificates, EdgeSpec
 from gateway import contract
 from gateway.policy.model import Policy
-from gateway.policy.walk import walks
 
 _KIB: Final = 1024
 
@@ -63,8 +62,8 @@ REQUEST_HEADERS: Final = 100
 EXCHANGE_SECOND_LOCK_S: Final = 30
 
 
-def listener(spec: EdgeSpec, policy: Policy, body_bytes: int) -> Listener:
-    """The listener with its one filter chain."""
+def listener(spec: EdgeSpec, policy: Policy, body_bytes: int, *, pools: bool) -> Listener:
+    """The listener with its one filter chain; `pools`: more than one backend may answer an exchange."""
     return Listener(
         name="ostiary",
         address=Address(socket_address=SocketAddress(address=spec.address, port_value=spec.port)),
@@ -78,7 +77,7 @@ def listener(spec: EdgeSpec, policy: Policy, body_bytes: int) -> Listener:
                 filters=[
                     Filter(
                         name="envoy.filters.network.http_connection_manager",
-                        typed_config=typed.packed(_manager(spec, policy, body_bytes)),
+                        typed_config=typed.packed(_manager(spec, policy, body_bytes, pools=pools)),
                     ),
                 ],
                 transport_socket=_tls(spec),
@@ -128,11 +127,11 @@ def _own(spec: EdgeSpec) -> TlsCertificate:
     )
 
 
-def _manager(spec: EdgeSpec, policy: Policy, body_bytes: int) -> HttpConnectionManager:
+def _manager(spec: EdgeSpec, policy: Policy, body_bytes: int, *, pools: bool) -> HttpConnectionManager:
     return HttpConnectionManager(
         stat_prefix="ostiary",
         route_config=routes.table(spec, policy, body_bytes),
-        http_filters=filters.chain(spec, body_bytes, pools=bool(walks(policy))),
+        http_filters=filters.chain(spec, body_bytes, pools=pools),
         access_log=[accesslog.log(spec)],
         local_reply_config=replies.config(),
         # --- whose address, whose headers ---

@@ -9,6 +9,7 @@ from envoy_data_plane.envoy.config.core.v3 import Address, Node, Pipe
 from control.edge import clusters, listener, mirror, overload, typed
 from control.edge.spec import EdgeSpec
 from gateway.policy.model import Policy
+from gateway.policy.walk import walks
 
 #: Owner only: whoever reaches the admin socket can read the configuration and stop the process.
 _ADMIN_MODE: Final = 0o600
@@ -40,19 +41,32 @@ _PANIC: Final = "healthy_panic_threshold"
 
 def render(spec: EdgeSpec, policy: Policy) -> str:
     """The bootstrap as YAML text. The same spec and policy give the same bytes."""
+    return _HEADER.format(version=policy.version) + text(data(spec, policy, pools=bool(walks(policy))))
+
+
+def data(spec: EdgeSpec, policy: Policy, *, pools: bool) -> dict[str, Any]:
+    """The same as plain data; `pools`: more than one backend may answer an exchange."""
     bootstrap = Bootstrap(
         node=Node(id="ostiary-edge", cluster="ostiary"),
         admin=Admin(address=Address(pipe=Pipe(path=spec.admin_socket, mode=_ADMIN_MODE))),
         static_resources=BootstrapStaticResources(
-            listeners=[listener.listener(spec, policy, body_bytes(spec, policy)), *mirror.listeners(spec, policy)],
+            listeners=[
+                listener.listener(spec, policy, body_bytes(spec, policy), pools=pools),
+                *mirror.listeners(spec, policy),
+            ],
             clusters=[*clusters.every(spec, policy), *mirror.every(spec, policy)],
         ),
         overload_manager=overload.manager(spec),
     )
-    data = typed.plain(bootstrap)
-    _spell_out(data)
-    text: str = yaml.safe_dump(data, sort_keys=False, width=120, allow_unicode=False)
-    return _HEADER.format(version=policy.version) + text
+    plain = typed.plain(bootstrap)
+    _spell_out(plain)
+    return plain
+
+
+def text(plain: dict[str, Any]) -> str:
+    """Plain data as YAML, in the order in which it was made."""
+    written: str = yaml.safe_dump(plain, sort_keys=False, width=120, allow_unicode=False)
+    return written
 
 
 def body_bytes(spec: EdgeSpec, policy: Policy) -> int:

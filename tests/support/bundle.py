@@ -15,6 +15,7 @@ from gateway.policy.load import load
 from gateway.secrets import reference
 
 if TYPE_CHECKING:
+    from control.edge.spec import EdgeSpec
     from stack import Stack
 
 #: What each provider is given; a test that finds one anywhere but at its own provider has found a leak.
@@ -157,10 +158,18 @@ def _write(path: Path, text: str, mode: int) -> None:
 
 def envoy_yaml(stack: "Stack") -> str:
     """What `ostiary envoy render` would write for the stack."""
+    spec = edge_spec(stack)
+    from control.edge.render import render  # noqa: PLC0415  # half a second: only where Envoy starts
+
+    return render(spec, load(stack.bundle.directory, rules=POLICY_IDS))
+
+
+def edge_spec(stack: "Stack") -> "EdgeSpec":
+    """What ostiary.yaml would say for the stack."""
     with warnings.catch_warnings():
         # envoy-data-plane declares its validators in a way that pydantic 2.12 warns about; not ours to change.
         warnings.simplefilter("ignore", DeprecationWarning)
-        from control.edge.render import render  # noqa: PLC0415  # half a second: only where Envoy starts
+        import control.edge.render  # noqa: F401, PLC0415
         from control.edge.spec import Control, EdgeSpec, Tls  # noqa: PLC0415
 
     edge = dict(stack.options.edge)
@@ -168,7 +177,7 @@ def envoy_yaml(stack: "Stack") -> str:
     trust = {"client_ca": str(stack.authority.pem)} if stack.client_pair else {}
     own = {"cert": str(stack.server_cert.cert), "key": str(stack.server_cert.key)}
     tls = Tls(**{**own, **trust, **edge.pop("tls", {})})
-    spec = EdgeSpec(
+    return EdgeSpec(
         tls=tls,
         run_dir=str(stack.run_dir),
         admin_socket=str(stack.admin_socket),
@@ -178,4 +187,3 @@ def envoy_yaml(stack: "Stack") -> str:
         access_log=str(stack.access_log_file),
         **edge,
     )
-    return render(spec, load(stack.bundle.directory, rules=POLICY_IDS))

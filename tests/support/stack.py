@@ -251,9 +251,14 @@ class Stack:
 
         until(f"worker {index}", healthy, START_S)
 
-    def start_envoy(self) -> Child:
+    def configure(self) -> Path:
+        """Write what Envoy starts from."""
         config = self.root / "envoy.yaml"
         config.write_text(bundle.envoy_yaml(self))
+        return config
+
+    def start_envoy(self) -> Child:
+        config = self.configure()
         native = BIN / "envoy"
         command = [
             str(native),

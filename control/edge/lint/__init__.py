@@ -2,6 +2,7 @@
 
 - `engine`    `lint(text)`: the way in; text and JSON reports
 - `node`      YAML or JSON into a tree that knows its lines; refuses bombs
+- `fetched`   what comes from files (CDS, RDS), put where a static bootstrap has it
 - `quantity`  durations, sizes, percentages, enum values as protobuf JSON spells them
 - `parts`     extensions, clusters, routes and HTTP managers of a tree, wrappers taken off
 - `survey`    which of them are governed, and which are ours

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
-from control.edge.lint.node import Kind, Tree, Unreadable, read
+from control.edge.lint.fetched import Assembly, Opened
+from control.edge.lint.node import Kind, Repeated, Unreadable, read
 from control.edge.lint.rule import Rule, Severity
 from control.edge.lint.survey import Survey
 from control.edge.lint.table import INPUT, RULES
@@ -23,27 +24,36 @@ class Problem:
     source: str
 
 
-def lint(text: str, *, source: str = "envoy.yaml") -> list[Problem]:
+def lint(text: str, *, source: str = "envoy.yaml", opened: Opened | None = None) -> list[Problem]:
     """Every problem of the bootstrap in `text`, by line. Never raises for what the text holds.
 
     Args:
         text: YAML or JSON.
         source: how to name the file in reports.
+        opened: gives the text of a file from which Envoy would take clusters or routes, or raises OSError. What is in
+            it is judged as if it stood in the bootstrap.
     """
+    files = Assembly(opened or _nothing)
     try:
         tree = read(text)
+        root = files.whole(tree)
     except Unreadable as verdict:
-        return [_of_input(verdict.rule, verdict.message, verdict.line, verdict.column, source)]
-    survey = Survey(tree.root)
+        return [_of_input(verdict.rule, verdict.message, verdict.line, verdict.column, verdict.source or source)]
+    survey = Survey(root)
     if tree.root.kind is not Kind.MAPPING or not survey.managers:
         what = "This is no Envoy bootstrap with an HTTP connection manager."
         return [_of_input("input.not-bootstrap", what, tree.root.line, tree.root.column, source)]
     found = [
-        *_stumbles(tree, source),
+        *_stumbles(source, tree.repeated, tree.more_documents_line),
+        *(problem for path, each in files.repeated for problem in _stumbles(path, (each,))),
+        *(problem for path, line in files.more_documents for problem in _stumbles(path, (), line)),
         *(problem for rule in RULES for problem in _judge(rule, survey, source)),
     ]
     # Aliases show one line twice; the reader needs to be told once.
-    return sorted(set(found), key=lambda each: (each.line, each.column, each.rule, each.message))
+    return sorted(
+        set(found),
+        key=lambda each: (each.source != source, each.source, each.line, each.column, each.rule, each.message),
+    )
 
 
 def has_errors(problems: Iterable[Problem]) -> bool:
@@ -56,7 +66,7 @@ def format_text(problems: Iterable[Problem], source: str) -> str:
     listed = list(problems)
     errors = sum(each.severity is Severity.ERROR for each in listed)
     body = "".join(
-        f"{source}:{each.line}:{each.column}: {each.severity.value} [{each.rule}] {each.message}\n"
+        f"{each.source}:{each.line}:{each.column}: {each.severity.value} [{each.rule}] {each.message}\n"
         f"    remedy: {each.remedy}\n"
         for each in listed
     )
@@ -82,17 +92,21 @@ def _sentence(what: str) -> str:
 def _judge(rule: Rule, survey: Survey, source: str) -> Iterator[Problem]:
     for node, what in rule.check(survey):
         message = f"{_sentence(what)}. {rule.why}"
-        yield Problem(rule.id, rule.severity, node.line, node.column, message, rule.remedy, source)
+        yield Problem(rule.id, rule.severity, node.line, node.column, message, rule.remedy, node.source or source)
 
 
-def _stumbles(tree: Tree, source: str) -> Iterator[Problem]:
-    for each in tree.repeated:
+def _nothing(path: str) -> str:
+    raise FileNotFoundError(path)
+
+
+def _stumbles(source: str, repeated: Iterable[Repeated], more_documents_line: int = 0) -> Iterator[Problem]:
+    for each in repeated:
         if each.merge:
             yield _of_input("input.merge-key", "A merge key is used.", each.line, each.column, source)
         else:
             yield _of_input("input.duplicate-key", "A key stands twice in one mapping.", each.line, each.column, source)
-    if tree.more_documents_line:
-        yield _of_input("input.more-documents", "A second document begins.", tree.more_documents_line, 1, source)
+    if more_documents_line:
+        yield _of_input("input.more-documents", "A second document begins.", more_documents_line, 1, source)
 
 
 def _of_input(rule: str, what: str, line: int, column: int, source: str) -> Problem:

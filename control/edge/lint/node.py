@@ -35,6 +35,7 @@ class Unreadable(ValueError):  # noqa: N818  # it is a verdict on the file, told
     def __init__(self, rule: str, message: str, line: int = 1, column: int = 1) -> None:
         super().__init__(message)
         self.rule, self.message, self.line, self.column = rule, message, line, column
+        self.source = ""  # as of a Node
 
 
 def _camel(name: str) -> str:
@@ -53,6 +54,7 @@ class Node:
     entries: tuple[tuple[str, "Node"], ...] = ()
     elements: tuple["Node", ...] = ()
     weight: int = 1
+    source: str = ""  # the file, where it is not the bootstrap itself
 
     def __bool__(self) -> bool:
         """Whether the file says anything here; an explicit null says nothing (protobuf JSON)."""
@@ -64,7 +66,7 @@ class Node:
         for step in path:
             found = here._child(step)
             if found is None:
-                return Node(Kind.MISSING, here.line, here.column)
+                return Node(Kind.MISSING, here.line, here.column, source=here.source)
             here = found
         return here
 
@@ -131,7 +133,8 @@ class _Open:
 class _Reader:
     """Turns parser events into nodes; one instance per document."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str) -> None:
+        self._source = source
         self.root: Node | None = None
         self.repeated: list[Repeated] = []
         self._stack: list[_Open] = []
@@ -173,11 +176,12 @@ class _Reader:
             # Envoy drops a key tagged !ignore with its value; people keep anchors there.
             top.keys.append(("" if event.tag == "!ignore" else event.value, line, column))
             if event.anchor is not None:
-                self._anchors[event.anchor] = Node(Kind.SCALAR, line, column, event.value)
+                self._anchors[event.anchor] = Node(Kind.SCALAR, line, column, event.value, source=self._source)
             return
         plain = event.implicit[0]  # neither quoted nor tagged
         kind = Kind.MISSING if plain and event.value in _NULL else Kind.SCALAR
-        self._add(Node(kind, line, column, "" if kind is Kind.MISSING else event.value), event.anchor)
+        text = "" if kind is Kind.MISSING else event.value
+        self._add(Node(kind, line, column, text, source=self._source), event.anchor)
 
     def _add(self, node: Node, anchor: str | None) -> None:
         if anchor is not None:
@@ -202,10 +206,10 @@ class _Reader:
                 done.line,
                 done.column,
             )
+        empty = Node(Kind.SEQUENCE, done.line, done.column, weight=weight, source=self._source)
         if not done.mapping:
-            return Node(Kind.SEQUENCE, done.line, done.column, elements=tuple(done.values), weight=weight)
-        entries = self._entries(done)
-        return Node(Kind.MAPPING, done.line, done.column, entries=entries, weight=weight)
+            return replace(empty, elements=tuple(done.values))
+        return replace(empty, kind=Kind.MAPPING, entries=self._entries(done))
 
     def _entries(self, done: _Open) -> tuple[tuple[str, Node], ...]:
         own: list[tuple[str, Node]] = []
@@ -228,12 +232,20 @@ class _Reader:
         return (*inherited.items(), *own)
 
 
-def read(text: str) -> Tree:
-    """Parse the first document of `text`.
+def read(text: str, source: str = "") -> Tree:
+    """Parse the first document of `text`; `source` names a file that is not the bootstrap itself.
 
     Raises:
         Unreadable: the text is too large, too deep, an alias bomb, or not YAML.
     """
+    try:
+        return _read(text, source)
+    except Unreadable as verdict:
+        verdict.source = source
+        raise
+
+
+def _read(text: str, source: str) -> Tree:
     if len(text) > MAX_CHARS:
         raise Unreadable("input.too-large", f"Longer than {MAX_CHARS:,} characters: no bootstrap is that long.")
     if text.lstrip("\ufeff \t\r\n").startswith("{"):
@@ -241,7 +253,7 @@ def read(text: str) -> Tree:
     loader: Any = getattr(
         yaml, "CSafeLoader", yaml.SafeLoader
     )  # libyaml is ten times faster; both give the same events
-    reader = _Reader()
+    reader = _Reader(source)
     documents, more_line = 0, 0
     try:
         events: Iterator[Any] = yaml.parse(text, Loader=loader)
@@ -259,5 +271,5 @@ def read(text: str) -> Tree:
         raise Unreadable("input.not-yaml", f"Not YAML: {error.problem or 'it does not parse'}.", line, column) from None
     except (yaml.YAMLError, UnicodeError, RecursionError):
         raise Unreadable("input.not-yaml", "Not YAML: it holds characters that no YAML file may hold.") from None
-    root = reader.root if reader.root is not None else Node(Kind.MISSING, 1, 1)
+    root = reader.root if reader.root is not None else Node(Kind.MISSING, 1, 1, source=source)
     return Tree(root, tuple(reader.repeated), more_line)
