@@ -13,6 +13,8 @@ from gateway.vault.keeper import Keeper, Source
 from gateway.vault.managed import ManagedSource
 from gateway.vault.session import Dial, Draw, Session, dial
 
+_Kept = Vault | SecretsManager  # what a policy names, and a keeper keeps the secrets of
+
 
 class VaultCredentials:
     """For one event loop. `gateway.grants` adds tokens of clouds to it."""
@@ -21,14 +23,12 @@ class VaultCredentials:
         self._clock = clock
         self._draw = draw
         self._dial = dial
-        self._keepers: dict[Vault | SecretsManager, Keeper] = {}
-        self._former: dict[
-            Vault | SecretsManager, Keeper
-        ] = {}  # of the policy before: exchanges that began under it may still ask
+        self._keepers: dict[_Kept, Keeper] = {}
+        self._former: dict[_Kept, Keeper] = {}  # of the policy before: exchanges that began under it may still ask
 
     def follow(self, policy: Policy) -> None:
         """Keep what this policy's backends need, and nothing else."""
-        wanted: dict[Vault | SecretsManager, Keeper] = {}
+        wanted: dict[_Kept, Keeper] = {}
         for source, places, texts in _needs(policy):
             keeper = self._keepers.get(source) or self._former.get(source) or self._made(source, policy)
             wanted[source] = keeper
@@ -72,7 +72,7 @@ class VaultCredentials:
         source = _source(policy, place)
         return None if source is None else self._keepers.get(source) or self._former.get(source)
 
-    def _made(self, kept: Vault | SecretsManager, policy: Policy) -> Keeper:
+    def _made(self, kept: _Kept, policy: Policy) -> Keeper:
         directory = Path(policy.credential_dir)
         source: Source
         if isinstance(kept, Vault):
@@ -84,13 +84,13 @@ class VaultCredentials:
         return Keeper(source, self._clock, self._draw, stale_s=stale_s, refresh_s=refresh_s)
 
 
-def _source(policy: Policy, place: StoredSecret) -> Vault | SecretsManager | None:
+def _source(policy: Policy, place: StoredSecret) -> _Kept | None:
     return policy.secrets_manager if isinstance(place, ManagedSecret) else policy.vault
 
 
-def _needs(policy: Policy) -> list[tuple[Vault | SecretsManager, Sequence[StoredSecret], Sequence[StoredSecret]]]:
+def _needs(policy: Policy) -> list[tuple[_Kept, Sequence[StoredSecret], Sequence[StoredSecret]]]:
     """Who is to be asked, for which lines and which longer texts; nobody who holds nothing of use."""
-    needs: list[tuple[Vault | SecretsManager | None, Sequence[StoredSecret], Sequence[StoredSecret]]] = [
+    needs: list[tuple[_Kept | None, Sequence[StoredSecret], Sequence[StoredSecret]]] = [
         (policy.vault, places_of(policy), texts_of(policy)),
         (policy.secrets_manager, managed_of(policy), ()),
     ]
