@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from control.edge import dynamic
-from control.edge.lint.engine import lint
 from edge_rendered import LITERAL, NAMED, PLAIN, SPEC, manager, policy, render
 from gateway.policy.copies import Mirror
 from gateway.policy.model import Model, Pool
@@ -92,52 +91,3 @@ def test_without_a_cluster_that_leaves_there_is_no_step_between():
 def test_a_file_that_is_none_of_ours_is_not_united(old):
     with pytest.raises(ValueError, match="no clusters"):
         dynamic.united(old, parted().clusters, "p")
-
-
-def linted(parts, **changed):
-    texts = {dynamic.CLUSTERS: parts.clusters.text, dynamic.ROUTES: parts.routes.text} | changed
-
-    def opened(path):
-        name = path.removeprefix(f"{HERE}/")
-        if name not in texts:
-            raise FileNotFoundError(path)
-        return texts[name]
-
-    return lint(parts.bootstrap, opened=opened)
-
-
-def test_the_linter_sees_the_whole():
-    assert linted(parted()) == []
-
-
-def test_what_the_linter_cannot_read_is_told():
-    assert {each.rule for each in lint(parted().bootstrap)} >= {"bootstrap.dynamic"}
-
-
-def test_a_weak_cluster_is_found_in_its_file():
-    parts = parted()
-    data = yaml.safe_load(parts.clusters.text)
-    next(each for each in data["resources"] if each["name"] == "be-named").pop("transport_socket")
-    found = linted(parts, **{dynamic.CLUSTERS: yaml.safe_dump(data)})
-    assert {(each.rule, each.source) for each in found} == {("backend.plaintext", f"{HERE}/{dynamic.CLUSTERS}")}
-
-
-def test_a_route_that_serves_what_inspect_did_not_choose_is_found_in_its_file():
-    parts = parted()
-    data = yaml.safe_load(parts.routes.text)
-    data["resources"][0]["virtual_hosts"][0]["routes"][0]["match"].pop("headers")
-    found = linted(parts, **{dynamic.ROUTES: yaml.safe_dump(data)})
-    assert found
-    assert {each.source for each in found} == {f"{HERE}/{dynamic.ROUTES}"}
-
-
-@pytest.mark.parametrize("name", [dynamic.CLUSTERS, dynamic.ROUTES])
-def test_a_file_that_is_no_yaml_is_an_error_of_that_file(name):
-    (problem,) = linted(parted(), **{name: "resources: ["})
-    assert (problem.rule, problem.source) == ("input.not-yaml", f"{HERE}/{name}")
-
-
-def test_a_key_that_stands_twice_in_a_file_is_told_of_that_file():
-    text = parted().clusters.text
-    found = linted(parted(), **{dynamic.CLUSTERS: f"{text}version_info: again\n"})
-    assert [(each.rule, each.source) for each in found] == [("input.duplicate-key", f"{HERE}/{dynamic.CLUSTERS}")]
