@@ -12,11 +12,12 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import yaml
 
 from authz import apikey
+from gateway.clock import Clock
 from gateway.policy.model import Policy
 from gateway.policy.problem import PolicyError
 from gateway.secrets import reference
@@ -24,6 +25,9 @@ from gateway.secrets.reference import SecretError
 from ostiary import bundle, certificate
 from ostiary.certificate import write_private
 from ostiary.problem import Problem
+
+if TYPE_CHECKING:
+    from control.edge.spec import EdgeSpec
 
 TENANTS: Final = ("acme", "globex")  # of policies/demo: the first redacts, the second blocks
 BACKEND: Final = "demo"  # the name that policies/demo gives to its backend
@@ -169,7 +173,7 @@ def write_policy(state: State, url: str, credential: Path | None, *, port: int) 
         write_private(state.aws_credential, line.encode())
         nova["credential"] = {"aws": {"file": str(state.aws_credential.absolute()), "region": _AWS_REGION}}
     backends = {BACKEND: backend, CLAUDE: claude, NOVA: nova, AWAY: {"url": _NOBODY}}
-    _write_yaml(state.policy / "backends.yaml", backends)
+    _write_yaml(state.policy / "backends.yaml", _others(state.policy / "backends.yaml") | backends)
     try:
         peppers = apikey.Peppers.of(reference.peppers(state.peppers))
     except SecretError as failure:
@@ -187,6 +191,17 @@ def write_policy(state: State, url: str, credential: Path | None, *, port: int) 
     (state.policy / "keys").mkdir(mode=0o700, exist_ok=True)
     _write_yaml(state.policy / "keys" / "demo.yaml", entries)
     return keys
+
+
+def _others(path: Path) -> dict[str, object]:
+    """The backends that somebody added: models may name them."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (yaml.YAMLError, UnicodeError):
+        raise Problem(f"{path} is no YAML", hint="Mend it, or remove it to start afresh.") from None
+    return found if isinstance(found, dict) else {}
 
 
 def _demo_policy() -> Path:
@@ -214,7 +229,33 @@ def _keys(state: State, peppers: apikey.Peppers) -> dict[str, str]:
 
 def write_envoy(state: State, edge: Edge) -> Policy:
     """Check the policy and write ostiary.yaml and envoy.yaml from it."""
-    from control.edge import render, spec  # noqa: PLC0415 -- Envoy's types take half a second, and not all need them
+    from control.edge import render  # noqa: PLC0415 -- Envoy's types take half a second, and not all need them
+
+    wanted, policy = _wanted(state, edge)
+    state.envoy.write_text(render.render(wanted, policy), encoding="utf-8")
+    return policy
+
+
+def move_envoy(state: State, edge: Edge, clock: Clock) -> tuple[Policy, bool]:
+    """The same in parts, of which a running Envoy takes backends and pools. True: the rest waits for its restart."""
+    from control.edge import dynamic  # noqa: PLC0415 -- as above
+    from ostiary import edgefiles  # noqa: PLC0415
+
+    wanted, policy = _wanted(state, edge)
+    place = state.envoy.with_name("dynamic")
+    done = edgefiles.publish(
+        dynamic.parts(wanted, policy, str(place)),
+        bootstrap=state.envoy,
+        directory=place,
+        admin=edge.admin,
+        version=policy.version,
+        clock=clock,
+    )
+    return policy, done.restart
+
+
+def _wanted(state: State, edge: Edge) -> "tuple[EdgeSpec, Policy]":
+    from control.edge import spec  # noqa: PLC0415
     from control.edge.mapping import SpecError  # noqa: PLC0415
 
     wanted = {
@@ -229,14 +270,13 @@ def write_envoy(state: State, edge: Edge) -> Policy:
     source = state.envoy.with_name("ostiary.yaml")
     _write_yaml(source, wanted)
     try:
-        policy = bundle.load(state.policy)
-        text = render.render(spec.read(source), policy)
+        return spec.read(source), bundle.load(state.policy)
     except (PolicyError, SpecError) as failure:
         raise Problem(str(failure), hint=f"The policy is in {state.policy}.") from None
-    state.envoy.write_text(text, encoding="utf-8")
-    return policy
 
 
 def _write_yaml(path: Path, content: Mapping[str, object]) -> None:
-    text = "# Written by ostiary at each start; changes here are lost.\n" + yaml.safe_dump(content, sort_keys=False)
+    text = "# Written by ostiary at each start; changes of what it has written are lost.\n" + yaml.safe_dump(
+        content, sort_keys=False
+    )
     path.write_text(text, encoding="utf-8")

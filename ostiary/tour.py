@@ -96,7 +96,7 @@ or with the official SDK (pip install openai):
 {failover}  keys      ostiary keys list --socket {plan.operator_socket}
   audit     {plan.state.audit}/*.jsonl
   logs      {plan.state.logs}
-  policy    {plan.state.policy}   (after an edit: kill -HUP {plan.pids[0]} {plan.pids[1]})
+  policy    {plan.state.policy}   (after an edit: kill -HUP {os.getpid()})
   metrics   http://127.0.0.1:{plan.admin_port}/metrics
 
 Ctrl-C stops everything."""

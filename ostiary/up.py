@@ -18,6 +18,7 @@ import uvloop
 
 from gateway import contract
 from gateway import settings as reader
+from gateway.aio import spawn
 from gateway.clock import Clock, SystemClock
 from gateway.settings import Settings
 from ostiary import child, operator, probe, state, tour
@@ -58,6 +59,14 @@ class Up:
     clock: Clock
     parts: list[Child] = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    edited: asyncio.Event = field(default_factory=asyncio.Event)
+    follows: bool = False  # whether somebody waits for `edited`
+    on_terminal: bool = False  # whether it was started on one
+
+    def hung_up(self) -> None:
+        """SIGHUP: the terminal was closed, or somebody has edited the policy."""
+        closed = self.on_terminal and not _has_terminal()
+        (self.edited if self.follows and not closed else self.stop).set()
 
     def say(self, text: str) -> None:
         """Progress for a person; beside the JSON line, not in it."""
@@ -107,6 +116,15 @@ class Up:
                 self.say(f"  {part.launch.name} had to be killed")
 
 
+def _has_terminal() -> bool:
+    """Whether this session has a terminal; the kernel takes it away before it says so."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 def _ended(part: Child) -> Problem:
     tail = "\n".join(f"    {line}" for line in part.tail().splitlines()[-15:])
     return Problem(
@@ -129,10 +147,11 @@ def run(wishes: Wishes) -> int:
 
 
 async def _run(wishes: Wishes) -> int:
-    up = Up(wishes, SystemClock())
+    up = Up(wishes, SystemClock(), on_terminal=_has_terminal())
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # HUP: the terminal was closed
+    for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, up.stop.set)
+    loop.add_signal_handler(signal.SIGHUP, up.hung_up)
     here = state.create(wishes.state)
     with _alone(here):
         try:
@@ -185,7 +204,7 @@ async def _start(up: Up, here: State) -> tour.Plan:
         admin=here.run / "envoy-admin.sock",
         access_log=str(here.logs / "access.jsonl"),
     )
-    policy = await asyncio.to_thread(state.write_envoy, here, edge)
+    policy, _ = await asyncio.to_thread(state.move_envoy, here, edge, up.clock)
     up.say(f"{_tick()} Policy {policy.version} checked, Envoy's configuration written")
     admin_port = reserve(0)
     settings = Settings(
@@ -204,7 +223,25 @@ async def _start(up: Up, here: State) -> tour.Plan:
     pids = (serving.pid, ruling.pid)
     plan = tour.Plan(here, port, admin_port, wishes.workers, pids, keys, demo=wishes.backend is None)
     await _envoy(up, here, plan)
+    spawn(_follow(up, here, edge, (serving, ruling)), "policy-follow")
     return plan
+
+
+async def _follow(up: Up, here: State, edge: Edge, readers: tuple[Child, ...]) -> None:
+    """After each SIGHUP: Envoy first, so that no worker sends anybody where nothing is yet."""
+    up.follows = True
+    while True:
+        await up.edited.wait()
+        up.edited.clear()
+        try:
+            policy, restart = await asyncio.to_thread(state.move_envoy, here, edge, up.clock)
+        except (Problem, OSError) as failure:
+            up.say(f"the policy stays as it was: {failure}")
+            continue
+        for reader_of_it in readers:
+            reader_of_it.tell(signal.SIGHUP)
+        rest = "; its limits and mirrors wait for a restart" if restart else ""
+        up.say(f"{_tick()} Policy {policy.version} handed to Envoy, the workers and control{rest}")
 
 
 def reserve(port: int) -> int:

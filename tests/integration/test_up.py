@@ -18,6 +18,7 @@ import httpx
 import httpx2
 import openai
 import pytest
+import yaml
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
@@ -282,6 +283,31 @@ def test_a_policy_is_reloaded_on_hup_and_a_broken_one_is_refused(tmp_path):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert [model.id for model in running.client().models.list()] == listed
+
+
+@pytest.mark.slow
+def test_a_backend_and_a_pool_that_are_added_answer_after_one_hup_and_stay(tmp_path):
+    def ask(running, model):
+        said = running.client().chat.completions.create(model=model, messages=[{"role": "user", "content": "Hi"}])
+        return said.choices[0].message.content
+
+    with up(tmp_path / "state") as running:
+        policy = Path(running.facts["policy"])
+        backends, models = policy / "backends.yaml", policy / "models.yaml"
+        fresh = yaml.safe_load(backends.read_text())
+        fresh["mine"] = fresh["demo"]
+        good = models.read_text()
+        models.write_text(good + "worse-model: no-such-backend\n")
+        running.process.send_signal(signal.SIGHUP)
+        backends.write_text(json.dumps(fresh))
+        models.write_text(good + "my-model: mine\nmy-pool: {backends: [away, mine]}\n")
+        running.process.send_signal(signal.SIGHUP)
+        until_listed(running, "my-pool")
+        assert ask(running, "my-model")
+        assert ask(running, "my-pool")
+        assert descendants(running.process.pid).keys() == running.parts.keys()
+    with up(tmp_path / "state") as running:  # the demo model has another port by now
+        until_listed(running, "my-pool")
 
 
 def until_listed(running: Running, name: str) -> list[str]:

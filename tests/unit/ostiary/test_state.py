@@ -71,6 +71,17 @@ def test_edits_of_the_policy_are_kept_and_the_backend_is_not(here):
     assert (policy.backends["demo"].port, policy.backends["demo"].credential) == (10, None)
 
 
+def test_backends_that_somebody_added_are_kept(here):
+    state.write_policy(here, URL, here.credential, port=8443)
+    backends = here.policy / "backends.yaml"
+    backends.write_text(backends.read_text() + "mine: {url: 'http://127.0.0.1:11'}\n")
+    state.write_policy(here, URL, here.credential, port=8443)
+    assert bundle.load(here.policy).backends["mine"].port == 11
+    backends.write_text("{")
+    with pytest.raises(Problem, match="is no YAML"):
+        state.write_policy(here, URL, here.credential, port=8443)
+
+
 def test_lost_demo_keys_are_made_anew(here):
     keys = state.write_policy(here, URL, here.credential, port=8443)
     here.keys.write_text("torn\n")

@@ -85,3 +85,19 @@ def test_a_free_port_is_found_and_a_taken_one_told():
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(Problem, match="already in use") as failure:
         up.reserve(taken.getsockname()[1])
     assert "--port 0" in failure.value.hint
+
+
+@pytest.mark.parametrize(
+    ("began_on_one", "has_one", "follows", "edited"),
+    [
+        (True, True, True, True),  # somebody has edited the policy
+        (True, False, True, False),  # the terminal was closed
+        (False, False, True, True),  # there never was one
+        (True, True, False, False),  # not everything is up yet
+    ],
+)
+def test_a_hangup_is_an_edit_unless_the_terminal_is_gone(tmp_path, monkeypatch, began_on_one, has_one, follows, edited):
+    monkeypatch.setattr(up, "_has_terminal", lambda: has_one)
+    running = up.Up(wishes(tmp_path), Clock(), on_terminal=began_on_one, follows=follows)
+    running.hung_up()
+    assert (running.edited.is_set(), running.stop.is_set()) == (edited, not edited)
