@@ -46,15 +46,17 @@ async def test_spent_stays_within_the_limit_and_equals_what_was_settled(tmp_path
             stack.push_async_callback(client.aclose)
             store = ValkeyStore(Pipe(client))
             # What the killed one had on record and had not sent; of what it had sent this changes nothing.
-            for name, _, _, parts in _charges(journals[0]):
+            for name, _, _, parts, _ in _charges(journals[0]):
                 await store.settle(name, [part_of(part) for part in parts])
             used, held = await _standing(store, LIMIT, SUBJECTS[0])
             assert used == sum(one[1] for one in settled)
-            beyond = sum(one[1] > one[2] for one in settled)
-            assert LIMIT.amount / 2 < used <= LIMIT.amount + CHUNK * beyond
+            beyond = CHUNK * sum(one[1] > one[2] for one in settled)
+            # A hold that has ended is no longer kept free; on a loaded machine some end before their exchanges.
+            beyond += sum(one[1] for one in settled if one[4])
+            assert LIMIT.amount / 2 < used <= LIMIT.amount + beyond
             for subject in SUBJECTS:
                 keyed, _ = await _standing(store, KEYED, subject)
-                assert keyed <= KEYED.amount + CHUNK * beyond
+                assert keyed <= KEYED.amount + beyond
             # What the killed one held comes back by itself.
             async with asyncio.timeout(60):
                 while held:
