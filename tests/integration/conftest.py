@@ -35,6 +35,7 @@ SLOWER = {
         "test_cache",
         "test_cache_attacked",
         "test_mirror",
+        "test_dynamic",
     ),
     "test_tokenise",
 }

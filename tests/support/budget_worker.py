@@ -50,8 +50,8 @@ async def main(socket: str, name: str, exchanges: int, journal: Path) -> None:
         async def exchange() -> None:
             ask = Ask(chance.choice(SUBJECTS), (LIMIT, KEYED), Amounts(0, ASKED, 0), Amounts(0, 50, 0))
             got = None
-            for _ in range(30):
-                await asyncio.sleep(chance.random() * 0.2)
+            for attempt in range(1, 31):  # some 14 s: what the killed one held has come back by then, and is spent
+                await asyncio.sleep(chance.random() * min(0.2 * attempt, 1.0))
                 got = await budgets.reserve(ask)
                 if isinstance(got, Reserved):
                     break
