@@ -184,3 +184,11 @@ def words_only(parts: tuple[Part, ...], losses: Losses, where: str) -> tuple[Par
     if len(words) < len(parts):
         losses.add(where, "a system prompt is text", essential=True)
     return words
+
+
+def read_metadata(body: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """`metadata` of OpenAI's APIs."""
+    metadata = ASKED.object(body, "metadata") or {}
+    if not all(type(value) is str for value in metadata.values()):
+        raise ASKED.fail("metadata", "an object of strings")
+    return tuple(metadata.items())

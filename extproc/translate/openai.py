@@ -31,7 +31,7 @@ from extproc.translate.canon import (
     joined,
 )
 from extproc.translate.dialect import DENIALS, SSE, Read, Target, Thinks, Written
-from extproc.translate.fields import ASKED, Losses, words_only
+from extproc.translate.fields import ASKED, Losses, read_metadata, words_only
 from extproc.translate.media import base64_of, document, picture
 from extproc.translate.openai_stream import ChunkReader, ChunkWriter
 from extproc.translate.reasoning import effort_of
@@ -130,7 +130,7 @@ class OpenAI:
             schema=_read_format(body, losses),
             reasoning=Reasoning(effort) if effort else None,
             user=ASKED.string(body, "safety_identifier") or ASKED.string(body, "user"),
-            metadata=_read_metadata(body),
+            metadata=read_metadata(body),
             stream=ASKED.boolean(body, "stream") is True,
             stream_usage=ASKED.boolean(options, "include_usage", "stream_options.") is True,
         )
@@ -207,13 +207,6 @@ def _leave(body: dict[str, Any], losses: Losses) -> None:
             continue
         else:
             losses.add(name, _WHY.get(name, "the gateway has no word for it in other dialects"))
-
-
-def _read_metadata(body: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    metadata = ASKED.object(body, "metadata") or {}
-    if not all(type(value) is str for value in metadata.values()):
-        raise ASKED.fail("metadata", "an object of strings")
-    return tuple(metadata.items())
 
 
 def _read_format(body: dict[str, Any], losses: Losses) -> Schema | None:

@@ -27,7 +27,7 @@ from extproc.translate.canon import (
     joined,
 )
 from extproc.translate.dialect import Read
-from extproc.translate.fields import ASKED, Losses, words_only
+from extproc.translate.fields import ASKED, Losses, read_metadata, words_only
 from extproc.translate.media import document, picture
 from extproc.translate.responses_stream import ResponseWriter
 
@@ -111,7 +111,7 @@ class Responses:
             schema=_read_format(body, losses),
             reasoning=_read_reasoning(body, losses),
             user=ASKED.string(body, "safety_identifier") or ASKED.string(body, "user"),
-            metadata=_read_metadata(body),
+            metadata=read_metadata(body),
             stream=ASKED.boolean(body, "stream") is True,
         )
         return Read(request, losses.told())
@@ -130,13 +130,6 @@ def _leave(body: dict[str, Any], losses: Losses) -> None:
             losses.add(name, _ESSENTIAL[name], essential=True)
         else:
             losses.add(name, _WHY.get(name, "the gateway has no word for it in other dialects"))
-
-
-def _read_metadata(body: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    metadata = ASKED.object(body, "metadata") or {}
-    if not all(type(value) is str for value in metadata.values()):
-        raise ASKED.fail("metadata", "an object of strings")
-    return tuple(metadata.items())
 
 
 def _read_format(body: dict[str, Any], losses: Losses) -> Schema | None:

@@ -10,6 +10,7 @@ import pytest
 
 import provider
 from certs import Authority
+from clients import anthropic_of, openai_of
 from stack import Options, Stack, until
 from upstream import Upstream
 
@@ -129,3 +130,22 @@ def logged(running: Stack) -> set[str]:
 @pytest.fixture(scope="session")
 def client(stack):
     return stack.client()
+
+
+# --- suites of translation: each brings its own `gateway`
+@pytest.fixture
+def theirs(upstreams):
+    """The upstream that stands for a provider of another dialect."""
+    return upstreams["other"]
+
+
+@pytest.fixture
+def gpt(gateway):
+    with openai_of(gateway) as sdk:
+        yield sdk
+
+
+@pytest.fixture
+def claude(gateway):
+    with anthropic_of(gateway) as sdk:
+        yield sdk

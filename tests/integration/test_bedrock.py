@@ -9,7 +9,6 @@ import aws
 import conversing
 from asking import AFTER_FAULT, CHAT, EMAIL, assert_unseen, chat, stream_errors
 from bundle import PROVIDER_KEYS
-from clients import anthropic_of, openai_of
 from conversing import PATH, signed
 from rawhttp import request_bytes
 from stack import Options, Stack
@@ -51,23 +50,6 @@ def _policy(directory):
 def gateway(short_dir, upstreams):
     with Stack(short_dir(), upstreams, Options(workers=1, policy=_policy)) as running:
         yield running
-
-
-@pytest.fixture
-def theirs(upstreams):
-    return upstreams["other"]
-
-
-@pytest.fixture
-def gpt(gateway):
-    with openai_of(gateway) as sdk:
-        yield sdk
-
-
-@pytest.fixture
-def claude(gateway):
-    with anthropic_of(gateway) as sdk:
-        yield sdk
 
 
 async def _says(call: Call) -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from asking import CHAT, EMAIL, chat
 from bundle import PROVIDER_KEYS
-from clients import anthropic_of, openai_of
 from stack import Options, Stack
 from upstream import Call
 
@@ -32,23 +31,6 @@ def _policy(directory):
 def gateway(short_dir, upstreams):
     with Stack(short_dir(), upstreams, Options(workers=1, policy=_policy)) as running:
         yield running
-
-
-@pytest.fixture
-def theirs(upstreams):
-    return upstreams["other"]
-
-
-@pytest.fixture
-def gpt(gateway):
-    with openai_of(gateway) as sdk:
-        yield sdk
-
-
-@pytest.fixture
-def claude(gateway):
-    with anthropic_of(gateway) as sdk:
-        yield sdk
 
 
 def _content(*parts, finish=None, **more):
