@@ -144,7 +144,7 @@ class Issuing:
         _log.info("listener_certificate_issued", serial=made.serial, lasts_s=round(self._lasts_s))
 
     async def _read_clients(self) -> None:
-        """Every issuer of the engine is believed: while a CA is replaced the old one and the new one are there."""
+        """Every issuer of the engine that was not revoked: while a CA is replaced the old and the new one are there."""
         mount = self._issued.clients_mount
         data = (await self._session.read(f"{mount}/issuers?list=true")).get("data")
         listed = data.get("keys") if isinstance(data, dict) else None
@@ -152,8 +152,13 @@ class Issuing:
             raise LeafError("the engine of the clients' CAs lists no issuers")
         if len(listed) > _MOST:
             raise LeafError(f"the engine of the clients' CAs has more than {_MOST} issuers")
-        texts = [_certificate(await self._session.read(f"{mount}/issuer/{each}/json")) for each in listed]
-        version, bundle = leaf.authorities(texts, self._clock.now())
+        # Not `/json`, which everybody may read: it does not say that an issuer was revoked.
+        found = [await self._session.read(f"{mount}/issuer/{each}") for each in listed]
+        texts = [_certificate(each) for each in found if not _is_revoked(each)]
+        if texts or not found:
+            version, bundle = leaf.authorities(texts, self._clock.now())
+        else:
+            version, bundle = leaf.nobody(self._clock.now())
         name = contract.CLIENT_AUTHORITIES
         held = self._handed.get(name)
         if held is None or held.version != version:
@@ -201,3 +206,9 @@ def _certificate(answer: dict[str, object]) -> str:
     if not isinstance(text, str):
         raise LeafError("an issuer of clients has no certificate")
     return text
+
+
+def _is_revoked(answer: dict[str, object]) -> bool:
+    """Anything but a plain no: a vault from before issuers could be revoked says nothing."""
+    data = answer.get("data")
+    return isinstance(data, dict) and data.get("revoked", False) is not False

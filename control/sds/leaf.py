@@ -1,5 +1,6 @@
 """A key, the request for its certificate, and what came back: taken only if it is the one that was asked for. Pure."""
 
+import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _SKEW_S: Final = 60.0  # two clocks; the vault dates back by 30 s for the same reason
+_NOBODY_LASTS: Final = dt.timedelta(days=3650)  # past any run of Envoy, whose statistics tell the first end of a CA
 _CHAIN: Final = 6  # a leaf and more intermediates than any PKI has
 
 
@@ -100,6 +102,25 @@ def authorities(texts: Sequence[str], now_s: float) -> tuple[str, bytes]:
         raise LeafError("there is no CA of clients that counts")
     version = hashlib.sha256(b"".join(kept)).hexdigest()
     return version, b"".join(each.public_bytes(Encoding.PEM) for each in kept.values())
+
+
+def nobody(now_s: float) -> tuple[str, bytes]:
+    """A CA that has signed for nobody and never will, as its key is gone: no CA at all would be no check in Envoy."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nobody")])
+    now = dt.datetime.fromtimestamp(now_s, dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(seconds=_SKEW_S))
+        .not_valid_after(now + _NOBODY_LASTS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return "nobody", made.public_bytes(Encoding.PEM)
 
 
 def _intermediates(data: Mapping[str, Any]) -> list[x509.Certificate]:

@@ -218,6 +218,27 @@ def test_a_new_authority_of_clients_counts_beside_the_old_one_which_ends_when_it
     assert comes_in(edge, new)
 
 
+def test_an_authority_that_was_revoked_ends_though_it_is_still_there_and_so_does_the_last_one(edge, pki, server):
+    name = f"ca-{os.urandom(4).hex()}"
+    revoked = pki.new_client_authority(f"{name}-1")
+    old = pki.client(f"{name}-old")
+    until("the first authority", lambda: comes_in(edge, old))
+    pki.new_client_authority(f"{name}-2")
+    new = pki.client(f"{name}-new")
+    until("the second authority", lambda: comes_in(edge, new))
+    server.bao.call(f"pki-clients/issuer/{revoked}/revoke", {})
+    until("the end of the revoked one", lambda: not comes_in(edge, old))
+    assert comes_in(edge, new)
+    for each in server.bao.call("pki-clients/issuers?list=true")["data"]["keys"]:
+        server.bao.call(f"pki-clients/issuer/{each}/revoke", {})
+    until("the end of all", lambda: not comes_in(edge, new))
+    assert edge.client().ask("GET", MODELS).status == 200  # certificates are optional here
+    pki.new_client_authority(f"{name}-3")
+    newest = pki.client(f"{name}-newest")
+    until("the third authority", lambda: comes_in(edge, newest))
+    assert not comes_in(edge, new)
+
+
 def test_the_private_key_is_in_no_dump_no_log_no_process_list_and_on_no_disk(edge, server):
     edge.turn()
     dump = edge.admin("/config_dump?include_eds")

@@ -68,6 +68,7 @@ class PkiVault(FakeVault):
         self.ca = Ca(clock, "edge", self.root)
         self.lasts_s = 1000.0
         self.clients = {"id-1": Ca(clock, "clients")}
+        self.revoked: dict[str, Any] = {}  # what an issuer's `revoked` says, where it says anything
         self.signed: list[str] = []
 
     def _served(self, path: str, text: str, wish: dict[str, Any]) -> dict[str, Any]:
@@ -77,10 +78,12 @@ class PkiVault(FakeVault):
         if path == ISSUERS:
             return {"data": {"keys": [*self.clients]}}
         if path.startswith("clients/issuer/"):
-            ca = self.clients.get(path.split("/")[2])
+            name, *unsaid = path.split("/")[2:]  # `/json` says nothing of revocation
+            ca = self.clients.get(name)
             if ca is None:
                 raise VaultError("was answered 404", 404)
-            return {"data": {"certificate": ca.pem}}
+            said = {} if unsaid or name not in self.revoked else {"revoked": self.revoked[name]}
+            return {"data": {"certificate": ca.pem, **said}}
         return super()._served(path, text, wish)
 
 

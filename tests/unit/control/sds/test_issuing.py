@@ -180,6 +180,34 @@ async def test_every_issuer_of_clients_counts_and_one_that_is_removed_does_not(t
     assert len(rig.vault.signed) == 1
 
 
+@pytest.mark.parametrize("said", [True, "true", 1, None])
+async def test_an_issuer_that_was_revoked_counts_no_more_and_comes_back_if_it_was_not(tmp_path, said):
+    rig = Rig(tmp_path, clients_mount="clients")
+    rig.vault.clients["id-2"] = Ca(rig.clock, "more")
+    rig.vault.revoked["id-2"] = False
+    await rig.issuing.tend()
+    assert rig.clients() == ["CN=clients", "CN=more"]
+    rig.vault.revoked["id-2"] = said
+    await rig.after(30)
+    assert rig.clients() == ["CN=clients"]
+    rig.vault.revoked["id-2"] = False
+    await rig.after(30)
+    assert rig.clients() == ["CN=clients", "CN=more"]
+
+
+async def test_where_every_issuer_was_revoked_a_ca_of_nobody_counts_and_envoy_is_told_once(tmp_path):
+    rig = Rig(tmp_path, clients_mount="clients")
+    rig.vault.revoked["id-1"] = True
+    await rig.issuing.tend()
+    assert rig.clients() == ["CN=nobody"]
+    handed = rig.handed.get(contract.CLIENT_AUTHORITIES)
+    await rig.after(30)
+    assert rig.handed.get(contract.CLIENT_AUTHORITIES) is handed
+    rig.vault.clients["id-2"] = Ca(rig.clock, "more")
+    await rig.after(30)
+    assert rig.clients() == ["CN=more"]
+
+
 async def test_no_issuer_too_many_and_odd_ones_keep_what_was_there(tmp_path):
     rig = Rig(tmp_path, clients_mount="clients")
     await rig.issuing.tend()

@@ -120,3 +120,11 @@ def test_an_authority_that_has_ended_or_is_none_does_not_count(asked, ca, clock)
     for texts in ([short.pem], []):
         with pytest.raises(LeafError, match="no CA"):
             leaf.authorities(texts, clock.now())
+
+
+def test_nobody_is_an_authority_that_signed_nothing_and_lasts_longer_than_any_envoy(clock):
+    version, bundle = leaf.nobody(clock.now())
+    made = x509.load_pem_x509_certificate(bundle)
+    assert leaf.authorities([bundle.decode()], clock.now() + 9 * 365 * 86400)[1] == bundle
+    assert version == leaf.nobody(clock.now())[0]
+    assert made.public_key() != x509.load_pem_x509_certificate(leaf.nobody(clock.now())[1]).public_key()
