@@ -12,12 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 import orjson
 import pytest
 
+import aws
 from asking import AFTER_FAULT, CARD, chat
 from bundle import PROVIDER_KEYS
 from certs import Authority
+from extproc.translate import eventstream
 from gateway import contract
 from gateway.errors import Kind
-from speaking import CREDENTIALS, DOORS, MESSAGES, SSE, USAGE, answering, stream, streams, whole
+from speaking import CREDENTIALS, DOORS, MESSAGES, USAGE, answering, stream, streams, typed, whole
 from stack import Options, Stack, free_port, until
 from upstream import Call
 
@@ -25,7 +27,14 @@ MINE = "Hello from the one that stands in."
 DIALECTS = ("openai", "anthropic", "gemini")
 #: Every first dialect in front of every other one.
 PAIRS = list(itertools.permutations(DIALECTS, 2))
-CASES = [(door, first, second) for door in DOORS for first, second in PAIRS]
+CASES = [(door, first, second) for door in ("chat", "messages") for first, second in PAIRS]
+#: Bedrock before each and behind each; Gemini's door before its own dialect, behind and before each other.
+MORE = [
+    ("chat", "bedrock", "anthropic"), ("messages", "bedrock", "openai"), ("generate", "bedrock", "gemini"),
+    ("chat", "openai", "bedrock"), ("messages", "anthropic", "bedrock"), ("generate", "gemini", "bedrock"),
+    ("generate", "gemini", "anthropic"), ("generate", "openai", "gemini"), ("generate", "anthropic", "openai"),
+]  # fmt: skip
+SPOKEN = (*DIALECTS, "bedrock")
 
 
 def _met(faults):
@@ -34,6 +43,17 @@ def _met(faults):
         for at, (first, second) in enumerate(PAIRS):
             door = ("chat", "messages")[(number + at) % 2]
             yield (door, first, second), fault, (number + at // 2) % 2 == 1
+
+
+def _met_by_more(faults):
+    """Each of the others meets each fault at its one door, whole or as a stream in turn."""
+    for number, fault in enumerate(faults):
+        for at, case in enumerate(MORE):
+            yield case, fault, (number + at // 2) % 2 == 1
+
+
+def _told(param):
+    return "-".join(param) if isinstance(param, tuple) else None
 
 
 IDLE_S = 3
@@ -73,7 +93,13 @@ def tripwire():
     wire.close()
 
 
+#: One for each side, as keys are.
+AWS_SECRETS = {key: aws.SECRET.replace("EXAMPLE", key.upper()) for key in PROVIDER_KEYS}
+
+
 def _backend(url, dialect, key):
+    if dialect == "bedrock":
+        return {"url": url, "dialect": dialect, "credential": {"aws": {"file": f"{key}.aws", "region": aws.REGION}}}
     header, prefix = CREDENTIALS[dialect]
     return {"url": url, "dialect": dialect, "credential": {"file": f"{key}.key", "header": header, "prefix": prefix}}
 
@@ -89,7 +115,11 @@ def _policy(tripwire):
         main, other = (backends[name]["url"].rpartition("/")[0] for name in ("main", "other"))
         trusted = backends["secure"]
         closed = f"http://127.0.0.1:{free_port()}/closed"
-        for dialect in DIALECTS:
+        for key, secret in AWS_SECRETS.items():
+            file = directory / f"{key}.aws"
+            file.touch(0o600)
+            file.write_text(f"{aws.KEY_ID}:{secret}")
+        for dialect in SPOKEN:
             backends[f"a-{dialect}"] = _backend(f"{main}/a-{dialect}", dialect, "main")
             backends[f"b-{dialect}"] = _backend(f"{other}/b-{dialect}", dialect, "other")
             backends[f"closed-{dialect}"] = _backend(closed, dialect, "dead")
@@ -99,12 +129,13 @@ def _policy(tripwire):
         backends["outside"] = _backend(f"http://127.0.0.1:{tripwire.port}/outside", "anthropic", "other")
         (directory / "backends.yaml").write_bytes(orjson.dumps(backends))
         models = orjson.loads((directory / "models.yaml").read_bytes())
-        for first, second in PAIRS:
+        for first, second in {*PAIRS, *((first, second) for _, first, second in MORE)}:
             for name in ("a", "closed", "unsafe"):
                 models[f"{name}-{first}-{second}"] = _pool(f"{name}-{first}", f"b-{second}")
-        for dialect in DIALECTS:
+        for dialect in SPOKEN:
             for name in ("a", "b"):
                 models[f"{name}-{dialect}"] = {"backend": f"{name}-{dialect}", "upstream_model": "theirs"}
+        for dialect in DIALECTS:
             own = [f"closed-{dialect}", f"unsafe-{dialect}", f"a-{dialect}"]
             models[f"own-{dialect}"] = _pool("outside", *own, when_found={"pii.*": own})
         (directory / "models.yaml").write_bytes(orjson.dumps(models))
@@ -129,14 +160,20 @@ def gateway(short_dir, upstreams, tls_upstream, tripwire):
         yield running
 
 
+def _post(client, door, marker, model, *, streamed=False):
+    """One request at a door."""
+    asking = DOORS[door]
+    body = asking.ask(f"Hello {marker}", model, stream=streamed)
+    return client.post(asking.target(model, stream=streamed), body, timeout_s=30)
+
+
 @pytest.fixture(scope="module")
 def asked(gateway, upstreams):
     """What a backend of each dialect gets of each door's request when it is the only one: what failover must match."""
     seen = {}
-    for door, dialect, streamed in itertools.product(DOORS, DIALECTS, (False, True)):
+    for door, dialect, streamed in itertools.product(DOORS, SPOKEN, (False, True)):
         marker = upstreams["other"].script(answering(dialect, MINE))
-        body = DOORS[door].ask(f"Hello {marker}", f"b-{dialect}", stream=streamed)
-        assert gateway.client().post(DOORS[door].path, body).status == 200
+        assert _post(gateway.client(), door, marker, f"b-{dialect}", streamed=streamed).status == 200
         one = upstreams["other"].one(marker)
         seen[door, dialect, streamed] = one.body.replace(marker.encode(), b"MARKER"), one.target, one.names
     return seen
@@ -191,7 +228,7 @@ def steady(gateway, upstreams, request):
     """Between faults the first backends answer, so that none is ejected for five failures in a row."""
     yield
     case = request.node.callspec.params.get("case") if hasattr(request.node, "callspec") else None
-    for dialect in DIALECTS if case is None else case[1:2]:
+    for dialect in SPOKEN if case is None else case[1:2]:
         marker = upstreams["main"].script(answering(dialect, MINE))
         assert gateway.client().post(DOORS["chat"].path, chat(marker, model=f"a-{dialect}")).status == 200
 
@@ -201,8 +238,7 @@ def _ask(gateway, upstreams, case, fails, model="a", *, streamed):
     door, first, second = case
     marker = upstreams["main"].script(fails)
     upstreams["other"].script(answering(second, MINE), marker)
-    body = DOORS[door].ask(f"Hello {marker}", f"{model}-{first}-{second}", stream=streamed)
-    answer = gateway.client().post(DOORS[door].path, body, timeout_s=30)
+    answer = _post(gateway.client(), door, marker, f"{model}-{first}-{second}", streamed=streamed)
     return answer, upstreams["main"].seen(marker), upstreams["other"].seen(marker), marker
 
 
@@ -225,7 +261,7 @@ def _stood_in(gateway, asked, case, outcome, model="a", *, streamed):
     assert (seen.body.replace(marker.encode(), b"MARKER"), seen.target) == (body, target)
     assert seen.names == names, "an attempt before it left something behind"
     for each, dialect, key in [*((one, first, "main") for one in at_first), (seen, second, "other")]:
-        _clean(each, dialect, PROVIDER_KEYS[key], gateway.bundle.keys.values())
+        _clean(each, dialect, key, gateway.bundle.keys.values())
     record = gateway.record(answer)
     assert (record["backend"], record["outcome"]) == (f"b-{second}", "completed")
     assert record["details"] == {"first_backend": f"{model}-{first}", "attempts": attempts}
@@ -235,17 +271,23 @@ def _stood_in(gateway, asked, case, outcome, model="a", *, streamed):
 
 def _clean(seen, dialect, key, callers):
     """Its own key where it looks for it, nobody else's, and no header of ours."""
-    header, prefix = CREDENTIALS[dialect]
-    assert seen.header(header) == prefix + key
     head = repr(seen.headers)
-    assert [each for each in PROVIDER_KEYS.values() if each in head] == [key]
-    assert not [each for each in callers if each in head]
+    header, found = "authorization", [each for each in PROVIDER_KEYS.values() if each in head]
+    if dialect == "bedrock":
+        assert (aws.unsigned(seen, secret=AWS_SECRETS[key]), found) == ("", [])
+    else:
+        header, prefix = CREDENTIALS[dialect]
+        assert (seen.header(header), found) == (prefix + PROVIDER_KEYS[key], [PROVIDER_KEYS[key]])
+        assert not [name for name in seen.names if name.startswith("x-amz-")]
+    assert not [each for each in (*callers, *AWS_SECRETS.values()) if each in head]
     assert not seen.names & {name for name, _ in CREDENTIALS.values()} - {header}
     private = (*contract.OWNED_PREFIXES, "x-forwarded-", "traceparent", "tracestate", "cookie")
     assert not [name for name in seen.names if name.startswith(private)]
 
 
-@pytest.mark.parametrize(("case", "fault", "streamed"), [*_met(BEFORE)])
+@pytest.mark.parametrize(
+    ("case", "fault", "streamed"), [*_met(BEFORE), *_met_by_more(["503", "429", "reset"])], ids=_told
+)
 @pytest.mark.usefixtures("steady")
 def test_the_next_dialect_answers_when_the_first_fails_before_its_head(
     gateway, upstreams, asked, case, fault, streamed
@@ -254,22 +296,25 @@ def test_the_next_dialect_answers_when_the_first_fails_before_its_head(
     _stood_in(gateway, asked, case, outcome, streamed=streamed)
 
 
-@pytest.mark.parametrize(("case", "model", "streamed"), [*_met(["closed", "unsafe"])])
+@pytest.mark.parametrize(
+    ("case", "model", "streamed"), [*_met(["closed", "unsafe"]), *_met_by_more(["closed"])], ids=_told
+)
 def test_one_that_cannot_be_connected_to_or_trusted_is_passed_over(gateway, upstreams, asked, case, model, streamed):
     outcome = _ask(gateway, upstreams, case, _stalls, model, streamed=streamed)
     _stood_in(gateway, asked, case, outcome, model, streamed=streamed)
 
 
+@pytest.mark.parametrize("cases", [CASES, MORE], ids=["first", "more"])
 @pytest.mark.usefixtures("steady")
-def test_a_backend_that_says_nothing_is_left_after_its_time(gateway, upstreams, asked):
+def test_a_backend_that_says_nothing_is_left_after_its_time(gateway, upstreams, asked, cases):
     """All at once: each waits for `first_byte_s`. Four of a backend's are fewer than outlier detection counts."""
 
     def ask(case):
-        streamed = CASES.index(case) % 2 == 1
+        streamed = cases.index(case) % 2 == 1
         return case, streamed, _ask(gateway, upstreams, case, _stalls, streamed=streamed)
 
-    with ThreadPoolExecutor(len(CASES)) as pool:
-        outcomes = list(pool.map(ask, CASES))
+    with ThreadPoolExecutor(len(cases)) as pool:
+        outcomes = list(pool.map(ask, cases))
     for case, streamed, outcome in outcomes:
         _stood_in(gateway, asked, case, outcome, streamed=streamed)
 
@@ -282,7 +327,7 @@ JSON = [("content-type", "application/json")]
 def _slow(dialect):
     async def answers(call: Call) -> None:
         """The head at once, the first byte behind it later than `first_byte_s`, which is over with the head."""
-        await call.head(200, SSE if streams(call) else JSON)
+        await call.head(200, typed(dialect) if streams(call) else JSON)
         await asyncio.sleep(1.5)
         await call.chunk(stream(dialect, [MINE]) if streams(call) else orjson.dumps(whole(dialect, MINE)))
         await call.end()
@@ -291,12 +336,14 @@ def _slow(dialect):
 
 
 def test_a_first_byte_that_comes_late_behind_its_head_is_waited_for(gateway, upstreams):
+    cases = [*CASES, *MORE]
+
     def ask(case):
-        streamed = CASES.index(case) % 2 == 1
+        streamed = cases.index(case) % 2 == 1
         return case, streamed, _ask(gateway, upstreams, case, _slow(case[1]), streamed=streamed)
 
-    with ThreadPoolExecutor(len(CASES)) as pool:
-        outcomes = list(pool.map(ask, CASES))
+    with ThreadPoolExecutor(len(cases)) as pool:
+        outcomes = list(pool.map(ask, cases))
     for (door, *_), streamed, (answer, at_first, at_second, _) in outcomes:
         assert answer.status == 200, answer.body
         assert DOORS[door].said(answer.body, stream=streamed) == MINE
@@ -352,7 +399,11 @@ WHOLE = (
 #: What Envoy itself takes for a broken answer.
 NOTICED = {"reset-behind-the-head", "reset-in-the-body", "closed-in-the-body", "short"}
 #: Each dialect at each door once.
-LONE = [(door, first, next(second for one, second in PAIRS if one == first)) for door in DOORS for first in DIALECTS]
+LONE = [
+    (door, first, next(second for _, one, second in (*CASES, *MORE) if one == first))
+    for door in DOORS
+    for first in SPOKEN
+]
 
 
 @pytest.mark.parametrize("how", WHOLE)
@@ -369,7 +420,7 @@ def test_a_whole_answer_that_fails_behind_its_head_is_refused_and_not_asked_for_
         assert CARD.encode() not in answer.raw
         error = orjson.loads(answer.body)
         assert error["error"]["message"]
-        assert ("type" in error) is (DOORS[door].path == MESSAGES)
+        assert ("type" in error, "status" in error["error"]) == (door == "messages", door == "generate")
         assert (len(at_first), len(at_second)) == (1, 0)
         record = gateway.record(answer)
         # Where Envoy saw it break, the worker is told nothing but that it is over, sometimes before the answer's head;
@@ -383,7 +434,7 @@ def _streamed(dialect, how):
     begun = stream(dialect, ["Some words that are long enough to leave the gateway. "] * 12, ends=False)
 
     async def fails(call: Call) -> None:
-        await call.head(200, SSE)
+        await call.head(200, typed(dialect))
         await call.chunk(begun)
         match how:
             case "reset" | "closed":
@@ -392,6 +443,9 @@ def _streamed(dialect, how):
             case "ends-early":
                 await call.end()
             case "stalled":
+                await call.until_gone()
+            case "no-json" if dialect == "bedrock":
+                await call.chunk(eventstream.event("contentBlockDelta", f"{{{AFTER_FAULT}".encode()))
                 await call.until_gone()
             case "no-json":
                 await call.chunk(f"data: {{{AFTER_FAULT}\r\n\r\n".encode())
@@ -419,9 +473,9 @@ def test_a_stream_that_fails_in_the_middle_ends_as_a_failure_and_not_as_an_answe
             assert b"Some words" in answer.body
         assert AFTER_FAULT.encode() not in answer.body
         assert MINE.encode() not in answer.body
-        ended = b"[DONE]" in answer.body if door == "chat" else b"message_stop" in answer.body
+        ended = {"chat": b"[DONE]", "messages": b"message_stop", "generate": b"finishReason"}[door] in answer.body
         # A stream of the caller's own dialect that just stops is passed on as it is: without its end.
-        same = (door, first) in {("chat", "openai"), ("messages", "anthropic")}
+        same = (door, first) in {("chat", "openai"), ("messages", "anthropic"), ("generate", "gemini")}
         told = answer.broken or b'"error"' in answer.body
         assert told or (how == "ends-early" and same and not ended), (door, first, answer.body[-300:])
         assert (len(at_first), len(at_second)) == (1, 0)
@@ -443,15 +497,14 @@ def _spent(gateway):
     return until("settled", stand)[0]
 
 
-@pytest.mark.parametrize("case", CASES[::5], ids="-".join)
+@pytest.mark.parametrize("case", [*CASES[::5], MORE[2], MORE[5]], ids="-".join)
 @pytest.mark.usefixtures("steady")
 def test_an_answer_of_the_second_is_billed_once_and_by_what_the_second_tells(gateway, upstreams, case):
     door, first, second = case
     before = _spent(gateway)
     marker = upstreams["main"].script(_status(500))
     upstreams["other"].script(answering(second, MINE), marker)
-    body = DOORS[door].ask(f"Hello {marker}", f"a-{first}-{second}")
-    answer = gateway.client("watched").post(DOORS[door].path, body)
+    answer = _post(gateway.client("watched"), door, marker, f"a-{first}-{second}")
     assert (answer.status, answer.header("x-ostiary-attempts")) == (200, "2")
     assert gateway.record(answer)["usage"]["source"] == "provider"
     assert _spent(gateway) - before == sum(USAGE[second])
