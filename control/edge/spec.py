@@ -121,9 +121,10 @@ class EdgeSpec:
             raise ValueError("tls has cert and key, or vault")
         if tls.client_ca and clients:
             raise ValueError("tls.client_ca and tls.vault.clients_mount both say who signs clients' certificates")
-        if clients and tls.client_certificates is ClientCertificates.OFF:
+        if (tls.client_ca or clients) and tls.client_certificates is ClientCertificates.OFF:
             # Whoever names the CAs wants clients to be known; without a word Envoy would let anybody in.
-            raise ValueError("tls.vault.clients_mount means nothing while tls.client_certificates is off")
+            named = "tls.vault.clients_mount" if clients else "tls.client_ca"
+            raise ValueError(f"{named} means nothing while tls.client_certificates is off: say optional or required")
         if tls.client_certificates is not ClientCertificates.OFF and not (tls.client_ca or clients):
             raise ValueError("tls.client_certificates needs tls.client_ca or tls.vault.clients_mount")
         if not 1 <= self.workers <= WORKERS_MAX:

@@ -30,7 +30,8 @@ def test_listener_speaks_tls_1_3_only():
     ],
 )
 def test_client_certificates(asked, required, verified):
-    data = rendered(replace(SPEC, tls=Tls(cert="/c", key="/k", client_ca="/ca", client_certificates=asked)))
+    trusted = "/ca" if verified else None
+    data = rendered(replace(SPEC, tls=Tls(cert="/c", key="/k", client_ca=trusted, client_certificates=asked)))
     assert tls(data)["require_client_certificate"] is required
     assert ("validation_context" in tls(data)["common_tls_context"]) is verified
     assert http_filter(data, contract.AUTHZ_NAMESPACE).get("include_peer_certificate", False) is verified

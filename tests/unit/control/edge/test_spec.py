@@ -44,7 +44,8 @@ def test_relative_paths_are_relative_to_the_file_and_absolute_ones_stay(tmp_path
 
 @pytest.mark.parametrize("word", ["off", "optional", "required"])
 def test_client_certificates_are_words_not_yaml_booleans(tmp_path, word):
-    tls = f"tls: {{cert: c, key: k, client_ca: ca, client_certificates: {word}}}"
+    trusted = "" if word == "off" else "client_ca: ca, "
+    tls = f"tls: {{cert: c, key: k, {trusted}client_certificates: {word}}}"
     spec = read(written(tmp_path, LEAST.replace("tls: {cert: c.pem, key: k.pem}", tls)))
     assert spec.tls.client_certificates == word
 
@@ -108,6 +109,11 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path):
         (LEAST + "control: {remote_admin: true}\n", "1: control.remote_admin needs control.enabled"),
         (LEAST + "control: {tokens: {burst: 5}}\n", "1: a burst of a door must be at least"),
         (LEAST.replace("key: k.pem", "key: k.pem, client_certificates: required"), "1: client_certificates needs"),
+        (LEAST.replace("key: k.pem", "key: k.pem, client_ca: ca.pem"), "1: tls.client_ca means nothing while"),
+        (
+            LEAST.replace("key: k.pem", "key: k.pem, client_ca: ca.pem, client_certificates: off"),
+            "1: tls.client_ca means nothing while tls.client_certificates is off",
+        ),
         (LEAST.replace("run_dir: run", f"run_dir: /{'r' * 100}"), "1: socket path is longer than 107 bytes"),
         ("#" * 70_000, "1: file is larger than 65536 characters"),
     ],
