@@ -158,8 +158,8 @@ def test_while_the_endpoint_is_away_tokens_serve_on(gateway, upstreams, clouds, 
         marker = upstreams["main"].script(as_gemini)
         assert ask(gateway, "on-vertex", marker).status == 200
     finally:
+        count = len(endpoint.given)
         endpoint.status = 200
-    count = len(endpoint.given)
     until("a token again", lambda: len(endpoint.given) > count, 60)
 
 

@@ -56,12 +56,12 @@ async def boasting(call):
 def test_every_answer_tells_the_state_of_our_limit_and_never_the_providers(direct, stream):
     answers = [
         say(direct.client("watched"), direct.upstream, boasting, **({"stream": True} if stream else {}))
-        for _ in range(2)
+        for _ in range(3)
     ]
-    assert [answer.status for answer in answers] == [200, 200]
-    assert [answer.header(NAMES[0]) for answer in answers] == ["1000", "1000"]
-    first, second = (int(answer.header(NAMES[1])) for answer in answers)
-    assert first - 1 <= second < first  # time may have given one back
+    assert [answer.status for answer in answers] == [200] * 3
+    assert [answer.header(NAMES[0]) for answer in answers] == ["1000"] * 3
+    first, _, third = (int(answer.header(NAMES[1])) for answer in answers)
+    assert first - 2 <= third < first  # in 3.6 s time gives one back
     assert all(answer.header(NAMES[2]).endswith("s") for answer in answers)
     assert "x-ratelimit-remaining-tokens" not in answers[0].names
     assert "retry-after" not in answers[0].names

@@ -1,6 +1,5 @@
 """Pools through real Envoy: the next backend answers when one fails, it alone sees its key, and nothing is told twice."""
 
-import asyncio
 from dataclasses import dataclass
 
 import orjson
@@ -11,7 +10,7 @@ from asking import AFTER_FAULT, CARD, CHAT, chat, padded, stream_errors, told
 from bundle import PROVIDER_KEYS
 from gateway.errors import Kind
 from stack import Options, Stack
-from upstream import Call, Script, Upstream
+from upstream import Call, Gate, Script, Upstream
 
 SSE = [("content-type", "text/event-stream")]
 MINE = "Hello from the one that stands in."
@@ -51,10 +50,11 @@ class Pair:
     first: Upstream
     second: Upstream
 
-    def ask(self, fails: Script, model="pool", **fields):
+    def ask(self, fails: Script, model="pool", once=None, **fields):
         marker = self.first.script(fails)
         self.second.script(_answers, marker)
-        answer = self.stack.client().post(CHAT, chat(f"Hello {marker}", model=model, **fields), timeout_s=20)
+        body = chat(f"Hello {marker}", model=model, **fields)
+        answer = self.stack.client().post(CHAT, body, timeout_s=20, once=once)
         return answer, self.first.seen(marker), self.second.seen(marker)
 
 
@@ -170,14 +170,16 @@ def test_policy_may_ask_the_next_only_where_the_first_cannot_have_seen_the_reque
 
 
 def test_a_stream_that_breaks_after_its_first_byte_is_not_begun_again(pair):
+    read = Gate()
+
     async def breaks(call):
         await call.head(200, SSE)
         for word in ["Some words that are long enough to leave the gateway. "] * 12:
             await call.chunk(provider.event(provider.delta(word)))
-        await asyncio.sleep(0.3)  # what was written shall be read before the reset
+        await read.passed()
         call.reset()
 
-    answer, first, second = pair.ask(breaks, stream=True)
+    answer, first, second = pair.ask(breaks, stream=True, once=(b"Some words", read.open))
     assert answer.status == 200
     assert "Some words" in told(answer.body)
     assert answer.broken or stream_errors(answer.body)

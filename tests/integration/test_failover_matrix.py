@@ -19,9 +19,10 @@ from certs import Authority
 from extproc.translate import eventstream
 from gateway import contract
 from gateway.errors import Kind
+from ports import free_port
 from speaking import CREDENTIALS, DOORS, MESSAGES, USAGE, answering, stream, streams, typed, whole
-from stack import Options, Stack, free_port, until
-from upstream import Call
+from stack import Options, Stack, until
+from upstream import Call, Gate
 
 MINE = "Hello from the one that stands in."
 DIALECTS = ("openai", "anthropic", "gemini")
@@ -160,11 +161,11 @@ def gateway(short_dir, upstreams, tls_upstream, tripwire):
         yield running
 
 
-def _post(client, door, marker, model, *, streamed=False):
+def _post(client, door, marker, model, *, streamed=False, once=None):
     """One request at a door."""
     asking = DOORS[door]
     body = asking.ask(f"Hello {marker}", model, stream=streamed)
-    return client.post(asking.target(model, stream=streamed), body, timeout_s=30)
+    return client.post(asking.target(model, stream=streamed), body, timeout_s=30, once=once)
 
 
 @pytest.fixture(scope="module")
@@ -233,12 +234,12 @@ def steady(gateway, upstreams, request):
         assert gateway.client().post(DOORS["chat"].path, chat(marker, model=f"a-{dialect}")).status == 200
 
 
-def _ask(gateway, upstreams, case, fails, model="a", *, streamed):
+def _ask(gateway, upstreams, case, fails, model="a", *, streamed, once=None):
     """One request that the first backend fails and the second may answer."""
     door, first, second = case
     marker = upstreams["main"].script(fails)
     upstreams["other"].script(answering(second, MINE), marker)
-    answer = _post(gateway.client(), door, marker, f"{model}-{first}-{second}", streamed=streamed)
+    answer = _post(gateway.client(), door, marker, f"{model}-{first}-{second}", streamed=streamed, once=once)
     return answer, upstreams["main"].seen(marker), upstreams["other"].seen(marker), marker
 
 
@@ -430,7 +431,7 @@ def test_a_whole_answer_that_fails_behind_its_head_is_refused_and_not_asked_for_
         assert record["outcome"] in ({"aborted"} if how in NOTICED else {"failed", "refused"})
 
 
-def _streamed(dialect, how):
+def _streamed(dialect, how, read):
     begun = stream(dialect, ["Some words that are long enough to leave the gateway. "] * 12, ends=False)
 
     async def fails(call: Call) -> None:
@@ -438,7 +439,7 @@ def _streamed(dialect, how):
         await call.chunk(begun)
         match how:
             case "reset" | "closed":
-                await asyncio.sleep(0.3)  # what was written shall be read before the reset
+                await read.passed()
                 call.reset() if how == "reset" else call.hang_up()
             case "ends-early":
                 await call.end()
@@ -460,7 +461,9 @@ def _streamed(dialect, how):
 @pytest.mark.usefixtures("steady")
 def test_a_stream_that_fails_in_the_middle_ends_as_a_failure_and_not_as_an_answer(gateway, upstreams, how):
     def ask(case):
-        return case, _ask(gateway, upstreams, case, _streamed(case[1], how), streamed=True)
+        read = Gate()
+        fails = _streamed(case[1], how, read)
+        return case, _ask(gateway, upstreams, case, fails, streamed=True, once=(b"Some words", read.open))
 
     with ThreadPoolExecutor(len(LONE)) as pool:
         outcomes = list(pool.map(ask, LONE))

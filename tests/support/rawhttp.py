@@ -7,7 +7,7 @@ import contextlib
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -316,13 +316,19 @@ class RawClient:
         chunk_bytes: int = 0,
         trailers: Headers = (),
         timeout_s: float = TIMEOUT_S,
+        once: tuple[bytes, Callable[[], None]] | None = None,
     ) -> Response:
-        """One request on a connection of its own."""
+        """One request on a connection of its own. `once` the body holds that text, or has ended, it calls."""
         sent = [*(self.headers if own_headers else ()), *headers]
         wire = request_bytes(method, target, sent, body, chunk_bytes=chunk_bytes, trailers=trailers)
         with self.open() as conn:
             conn.send(wire)
-            return conn.answer(method=method, timeout_s=timeout_s)
+            if once is None:
+                return conn.answer(method=method, timeout_s=timeout_s)
+            text, call = once
+            answer = conn.rest(conn.head(timeout_s), method=method, until=text, timeout_s=timeout_s)
+            call()
+            return conn.rest(answer, method=method, timeout_s=timeout_s)
 
     def post(self, target: str, value: Any, headers: Headers = (), **options: Any) -> Response:
         """POST JSON."""
