@@ -39,7 +39,7 @@ class CloudCredentials:
         self._draw = draw
         self._unique = unique
         self._keepers: dict[_Place, TokenKeeper] = {}
-        #: Of the policy before: exchanges that began under it may still ask.
+        #: Of the policy before: exchanges that began under it may still ask for the token that there is. They rest.
         self._former: dict[_Place, TokenKeeper] = {}
 
     def follow(self, policy: Policy) -> None:
@@ -51,6 +51,8 @@ class CloudCredentials:
         wanted = {place: known.get(place) or self._made(policy, place) for place in map(_placing(policy), grants)}
         former = {place: keeper for place, keeper in self._keepers.items() if place not in wanted}
         self._keepers, self._former = wanted, former
+        for keeper in former.values():
+            keeper.rest()
         for keeper in wanted.values():
             keeper.start()
         for place, keeper in known.items():

@@ -77,9 +77,14 @@ class TokenKeeper:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to ask."""
-        if self._task is None:
+        """Begin to ask, or go on."""
+        if self._task is None or self._task.cancelling():
             self._task = spawn(self._run(), "cloud-token")
+
+    def rest(self) -> None:
+        """Ask no more: the token that there is counts until its end. `start` goes on."""
+        if self._task is not None:
+            self._task.cancel()
 
     async def settled(self, within_s: float) -> bool:
         """Wait until a token was asked for once, whatever came of it. False: that took longer."""

@@ -43,11 +43,16 @@ def granted(directory, grant=GRANT, second=None):
 
 
 @pytest.fixture
-async def rig(tmp_path):
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+async def rig(tmp_path, clock):
     write_auth(tmp_path)
     (tmp_path / "secret").touch(0o600)
     (tmp_path / "secret").write_text("s3cret\n")
-    clock, made = ManualClock(), []
+    made = []
     fake = FakeVault(clock)
     fake.put(PLACE.path, 1, key="sk-1")
     vault = VaultCredentials(clock, middle, fake.dial)
@@ -79,6 +84,26 @@ async def test_the_policy_before_still_has_its_token_and_the_one_before_that_has
     async with asyncio.timeout(20):
         while not made[0].closed:
             await asyncio.sleep(0)
+
+
+async def test_a_grant_that_is_removed_is_asked_for_no_more_and_again_once_it_is_back(rig, clock):
+    credentials, _, made, directory = rig
+    first = granted(directory)
+    credentials.follow(first)
+    await credentials.settled(20)
+    credentials.follow(granted(directory, None))
+    (directory / "secret").write_text("turned\n")  # what would be noticed at once
+    clock.advance(999)
+    former = credentials._former.values()
+    async with asyncio.timeout(20):
+        while not all(keeper._task.done() for keeper in former):
+            await asyncio.sleep(0)
+    assert made[0].asked == 1
+    credentials.follow(first)
+    async with asyncio.timeout(20):
+        while credentials.token(first, GRANT) is None:
+            await asyncio.sleep(0)
+    assert [each.asked for each in made] == [2]
 
 
 async def test_a_secret_of_several_lines_comes_from_the_vault_and_no_header_gets_it(rig):

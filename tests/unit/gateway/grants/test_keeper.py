@@ -1,5 +1,6 @@
 """One token's life: fetched ahead, replaced with its secret, kept while the endpoint is away, never asked in a storm."""
 
+import asyncio
 import json
 
 import pytest
@@ -177,3 +178,52 @@ async def test_it_runs_by_itself_settles_and_forgets(rig):
     await rig.keeper.close()
     assert rig.token() is None
     assert rig.endpoint.closed
+
+
+async def test_at_rest_nobody_is_asked_and_the_token_counts_until_its_end(rig):
+    rig.keeper.start()
+    assert await rig.keeper.settled(20)
+    rig.keeper.rest()
+    await ended(rig.keeper)
+    rig.clock.advance(969)
+    rig.keeper.refused()
+    assert rig.token() == "t-1"
+    rig.clock.advance(1)
+    assert rig.token() is None
+    assert len(rig.endpoint.asked) == 1
+    rig.keeper.start()
+    async with asyncio.timeout(20):
+        while rig.token() is None:
+            await asyncio.sleep(0)
+    assert rig.token() == "t-2"
+    await rig.keeper.close()
+
+
+async def test_a_rest_during_a_question_keeps_nobody_from_asking_again(rig):
+    asked, answer = asyncio.Event(), asyncio.Event()
+    post = rig.endpoint.post
+
+    async def slowly(*arguments):
+        asked.set()
+        await answer.wait()
+        return await post(*arguments)
+
+    rig.endpoint.fault = StatusError(400)
+    await rig.keeper.tend()
+    rig.endpoint.fault, rig.endpoint.post = None, slowly
+    rig.clock.advance(1)
+    rig.keeper.start()
+    await asked.wait()  # as the one that may ask while the circuit is open
+    rig.keeper.rest()
+    rig.keeper.start()
+    answer.set()
+    async with asyncio.timeout(20):
+        while rig.token() is None:
+            await asyncio.sleep(0)
+    await rig.keeper.close()
+
+
+async def ended(keeper):
+    async with asyncio.timeout(20):
+        while not keeper._task.done():
+            await asyncio.sleep(0)
