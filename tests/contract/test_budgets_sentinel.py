@@ -1,7 +1,6 @@
 """Budgets behind a real Sentinel: when the master changes, calls go to the new one, and settlements find their way."""
 
 import asyncio
-import socket
 import subprocess
 from contextlib import AsyncExitStack
 
@@ -16,6 +15,7 @@ from gateway.budgets.share import LocalShare
 from gateway.budgets.store import ValkeyStore
 from gateway.clock import SystemClock
 from gateway.topology import reach
+from ports import free_port
 
 pytestmark = pytest.mark.slow
 LIMITS = (limit(10**9),)
@@ -26,12 +26,6 @@ def start(stack, directory, *options):
     command = [str(get_binary_path()), *options, "--bind", "127.0.0.1", "--dir", str(directory)]
     process = stack.enter_context(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
     stack.callback(process.terminate)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def until(condition) -> None:

@@ -19,8 +19,9 @@ import scanning
 from asking import CHAT, MODEL, chat
 from certifying import EdgePki
 from clients import openai_of
+from ports import free_port
 from rawhttp import RawClient, request_bytes
-from stack import Options, Stack, free_port, until
+from stack import Options, Stack, until
 
 pytestmark = pytest.mark.slow
 MODELS = "/v1/models"

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from asking import CHAT, chat
-from stack import ROOT, Options, Stack, free_port, until
+from ports import free_port
+from stack import ROOT, Options, Stack, until
 
 PACKAGE = "oidc-provider@9.13.3"
 pytestmark = [

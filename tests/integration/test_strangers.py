@@ -14,8 +14,9 @@ from pydantic import BaseModel, Field
 
 from asking import CARD, EMAIL
 from clients import anthropic_of, openai_of
+from ports import free_port
 from speaking import answering
-from stack import Options, Stack, free_port, until
+from stack import Options, Stack, until
 
 BACKENDS = ("gpt", "claude")
 HELLO = "what I was told"

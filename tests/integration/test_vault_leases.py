@@ -15,7 +15,8 @@ from gateway.clock import SystemClock
 from gateway.policy.model import Vault, VaultAuth, VaultSecret
 from gateway.vault.keeper import Keeper
 from gateway.vault.session import Session
-from stack import POLL_S, free_port
+from ports import free_port
+from stack import POLL_S
 
 pytestmark = pytest.mark.slow
 USER = VaultSecret(path="database/creds/gw", field="username")

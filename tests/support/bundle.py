@@ -13,6 +13,7 @@ from authz import apikey
 from extproc.detectors.catalogue import POLICY_IDS
 from gateway.policy.load import load
 from gateway.secrets import reference
+from ports import free_port
 
 if TYPE_CHECKING:
     from control.edge.spec import EdgeSpec
@@ -103,6 +104,8 @@ def write(
     root_file: dict[str, object] = {
         "name": "test",
         "guards": {"request": {"*": "redact"}, "response": {"*": "redact"}},
+        # A suite fails to authenticate more often in a minute than one address may, and then all of it is refused.
+        "damping": {"failures": 1000},
     }
     if limits:
         root_file["limits"] = dict(limits)
@@ -122,7 +125,7 @@ def write(
 
 def _backends(directory: Path, ports: Mapping[str, int], tls: tuple[int, Path] | None) -> dict[str, object]:
     backends: dict[str, object] = {}
-    for name, port in {**ports, "dead": _closed_port()}.items():
+    for name, port in {**ports, "dead": free_port()}.items():
         _write(directory / f"{name}.key", PROVIDER_KEYS[name] + "\n", 0o600)
         backends[name] = {
             "url": f"http://127.0.0.1:{port}/base-{name}",
@@ -143,12 +146,6 @@ def _backends(directory: Path, ports: Mapping[str, int], tls: tuple[int, Path] |
         **({"ca_file": str(authority)} if authority else {}),
     }
     return backends
-
-
-def _closed_port() -> int:
-    from stack import free_port  # noqa: PLC0415  # stack imports this module
-
-    return free_port()
 
 
 def _write(path: Path, text: str, mode: int) -> None:

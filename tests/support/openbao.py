@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from certs import Pair
-from stack import free_port, until
+from ports import free_port
+from stack import until
 
 BAO = Path(sys.executable).parent / "bao"
 _END_S = 15

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from openbao import BAO, Bao
-from stack import free_port, until
+from ports import free_port
+from stack import until
 
 _END_S = 15
 

@@ -18,7 +18,7 @@ from authz.opa import library
 from authz.opa.input import Question
 from gateway.identity import NO_OBLIGATIONS, Caller, Obligations
 from gateway.policy.model import Limits, Opa, Policy
-from stack import free_port
+from ports import free_port
 from worlds import policy as world_policy
 
 EXAMPLE = Path(__file__).parents[2] / "policies" / "examples" / "opa"

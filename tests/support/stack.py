@@ -26,6 +26,7 @@ from certs import Authority
 from gateway import contract, settings
 from ostiary import operator
 from ostiary.problem import Problem
+from ports import free_port
 from protos import wire_pb2
 from rawhttp import RawClient, Response
 from upstream import Upstream
@@ -53,12 +54,6 @@ def until(what: str, probe: Callable[[], T], timeout_s: float = 20.0) -> T:
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {timeout_s:g} s for {what}; last: {last!r}")
         time.sleep(POLL_S)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(slots=True)
@@ -345,16 +340,16 @@ class Stack:
             records += [orjson.loads(line) for line in whole[: whole.rfind(b"\n") + 1].splitlines()]
         return records
 
-    def record(self, answer: Response | str, timeout_s: float = 10) -> dict[str, Any]:
+    def record(self, answer: Response | str, timeout_s: float = 20) -> dict[str, Any]:
         """The one audit record of an exchange, by its answer (or request id)."""
         return _the_one("audit record", answer, self.audit, timeout_s)
 
-    def logged(self, answer: Response | str, timeout_s: float = 10) -> dict[str, Any]:
+    def logged(self, answer: Response | str, timeout_s: float = 20) -> dict[str, Any]:
         """The one line of Envoy's access log, by the answer (or request id): lines come late, and not in order."""
         return _the_one("line of the access log", answer, self.access_log, timeout_s)
 
     @contextlib.contextmanager
-    def recorded(self, count: int = 1, timeout_s: float = 10) -> Iterator[list[dict[str, Any]]]:
+    def recorded(self, count: int = 1, timeout_s: float = 20) -> Iterator[list[dict[str, Any]]]:
         """The records that the block causes; waits for `count`, fails on more."""
         since = time.time()
         found: list[dict[str, Any]] = []

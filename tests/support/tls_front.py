@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from certs import Authority
-from stack import free_port, until
+from ports import free_port
+from stack import until
 
 _END_S = 10
 _START_S = 60.0

@@ -224,7 +224,7 @@ class Upstream:
         """The requests that carried the marker so far."""
         return list(self._seen[marker.removeprefix("marker-")])
 
-    def wait_seen(self, marker: str, count: int = 1, timeout_s: float = 15) -> list[Seen]:
+    def wait_seen(self, marker: str, count: int = 1, timeout_s: float = 20) -> list[Seen]:
         """Block until `count` requests with the marker arrived."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.seen(marker)) >= count, timeout_s):

