@@ -70,7 +70,7 @@ def advised(short_dir, upstreams, service):
         (directory / "guard.key").write_text("g-secret")
         (directory / "guard.key").chmod(0o600)
         (directory / "advisers.yaml").write_text(
-            f"outside: {{url: '{service.url}', credential: {{file: guard.key, header: x-guard-key}}, deadline_ms: 400}}\n"
+            f"outside: {{url: '{service.url}', credential: {{file: guard.key, header: x-guard-key}}, deadline_ms: 2000}}\n"
         )
 
         root = json.loads((directory / "policy.yaml").read_text())

@@ -65,6 +65,12 @@ def say(text):
     return [{"role": "user", "content": text}]
 
 
+def stands(budgeted, tenant):
+    """What the ledger has charged to the tenant's only limit, and what it holds."""
+    (limit,) = budgeted.operate("GET", f"/admin/v1/budgets/{tenant}")["limits"]
+    return limit["used"], limit["held"]
+
+
 def test_a_request_is_capped_at_what_is_left_and_the_ledger_is_the_record(budgeted, sdk, upstream):
     """A model that keeps to its cap; what it is told is what the ledger has left."""
     marker = upstream.script()
@@ -73,6 +79,7 @@ def test_a_request_is_capped_at_what_is_left_and_the_ledger_is_the_record(budget
     assert answer.choices[0].message.content == provider.REPLY
     record = budgeted.record(answer._request_id)
     assert (record["usage"]["input_tokens"], record["usage"]["output_tokens"]) == (7, 5)
+    until("its settlement", lambda: stands(budgeted, "watched") == (12, 0))
     second = upstream.script()
     client.chat.completions.create(model="gpt-test", messages=say(f"{second} hello"))
     told = upstream.one(second).json["max_completion_tokens"]
