@@ -4,7 +4,7 @@ import pytest
 
 from asking import CHAT, MODEL, chat
 from ostiary.problem import Problem
-from rawhttp import RawClient
+from rawhttp import RawClient, Response
 from stack import Options, Stack, until
 
 KEYS = "/admin/v1/keys"
@@ -32,47 +32,51 @@ def client(house, made) -> RawClient:
 
 
 def answers(asking: RawClient, *, model: str = MODEL) -> set[tuple[int, str]]:
-    """Status and code of more requests than there are workers, each on a connection of its own."""
-    told = [asking.post(CHAT, chat("hello", model=model)) for _ in range(3 * WORKERS)]
-    return {(answer.status, answer.code if answer.status >= 400 else "") for answer in told}
+    """What is told to more requests than there are workers, each on a connection of its own."""
+    return {told(asking.post(CHAT, chat("hello", model=model))) for _ in range(3 * WORKERS)}
 
 
-def settled(asking: RawClient, expected: tuple[int, str]) -> None:
+def told(answer: Response) -> tuple[int, str]:
+    """Status and code."""
+    return answer.status, answer.code if answer.status >= 400 else ""
+
+
+def settled(house, asking: RawClient, expected: tuple[int, str]) -> None:
     """Wait until every worker answers so."""
-    until(f"{expected} everywhere", lambda: answers(asking) == {expected})
+    house.everywhere(str(expected), lambda: asking.post(CHAT, chat("hello")), lambda answer: told(answer) == expected)
 
 
 def test_a_key_counts_is_disabled_enabled_and_deleted_everywhere(house):
     made = make(house)
     asking = client(house, made)
-    settled(asking, (200, ""))
+    settled(house, asking, (200, ""))
     change(house, made["id"], "disable", reason="laptop lost")
-    settled(asking, (401, "credential_invalid"))
+    settled(house, asking, (401, "credential_invalid"))
     change(house, made["id"], "enable")
-    settled(asking, (200, ""))
+    settled(house, asking, (200, ""))
     house.operate("DELETE", f"{KEYS}/{made['id']}", {})
-    settled(asking, (401, "credential_invalid"))
+    settled(house, asking, (401, "credential_invalid"))
 
 
 def test_a_rotated_key_counts_until_its_overlap_ends(house):
     old = make(house)
-    settled(client(house, old), (200, ""))
+    settled(house, client(house, old), (200, ""))
     new = change(house, old["id"], "rotate")
-    settled(client(house, new), (200, ""))
+    settled(house, client(house, new), (200, ""))
     assert answers(client(house, old)) == {(200, "")}
     change(house, old["id"], "expire", expires_in_s=0)
-    settled(client(house, old), (401, "credential_expired"))
+    settled(house, client(house, old), (401, "credential_expired"))
     assert answers(client(house, new)) == {(200, "")}
 
 
 def test_a_key_opens_its_models_and_its_networks_only(house):
     made = make(house, models=[MODEL], cidrs=["127.0.0.0/8"])
     asking = client(house, made)
-    settled(asking, (200, ""))
+    settled(house, asking, (200, ""))
     assert answers(asking, model="gpt-other") == {(403, "model_forbidden")}
     assert [model["id"] for model in asking.ask("GET", "/v1/models", b"", []).json["data"]] == [MODEL]
     elsewhere = client(house, make(house, cidrs=["192.0.2.0/24"]))
-    settled(elsewhere, (403, "address_forbidden"))
+    settled(house, elsewhere, (403, "address_forbidden"))
 
 
 def test_a_key_has_its_own_rate(house):

@@ -344,6 +344,30 @@ class Stack:
         """The one audit record of an exchange, by its answer (or request id)."""
         return _the_one("audit record", answer, self.audit, timeout_s)
 
+    def judged_by(self, answers: Sequence[Response]) -> set[int]:
+        """The workers that judged these exchanges, as far as they are on record: each writes a trail of its own."""
+        ids = {(answer.header(contract.REQUEST_ID_HEADER) or "").encode() for answer in answers}
+        trails = {index: self.audit_dir / f"worker-{index}.jsonl" for index in self.workers}
+        held = {index: trail.read_bytes() for index, trail in trails.items() if trail.exists()}
+        return {index for index, trail in held.items() if any(one in trail for one in ids if one)}
+
+    def everywhere(self, what: str, ask: Callable[[], Response], meets: Callable[[Response], bool]) -> None:
+        """Ask until every worker was seen to answer so, and none otherwise since.
+
+        News reach each worker by themselves, and Envoy chooses by chance: any number of answers in a row may be of those
+        that have heard.
+        """
+        answers: list[Response] = []
+
+        def all_meet() -> bool:
+            answers.extend(ask() for _ in self.workers)
+            if not all(meets(answer) for answer in answers):
+                answers.clear()
+                return False
+            return self.judged_by(answers) == set(self.workers)
+
+        until(f"{what}, of every worker", all_meet)
+
     def logged(self, answer: Response | str, timeout_s: float = 20) -> dict[str, Any]:
         """The one line of Envoy's access log, by the answer (or request id): lines come late, and not in order."""
         return _the_one("line of the access log", answer, self.access_log, timeout_s)
