@@ -69,8 +69,16 @@ def records(house, request_id: str):
 # --- what operators change ------------------------------------------------------------------------------------
 
 
-def test_a_new_key_opens_the_gateway_to_the_sdk_and_a_disabled_one_is_shut_within_a_second(house, upstream):
+def let_in_everywhere(house, client, text) -> None:
+    """Wait until every worker knows whose credential it is."""
+    house.everywhere(
+        "the credential", lambda: client.post(CHAT, chat("hello"), [bearer(text)]), lambda answer: answer.status == 200
+    )
+
+
+def test_a_new_key_opens_the_gateway_to_the_sdk_and_a_disabled_one_is_shut(house, stranger, upstream):
     made = key(house, reason="integration test")
+    let_in_everywhere(house, stranger, made["key"])
     context = ssl.create_default_context(cafile=str(house.authority.pem))
     base = f"https://localhost:{house.port}/v1"
 
@@ -90,7 +98,7 @@ def test_a_new_key_opens_the_gateway_to_the_sdk_and_a_disabled_one_is_shut_withi
                 return True
             return False
 
-        until("the key's end", shut, 1)
+        until("the key's end", shut)
 
 
 def test_a_service_account_gets_a_token_through_envoy_and_is_let_in_with_it(house, stranger, upstream):
@@ -249,7 +257,7 @@ def test_public_keys_and_metadata_may_be_kept_and_name_this_gateway(house, stran
 def test_without_control_the_gateway_serves_and_its_own_paths_say_503(house, stranger):
     known = account(house)
     text = token(stranger, known)
-    until("the account", lambda: stranger.post(CHAT, chat("hello"), [bearer(text)]).status == 200)
+    let_in_everywhere(house, stranger, text)
     house.control.end()
     for method, path in (("POST", TOKEN), ("GET", KEYS)):
         answer = stranger.ask(method, path, None, [bearer(text)])
