@@ -314,8 +314,8 @@ def _judge(ask: Ask, seen: Mapping[str, Sequence[str]], tenant: Tenant, body_lim
     if named_path.is_foreign(ask.path) and (door is None or ask.method != FRONT_DOORS[door]):
         return GatewayError(
             Kind.ROUTE_UNKNOWN,
-            "No such route. Of Gemini's API this gateway serves POST /v1beta/models/MODEL:generateContent and POST "
-            "/v1beta/models/MODEL:streamGenerateContent?alt=sse, and the same below /v1.",
+            "No such route. Of Gemini's API this gateway serves POST /v1beta/models/MODEL:generateContent, POST "
+            "/v1beta/models/MODEL:streamGenerateContent?alt=sse and GET /v1beta/models, and the same below /v1.",
         )
     if door is None:
         doors = ", ".join(f"{method} {path}" for path, method in FRONT_DOORS.items())
@@ -336,7 +336,8 @@ def _door(path: str) -> str | None:
         return named_path.ROUTE
     if path in FRONT_DOORS and path != named_path.ROUTE:
         return path
-    return MODELS if path.startswith(f"{MODELS}/") and path != f"{MODELS}/" else None
+    listed = named_path.lists(path) or (path.startswith(f"{MODELS}/") and path != f"{MODELS}/")
+    return MODELS if listed else None
 
 
 def _size(lengths: Sequence[str], limit_bytes: int) -> GatewayError | None:

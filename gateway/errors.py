@@ -15,9 +15,9 @@ import orjson
 
 from gateway import contract
 
-#: Gemini's paths end in a method's name, `:generateContent`; Envoy's own replies go by the same words
-#: (control.edge.replies).
-_OF_GEMINI: Final = re.compile(r"/v1beta/|/v1/models/[^?]*:[a-z]+[A-Z]")
+#: Gemini's paths have versions of their own or end in a method's name, `:generateContent`; Envoy's own replies go by
+#: the same words (control.edge.replies).
+_OF_GEMINI: Final = re.compile(r"/v1(?:alpha|beta)[0-9]?/|/v1/models/[^?]*:[a-z]+[A-Z]")
 
 
 class Dialect(StrEnum):

@@ -12,6 +12,8 @@ from gateway.errors import GatewayError, Kind
 
 #: What policies, allow-lists and versions of schemas call the route, whichever model, method and version is named.
 ROUTE: Final = "/v1beta/models/*:generateContent"
+#: Where that API lists models. Below /v1 it does so at OpenAI's path.
+MODELS: Final = "/v1beta/models"
 #: No percent sign, so no name has two spellings; segments begin with a letter or a digit, so none of them is a dot.
 _SEGMENT: Final = r"[A-Za-z0-9][A-Za-z0-9._@+:-]*"
 _PATH: Final = re.compile(
@@ -57,8 +59,13 @@ def named(path: str) -> Named | None:
     return Named(found["version"], found["model"], found["method"] == _STREAMS)
 
 
+def lists(path: str) -> bool:
+    """Whether `path` is the list of models or one entry of it, at a path that only Gemini's API has."""
+    return path == MODELS or (path.startswith(f"{MODELS}/") and path != f"{MODELS}/" and named(path) is None)
+
+
 def is_foreign(path: str) -> bool:
-    """Whether a path is of Gemini's API, and of none of its methods that are served."""
+    """Whether a path is of Gemini's API, and of none of its methods that are served by POST."""
     return named(path) is None and _FOREIGN.fullmatch(path) is not None
 
 
@@ -72,22 +79,27 @@ def refuse_query(asked: Named, query: str) -> GatewayError | None:
     wanted = "sse" if asked.streams else "json"
     told = ""
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if name.lstrip("$") in _KEYS:
-            return GatewayError(
-                Kind.REQUEST_INVALID,
-                "The address must hold no key: addresses end up in logs. Send it in the header x-goog-api-key, and "
-                "replace the one that was in the address.",
-                param=name.lstrip("$"),
-            )
         if name != _ALT:
-            shown = "".join(char if char.isprintable() else "?" for char in name[:_NAME_CHARS])
-            return GatewayError(
-                Kind.REQUEST_INVALID, f"'{shown}' is not a parameter of this address. Leave it out.", param=shown
-            )
+            return refused_parameter(name)
         told = value
         if value != wanted:
             return _other_form(asked)
     return _other_form(asked) if asked.streams and told != wanted else None
+
+
+def refused_parameter(name: str) -> GatewayError:
+    """The refusal of a query's parameter that the address does not have; for keys it says where they go."""
+    if name.lstrip("$") in _KEYS:
+        return GatewayError(
+            Kind.REQUEST_INVALID,
+            "The address must hold no key: addresses end up in logs. Send it in the header x-goog-api-key, and "
+            "replace the one that was in the address.",
+            param=name.lstrip("$"),
+        )
+    shown = "".join(char if char.isprintable() else "?" for char in name[:_NAME_CHARS])
+    return GatewayError(
+        Kind.REQUEST_INVALID, f"'{shown}' is not a parameter of this address. Leave it out.", param=shown
+    )
 
 
 def _other_form(asked: Named) -> GatewayError:

@@ -31,7 +31,7 @@ _PATH: Final = (
 )
 _OF_PATH: Final = {
     Dialect.ANTHROPIC: [f"{_PATH}.startsWith('/v1/messages')"],
-    Dialect.GEMINI: [f"({_PATH}.startsWith('/v1beta/') || {_PATH}.matches('^/v1/models/[^?]*:[a-z]+[A-Z]'))"],
+    Dialect.GEMINI: [f"{_PATH}.matches('^/v1(alpha|beta)[0-9]?/|^/v1/models/[^?]*:[a-z]+[A-Z]')"],
     Dialect.OPENAI: [],
 }
 _DIALECTS: Final = tuple(_OF_PATH)  # in the order in which they are asked

@@ -18,14 +18,13 @@ from extproc.providers import anthropic, openai, schema
 from extproc.providers.door import Door, Opened, invalid
 from extproc.providers.gemini import GenerateContent
 from gateway import contract, named_path
-from gateway.errors import GatewayError, Kind, Rendered
+from gateway.errors import GatewayError, Kind
 from gateway.identity import NO_OBLIGATIONS, Obligations
 from gateway.named_path import Named
 from gateway.policy.model import Model, Policy, Tenant
 
 _JSON: Final = "application/json"
 DOORS: Final = {**openai.DOORS, **anthropic.DOORS}
-MODELS_PATH: Final = "/v1/models"
 
 
 @dataclass(slots=True)
@@ -59,11 +58,6 @@ def door_of(target: str) -> Door:
     if refused is not None:
         raise refused
     return door
-
-
-def asks_for_models(path: str) -> bool:
-    """Whether the gateway answers itself, with what it lets its caller call."""
-    return path == MODELS_PATH or (path.startswith(f"{MODELS_PATH}/") and named_path.named(path) is None)
 
 
 def door_told(front: str) -> Door:
@@ -247,19 +241,3 @@ def system_prompts(tree: dict[str, Any], door: Door) -> list[str]:
             parts = [{"text": content}] if type(content) is str else content or ()
             found += [part["text"] for part in parts if type(part) is dict and type(part.get("text")) is str]
     return found
-
-
-def models_page(path: str, policy: Policy, tenant: Tenant, obligations: Obligations = NO_OBLIGATIONS) -> Rendered:
-    """GET /v1/models and /v1/models/{id}: what tenant and caller may use, answered by the gateway itself."""
-    entries = [
-        {"id": m.name, "object": "model", "created": m.created, "owned_by": m.owned_by}
-        for name, m in sorted(policy.models.items())
-        if tenant.may_use(name) and (obligations.models is None or name in obligations.models)
-    ]
-    page: Any = {"object": "list", "data": entries}
-    if path != MODELS_PATH:
-        wanted = path.removeprefix(f"{MODELS_PATH}/")
-        page = next((entry for entry in entries if entry["id"] == wanted), None)
-        if page is None:
-            raise unknown_model()
-    return Rendered(200, (("content-type", _JSON),), orjson.dumps(page))

@@ -45,6 +45,7 @@ from extproc.core.form import UNCHECKED, Form
 from extproc.core.journal import Journal
 from extproc.core.leaving import Way, leave
 from extproc.core.listening import Terms, terms
+from extproc.core.listing import asks_for_models, models_page
 from extproc.core.lookups import World
 from extproc.core.questions import Advise, Entry, Question, Reserve, Told
 from extproc.core.reply import Reply, answer_blocked
@@ -165,10 +166,9 @@ class Exchange:
                 cause=f"policy {caller.policy} with tenant {caller.tenant} is not held here",
             )
         self._policy, self._tenant, self._names = policy, tenant, event.headers
-        if admission.asks_for_models(journal.path):
-            return self._answer(
-                admission.models_page(journal.path, policy, tenant, caller.obligations), "models", "completed"
-            )
+        if asks_for_models(journal.path):
+            page = models_page(headers.get(":path", ""), policy, tenant, caller.obligations)
+            return self._answer(page, "models", "completed")
         self._door = admission.door_of(headers.get(":path", ""))
         self._schema = admission.check_head(headers, self._door, tenant, empty=event.end_of_stream)
         self.state = State.BODY

@@ -207,6 +207,61 @@ def test_other_methods_are_refused_clearly(gateway, method):
         assert "generateContent" in refused.value.message
 
 
+@pytest.mark.parametrize("version", ["v1", "v1beta"])
+def test_the_sdk_lists_models_and_looks_one_up(gateway, version):
+    every = sorted(each["id"] for each in gateway.client().ask("GET", "/v1/models").json["data"])
+    with google_of(gateway, version=version) as sdk:
+        assert [each.name for each in sdk.models.list()] == [f"models/{name}" for name in every]
+        pager = sdk.models.list(config={"page_size": 3})
+        assert [each.name for each in pager.page] == [f"models/{name}" for name in every[:3]]
+        assert [each.name for each in pager] == [f"models/{name}" for name in every]
+        for name in (MODEL, "gemini/pool-1"):
+            one = sdk.models.get(model=name)
+            assert (one.name, one.display_name, one.supported_actions) == (f"models/{name}", name, ["generateContent"])
+        with pytest.raises(errors.ClientError) as refused:
+            sdk.models.get(model="of-somebody-else")
+    assert refused.value.code == 404
+    assert "GET /v1/models" in refused.value.message
+
+
+async def test_the_asynchronous_sdk_lists_models_too(gateway):
+    async with google_async_of(gateway) as sdk:
+        names = [each.name async for each in await sdk.models.list(config={"page_size": 2})]
+    assert f"models/{MODEL}" in names
+
+
+def test_a_tenant_is_shown_its_own_models_alone(gateway):
+    with google_of(gateway, key="narrow") as sdk:
+        assert [each.name for each in sdk.models.list()] == ["models/gpt-test"]
+        with pytest.raises(errors.ClientError) as hidden:
+            sdk.models.get(model=MODEL)
+        with pytest.raises(errors.ClientError) as tuned:
+            sdk.models.list(config={"query_base": False})
+    assert (hidden.value.code, hidden.value.status) == (404, "NOT_FOUND")
+    assert (tuned.value.code, tuned.value.status) == (404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status", "said"),
+    [
+        ("GET", "/v1beta/models?pageSize=x", 400, "INVALID_ARGUMENT"),
+        ("GET", "/v1beta/models?filter=x", 400, "INVALID_ARGUMENT"),
+        ("GET", "/v1beta/models?key=AIzaSyA1234567890", 400, "INVALID_ARGUMENT"),
+        ("GET", "/v1beta/models/", 404, "NOT_FOUND"),
+        ("GET", "/v1beta/models/gemini-test:countTokens", 404, "NOT_FOUND"),
+        ("GET", "/v1alpha/models", 404, "NOT_FOUND"),
+        ("POST", "/v1alpha/models/gemini-test:generateContent", 404, "NOT_FOUND"),
+        ("GET", ONCE, 405, "INVALID_ARGUMENT"),
+    ],
+)
+def test_what_else_is_asked_there_is_refused_in_googles_words(gateway, method, target, status, said):
+    told = gateway.client().ask(method, target, b"{}" if method == "POST" else b"", JSON)
+    assert (told.status, told.json["error"]["code"], told.json["error"]["status"]) == (status, status, said)
+    assert b"AIza" not in told.raw
+    stranger = gateway.client("").ask(method, target, b"", JSON)
+    assert (stranger.status, stranger.json["error"]["status"]) == (401, "UNAUTHENTICATED")
+
+
 # --- what raw requests try ------------------------------------------------
 #: (what is asked for, what comes of it): nothing of it may reach a provider unjudged.
 TRICKS = [

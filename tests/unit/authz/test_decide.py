@@ -315,7 +315,8 @@ def test_googles_paths_and_queries(target, wanted):
     assert isinstance(decision, Allowed) if wanted is None else kind(decision) is wanted
 
 
-@pytest.mark.parametrize("target", ["/v1/models/gpt-5", "/v1/models/meta/llama", "/v1/models?a=b"])
+@pytest.mark.parametrize("target", ["/v1/models/gpt-5", "/v1/models/meta/llama", "/v1/models?a=b", "/v1beta/models",
+                                    "/v1beta/models/a/b", "/v1beta/models?pageSize=2"])  # fmt: skip
 def test_one_models_page_and_queries_are_allowed(target):
     assert isinstance(judge(ask(bearer(GOOD), method="GET", target=target)), Allowed)
 
@@ -334,7 +335,7 @@ def test_unknown_route_is_404(target):
 
 def test_tenant_calls_only_its_routes():
     assert kind(judge(ask(bearer(NARROW)))) is Kind.ROUTE_FORBIDDEN
-    for target in ("/v1/models", "/v1/models/m"):
+    for target in ("/v1/models", "/v1/models/m", "/v1beta/models", "/v1beta/models/m"):
         assert isinstance(judge(ask(bearer(NARROW), method="GET", target=target)), Allowed)
 
 

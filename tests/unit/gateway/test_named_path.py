@@ -52,6 +52,17 @@ def test_paths_of_others_are_not(path):
     assert not named_path.is_foreign(path)
 
 
+@pytest.mark.parametrize("path", ["/v1beta/models", "/v1beta/models/m", "/v1beta/models/a/b", "/v1beta/models/m:x"])
+def test_where_models_are_listed(path):
+    assert named_path.lists(path)
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1beta/models/", "/v1beta/modelsx", "/v1alpha/models",
+                                  "/v1beta/models/m:generateContent", "/v1beta/tunedModels"])  # fmt: skip
+def test_and_where_not(path):
+    assert not named_path.lists(path)
+
+
 @pytest.mark.parametrize("query", ["", "alt=json", "alt=json&alt=json"])
 def test_a_query_that_changes_nothing_is_taken(query):
     assert named_path.refuse_query(ONCE, query) is None
