@@ -15,14 +15,15 @@ import numpy as np
 from analysis.head import Floats
 from gateway.similar import ENTRIES
 
-_WIDTH: Final = 384
-_WORDS: Final = _WIDTH // 64
+#: Numbers of a vector.
+WIDTH: Final = 384
+_WORDS: Final = WIDTH // 64
 #: Of a place: whoever writes another prompt before each question makes a place of each.
 _LEAST_ROWS: Final = 1
 #: Vectors of a smaller cosine are no candidates: no pair of so little is ever called the same (docs/models/similar.md).
 NEAR: Final = 0.7
 #: Signs in which two vectors of that cosine differ: 97 of 384 on average, 9 more or less. Four deviations are added.
-_SIGNS: Final = math.ceil(_WIDTH * math.acos(NEAR) / math.pi + 4 * math.sqrt(_WIDTH * 0.25 * 0.75))
+SIGNS: Final = math.ceil(WIDTH * math.acos(NEAR) / math.pi + 4 * math.sqrt(WIDTH * 0.25 * 0.75))
 #: Of these the bytes are compared.
 _RANKED: Final = 64
 _STEPS: Final = 127
@@ -54,7 +55,7 @@ class _Place:
     """The questions of one place, in rows without gaps."""
 
     signs: Any = field(default_factory=lambda: np.zeros((_WORDS, _LEAST_ROWS), dtype=np.uint64))
-    steps: Any = field(default_factory=lambda: np.zeros((_LEAST_ROWS, LAYERS, _WIDTH), dtype=np.int8))
+    steps: Any = field(default_factory=lambda: np.zeros((_LEAST_ROWS, LAYERS, WIDTH), dtype=np.int8))
     scales: Any = field(default_factory=lambda: np.zeros((_LEAST_ROWS, LAYERS), dtype=np.float32))
     kept: list[Kept] = field(default_factory=list)
     rows: OrderedDict[str, int] = field(default_factory=OrderedDict)  # by name, the oldest first
@@ -63,10 +64,8 @@ class _Place:
         row = len(self.kept)
         if row == len(self.scales):
             self._resize(2 * row)
-        scales = np.maximum(np.abs(vectors).max(axis=1), _LEAST) / _STEPS
         self.signs[:, row] = _signs(vectors[0])
-        self.steps[row] = np.rint(vectors / scales[:, None])
-        self.scales[row] = scales
+        self.steps[row], self.scales[row] = stepped(vectors)
         self.kept.append(kept)
         self.rows[kept.name] = row
 
@@ -94,7 +93,7 @@ class _Place:
         differ = np.bitwise_count(self.signs[0, :rows] ^ asked[0]).astype(np.uint16)
         for word in range(1, _WORDS):
             differ += np.bitwise_count(self.signs[word, :rows] ^ asked[word])
-        found = np.flatnonzero(differ <= _SIGNS)
+        found = np.flatnonzero(differ <= SIGNS)
         if len(found) > _RANKED:
             found = found[np.argpartition(differ[found], _RANKED)[:_RANKED]]
         cosines = (self.steps[found, 0].astype(np.float32) @ vector) * self.scales[found, 0]
@@ -108,7 +107,7 @@ class _Place:
     def _resize(self, rows: int) -> None:
         used = len(self.kept)
         signs = np.zeros((_WORDS, rows), dtype=np.uint64)
-        steps, scales = np.zeros((rows, LAYERS, _WIDTH), dtype=np.int8), np.zeros((rows, LAYERS), dtype=np.float32)
+        steps, scales = np.zeros((rows, LAYERS, WIDTH), dtype=np.int8), np.zeros((rows, LAYERS), dtype=np.float32)
         signs[:, :used], steps[:used], scales[:used] = self.signs[:, :used], self.steps[:used], self.scales[:used]
         self.signs, self.steps, self.scales = signs, steps, scales
 
@@ -124,8 +123,9 @@ class Neighbours:
     def __len__(self) -> int:
         return sum(self._counts.values())
 
-    def put(self, tenant: str, partition: str, kept: Kept, vectors: Floats, most: int) -> None:
+    def put(self, tenant: str, partition: str, kept: Kept, vectors: Floats, most: int, due_s: float = math.inf) -> None:
         """Keep a question. What is over the tenant's own bound goes first, then what is over that of all."""
+        del due_s  # takes microseconds, as everything here
         self.drop(tenant, partition, kept.name)
         while self._counts.get(tenant, 0) >= most:
             self._make_room(tenant)
@@ -135,8 +135,9 @@ class Neighbours:
         place.put(kept, vectors)
         self._counts[tenant] = self._counts.get(tenant, 0) + 1
 
-    def drop(self, tenant: str, partition: str, name: str) -> None:
+    def drop(self, tenant: str, partition: str, name: str, due_s: float = math.inf) -> None:
         """Forget a question."""
+        del due_s
         places = self._tenants.get(tenant)
         place = None if places is None else places.get(partition)
         if places is None or place is None or not place.drop(name):
@@ -147,8 +148,11 @@ class Neighbours:
         if not places:
             del self._tenants[tenant], self._counts[tenant]
 
-    def near(self, tenant: str, partition: str, vector: Floats, now_s: float, most: int) -> list[Neighbour]:
+    def near(
+        self, tenant: str, partition: str, vector: Floats, now_s: float, most: int, due_s: float = math.inf
+    ) -> list[Neighbour]:
         """The nearest of that place, nearest first. What has ended is forgotten on the way."""
+        del due_s
         places = self._tenants.get(tenant)
         place = None if places is None else places.get(partition)
         if places is None or place is None:
@@ -160,14 +164,21 @@ class Neighbours:
                 self.drop(tenant, partition, each.kept.name)
         return [each for each in found if each.kept.ends_s > now_s]
 
-    def holds(self, tenant: str, partition: str) -> bool:
+    def holds(self, tenant: str, partition: str, due_s: float = math.inf) -> bool:
         """Whether there is anything to find: most places are new to whoever asks first."""
+        del due_s
         return partition in self._tenants.get(tenant, ())
 
     def _make_room(self, tenant: str) -> None:
         """The oldest question of the tenant's place that was asked last the longest time ago."""
         partition, place = next(iter(self._tenants[tenant].items()))
         self.drop(tenant, partition, next(iter(place.rows)))
+
+
+def stepped(vectors: Floats) -> tuple[Any, Floats]:
+    """Vectors as bytes, and what one step of each is worth."""
+    scales = np.maximum(np.abs(vectors).max(axis=1), _LEAST).astype(np.float32) / _STEPS
+    return np.rint(vectors / scales[:, None]).astype(np.int8), scales
 
 
 def _signs(vector: Floats) -> Any:

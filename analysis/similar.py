@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 import numpy as np
 
 from analysis.engine import Asked, Item, Told, Verdict
+from analysis.index import Index
 from analysis.minilm import MiniLM, archive, graph, unpacked
 from analysis.neighbours import Kept, Neighbours
 from analysis.pair import Reading, Words
@@ -21,22 +22,22 @@ JUDGED: Final = 3
 
 
 class Similar:
-    """The engine. For one thread, which alone has the index: it is in memory only, and ends with the process."""
+    """The engine. For one thread, which alone has the index."""
 
     __slots__ = ("_clock", "_index", "_judge", "_model", "_words")
 
     name: ClassVar[str] = similar.ENGINE
 
-    def __init__(self, model: MiniLM, words: Words, judge: Judge, clock: Clock) -> None:
+    def __init__(self, model: MiniLM, words: Words, judge: Judge, clock: Clock, index: Index | None = None) -> None:
         self._model: Final = model
         self._words: Final = words
         self._judge: Final = judge
         self._clock: Final = clock
-        self._index: Final = Neighbours()
+        self._index: Final[Index] = Neighbours() if index is None else index
 
     @classmethod
-    def load(cls, threads: int, clock: Clock) -> "Similar":
-        """From the installed packages and the artefact of this repository.
+    def load(cls, threads: int, clock: Clock, index: Index | None = None) -> "Similar":
+        """From the installed packages and the artefact of this repository. Without `index`: in memory.
 
         Raises:
             WeightsError: the packages are not installed, or are others.
@@ -44,41 +45,41 @@ class Similar:
         """
         weights, tokenizer = unpacked(archive())
         words = Words.of(weights["embeddings.word_embeddings.weight"])
-        return cls(MiniLM(graph(weights, LAYERS), tokenizer, threads), words, Judge.load(), clock)
+        return cls(MiniLM(graph(weights, LAYERS), tokenizer, threads), words, Judge.load(), clock, index)
 
     def judge(self, items: Sequence[Item]) -> Iterator[tuple[int, Verdict]]:
         """In their order: what was put first is found by what was asked later."""
         for number, item in enumerate(items):
             if isinstance(item, Asked):
-                yield number, Told(near=self._told(item.question))
+                yield number, Told(near=self._told(item.question, item.due_s))
 
-    def _told(self, asked: similar.Question) -> similar.Near:
+    def _told(self, asked: similar.Question, due_s: float) -> similar.Near:
         match asked:
             case similar.Find():
-                return self._find(asked)
+                return self._find(asked, due_s)
             case similar.Put():
-                self._put(asked)
+                self._put(asked, due_s)
             case similar.Drop():
-                self._index.drop(asked.tenant, asked.partition, asked.name)
+                self._index.drop(asked.tenant, asked.partition, asked.name, due_s)
         return similar.Near(schema=similar.SCHEMA)
 
-    def _find(self, asked: similar.Find) -> similar.Near:
+    def _find(self, asked: similar.Find, due_s: float) -> similar.Near:
         nothing = similar.Near(schema=similar.SCHEMA)
-        if not self._index.holds(asked.tenant, asked.partition):
+        if not self._index.holds(asked.tenant, asked.partition, due_s):
             return nothing
         mine = reading(self._model, asked.text)
         now_s = self._clock.monotonic()
-        for each in self._index.near(asked.tenant, asked.partition, mine.vectors[0], now_s, JUDGED):
+        for each in self._index.near(asked.tenant, asked.partition, mine.vectors[0], now_s, JUDGED, due_s):
             ids = tokens(self._model, each.kept.text)
             likeness = self._judge.likeness(mine, Reading(each.kept.text, ids, each.vectors), self._words)
             if likeness >= self._judge.thresholds[asked.likeness]:
                 return similar.Near(schema=similar.SCHEMA, name=each.kept.name, likeness=min(round(likeness, 4), 1.0))
         return nothing
 
-    def _put(self, asked: similar.Put) -> None:
+    def _put(self, asked: similar.Put, due_s: float) -> None:
         kept = Kept(asked.name, asked.text, self._clock.monotonic() + asked.life_s)
         vectors = reading(self._model, asked.text).vectors
-        self._index.put(asked.tenant, asked.partition, kept, vectors, asked.entries)
+        self._index.put(asked.tenant, asked.partition, kept, vectors, asked.entries, due_s)
 
 
 def reading(model: MiniLM, text: str) -> Reading:

@@ -8,7 +8,7 @@ import difflib
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,7 @@ METRICS_DIR_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _SOCKET_PATH_BYTES: Final = 107
 _RUN_DIR: Final = Path("/run/ostiary")
 _VALKEY_FILES: Final = ("valkey_ca_file", "valkey_cert_file", "valkey_key_file")
+_INDEX: Final = ("similar_url", "peppers_file", *_VALKEY_FILES)
 
 
 class SettingsError(Exception):
@@ -64,6 +65,8 @@ class Settings:
     # Where budgets are counted; also redis+sentinel:// and redis+cluster://. None: as `valkey_url`.
     ledger_url: str | None = field(default=None, repr=False)
     ledger_mode: str = "exact"  # "leased": workers hold slices of each limit, and ask once a second
+    # A Redis 8, for the index of like questions of all hosts. None: each analysis process has its own in memory.
+    similar_url: str | None = field(default=None, repr=False)
     # Under 200 ms, Envoy's default ext_authz timeout: our own answer must win even where nobody raised that.
     authz_deadline_ms: int = 150
     # Open exchanges of all workers together, `bounds.exchanges` of Envoy's spec: beyond it Envoy's own breaker opens,
@@ -107,19 +110,25 @@ def run_dir_of_process() -> Path | None:
     return Path(text) if text else None
 
 
+def index_of_process() -> Settings | None:
+    """What the analysis process needs where the index of like questions is not its own. Reads and checks no more.
+
+    Raises:
+        SettingsError: with every problem that was found.
+    """
+    if not os.environ.get(PREFIX + "SIMILAR_URL", ""):  # noqa: TID251  # as above
+        return None
+    values, problems = _parsed(os.environ, _INDEX)  # noqa: TID251  # as above
+    if problems:
+        raise SettingsError(tuple(problems.values()))
+    return Settings(**values)
+
+
 def read(environ: Mapping[str, str]) -> Settings:
     """Settings from `environ`; raises `SettingsError` with every problem that was found."""
     problems = {name: f"{name}: {advice}" for name, advice in _unknown(environ)}
-    values: dict[str, Any] = {}
-    for name, parse in _PARSERS.items():
-        variable = PREFIX + name.upper()
-        text = environ.get(variable, "")
-        if not text:
-            continue
-        try:
-            values[name] = parse(text)
-        except ValueError as error:  # the parsers below word it for operators, without secrets
-            problems[variable] = f"{variable}: {error}"
+    values, wrong = _parsed(environ, _PARSERS)
+    problems |= wrong
     if "run_dir" in values:
         values.setdefault("metrics_dir", values["run_dir"] / "metrics")
     settings = Settings(**values)
@@ -142,6 +151,30 @@ def for_worker(settings: Settings, index: int) -> dict[str, str]:
         if value is not None:
             environ[PREFIX + name.upper()] = f"{value:o}" if name == "socket_mode" else str(value)
     return environ
+
+
+def for_analysis(settings: Settings) -> dict[str, str]:
+    """The variables that the supervisor adds to the analysis process's environment: none where its index is its own."""
+    if settings.similar_url is None:
+        return {}
+    found = {name: getattr(settings, name) for name in _INDEX}
+    return {PREFIX + name.upper(): str(value) for name, value in found.items() if value is not None}
+
+
+def _parsed(environ: Mapping[str, str], names: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Values of those that are set, and what is wrong with them."""
+    values: dict[str, Any] = {}
+    problems: dict[str, str] = {}
+    for name in names:
+        variable = PREFIX + name.upper()
+        text = environ.get(variable, "")
+        if not text:
+            continue
+        try:
+            values[name] = _PARSERS[name](text)
+        except ValueError as error:  # the parsers below word it for operators, without secrets
+            problems[variable] = f"{variable}: {error}"
+    return values, problems
 
 
 def _unknown(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -174,7 +207,7 @@ def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
         yield ("kek_file", "a vault is set as well; one of them encrypts signing keys, not both")
     if (settings.vault_addr is None) is not (settings.vault_token_file is None):
         yield ("vault_token_file", "comes with OSTIARY_VAULT_ADDR, and that with it")
-    secured = settings.valkey_url is not None and settings.valkey_url.startswith("rediss://")
+    secured = any((url or "").startswith("rediss://") for url in (settings.valkey_url, settings.similar_url))
     for name in _VALKEY_FILES:
         if getattr(settings, name) is not None and not secured:
             yield (name, "only with a rediss:// address of OSTIARY_VALKEY_URL; on any other nothing would be encrypted")
@@ -345,6 +378,7 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "valkey_url": _valkey,
     "ledger_url": _ledger,
     "ledger_mode": _one_of("exact", "leased"),
+    "similar_url": _valkey,
     "valkey_ca_file": _absolute,
     "valkey_cert_file": _absolute,
     "valkey_key_file": _absolute,

@@ -2,12 +2,15 @@
 
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
+from redis._parsers import _AsyncRESP2Parser
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import InvalidResponse
 
 from gateway.settings import Settings
 from gateway.tls import Hop, HopFiles
@@ -26,7 +29,44 @@ class _Secured(Connection):
         return {**super()._connection_arguments(), "ssl": self._hop_context()}
 
 
-def connect(url: str, files: HopFiles | None = None, *, connections: int = _POOL, retries: int = 1) -> Redis:
+class _Bounded(_AsyncRESP2Parser):
+    """Reads answers of so many bytes. RESP2: a server that may say less can also send less astray."""
+
+    def __init__(self, most_bytes: int, socket_read_size: int) -> None:
+        super().__init__(socket_read_size)
+        self._most = most_bytes
+        self._left = most_bytes
+
+    async def read_response(self, disable_decoding: bool = False) -> Any:
+        self._left = self._most
+        try:
+            return await super().read_response(disable_decoding)
+        except (ValueError, RecursionError):  # lengths that are none, arrays in arrays; their text is the server's
+            raise InvalidResponse("not an answer") from None
+
+    async def _read(self, length: int) -> bytes:
+        self._take(length)
+        return await super()._read(length)
+
+    async def _readline(self) -> bytes:
+        line = await super()._readline()  # of at most 64 KiB: the stream's own bound
+        self._take(len(line))
+        return line
+
+    def _take(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0 or count < 0:
+            raise InvalidResponse("too long an answer")
+
+
+def connect(
+    url: str,
+    files: HopFiles | None = None,
+    *,
+    connections: int = _POOL,
+    retries: int = 1,
+    most_bytes: int | None = None,
+) -> Redis:
     """A client; connects when first used. The caller closes it with `aclose`, and sets deadlines.
 
     Args:
@@ -36,6 +76,7 @@ def connect(url: str, files: HopFiles | None = None, *, connections: int = _POOL
         retries: how often a command that broke is sent again at once. One helps after a restart of the server, whose
             end a pooled connection has not noticed. None for commands that must not happen twice. The library's own
             tries with back-off would outlast every deadline.
+        most_bytes: longest answer that is read, from a server that is not trusted.
 
     Raises:
         HopError: the files cannot be used.
@@ -43,6 +84,8 @@ def connect(url: str, files: HopFiles | None = None, *, connections: int = _POOL
     options: dict[str, Any] = dict(parse_url(url))
     if options.get("connection_class") is SSLConnection:
         options |= {"connection_class": _Secured, "context": Hop(files or HopFiles()).context}
+    if most_bytes is not None:
+        options |= {"protocol": 2, "parser_class": partial(_Bounded, most_bytes)}
     pool = BlockingConnectionPool(
         max_connections=connections,
         timeout=None,  # the caller's deadline bounds the wait for a connection too

@@ -6,7 +6,7 @@ import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import uvloop
@@ -18,9 +18,12 @@ from gateway import similar
 from gateway.advice import INJECTION, NER
 from gateway.clock import Clock, SystemClock
 from gateway.telemetry import log
-from ostiary import socketfile
+from ostiary import indexing, socketfile
 from ostiary.engines import DRAIN_S, missing
 from ostiary.problem import Problem
+
+if TYPE_CHECKING:  # needs optional packages
+    from analysis.index import Index
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -59,8 +62,8 @@ def run(wishes: Wishes) -> int:
     return uvloop.run(_run(wishes))
 
 
-def load(name: str, threads: int, clock: Clock) -> Engine:
-    """An engine, ready to judge. Takes seconds."""
+def load(name: str, threads: int, clock: Clock, index: "Index | None" = None) -> Engine:
+    """An engine, ready to judge. Takes seconds. `index`: of questions, where it is not the process's own."""
     if name == NER:
         from analysis.ner import Names  # noqa: PLC0415 -- optional packages
 
@@ -71,9 +74,8 @@ def load(name: str, threads: int, clock: Clock) -> Engine:
     from analysis.similar import Similar  # noqa: PLC0415 -- optional packages
     from analysis.verdict import VerdictError  # noqa: PLC0415 -- optional packages
 
-    engine = Similar if name == similar.ENGINE else Transformer
     try:
-        return engine.load(threads, clock)
+        return Similar.load(threads, clock, index) if name == similar.ENGINE else Transformer.load(threads, clock)
     except (WeightsError, HeadError, VerdictError) as failure:
         raise Problem(str(failure), hint="`make analysis` installs the right ones.") from None
 
@@ -86,9 +88,11 @@ async def _run(wishes: Wishes) -> int:
     clock = SystemClock()
     bound, listening = _bind(wishes.socket)
     began = clock.monotonic()
+    shared = await indexing.shared(clock) if similar.ENGINE in wishes.engines else None
+    index = None if shared is None else shared.index
     desks = {}
     for name in wishes.engines:
-        desks[name] = Desk(engine=await asyncio.to_thread(load, name, wishes.threads, clock), clock=clock)
+        desks[name] = Desk(engine=await asyncio.to_thread(load, name, wishes.threads, clock, index), clock=clock)
         desks[name].start()
     site = Site(desks)
     listening.listen(_BACKLOG)
@@ -100,6 +104,8 @@ async def _run(wishes: Wishes) -> int:
     socketfile.withdraw(wishes.socket, inode)
     await site.close(wishes.drain_s)
     ended = await asyncio.gather(*(desk.close(wishes.drain_s) for desk in desks.values()))
+    if shared is not None:
+        await shared.close()
     _log.info("analysis_stopped", still_at_work=len(ended) - sum(ended))
     return 0
 

@@ -13,7 +13,7 @@ import structlog
 import uvloop
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from gateway import contract
+from gateway import contract, similar
 from gateway import settings as reader
 from gateway.aio import spawn
 from gateway.clock import SystemClock
@@ -120,7 +120,8 @@ def _launch_analysis(settings: Settings, engines: tuple[str, ...]) -> Launch:
         *("--socket", str(settings.run_dir / contract.ANALYSIS_SOCKET), "--threads", str(settings.analysis_threads)),
         *("--log-level", settings.log_level, "--log-format", settings.log_format),
     ]
-    return Launch(name="analysis", command=command, environ=_inherited())
+    index = reader.for_analysis(settings) if similar.ENGINE in engines else {}  # holds a password: not for arguments
+    return Launch(name="analysis", command=command, environ=_inherited() | index)
 
 
 def _launch(settings: Settings, index: int) -> Launch:

@@ -36,10 +36,10 @@ class Valkey:
 
 
 @contextmanager
-def running(directory: Path, *options: str) -> Iterator[Valkey]:
+def running(directory: Path, *options: str, binary: Path | None = None) -> Iterator[Valkey]:
     """Start a server that keeps everything in `directory` and ends with the block. Persists only as `options` say."""
     socket = directory / SOCKET
-    command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
+    command = [str(binary or get_binary_path()), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
     command += ["--save", "", "--appendonly", "no", "--dir", str(directory), "--io-threads", "1", *options]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
