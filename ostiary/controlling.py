@@ -294,13 +294,12 @@ async def _run(settings: Settings) -> int:
         spawn(control.revocations.keep_small(), "revocations-pruned"),
         spawn(control.alerts.run(), "budget-alerts"),
     ]
-    published = [
-        await _listen(control.operators, settings.run_dir / contract.OPERATOR_SOCKET, _OWNER_ONLY),
-        await _listen(control.edge, settings.run_dir / contract.CONTROL_SOCKET, settings.socket_mode),
-    ]
+    published = [await _listen(control.edge, settings.run_dir / contract.CONTROL_SOCKET, settings.socket_mode)]
     if control.handing is not None:
         await control.handing.start(settings)
     pages = await _pages(control)
+    # The last one: whoever asks an operator's socket for health and is told "ok" finds everything else there.
+    published.append(await _listen(control.operators, settings.run_dir / contract.OPERATOR_SOCKET, _OWNER_ONLY))
     _log.info("control_serving", pid=os.getpid(), policy=control.store.current.version)
     await stop.wait()
     crashed = trail.done()
