@@ -18,6 +18,8 @@ from opa_server import OpaServer
 from stack import Options, Stack, until
 
 pytestmark = rego.needs_library
+#: As long as a policy may say: a loaded machine is no policy engine that is silent.
+DEADLINE_MS = 1000
 
 #: What happens to a caller is written beside its tenant, so that one stack serves every test.
 REGO = """package ostiary.authz
@@ -71,7 +73,8 @@ def hang_up(stack, event):
 @pytest.fixture(scope="module")
 def ruled(short_dir, upstreams):
     stack = Stack(short_dir(), upstreams, Options(workers=1))
-    write(stack, {"package": "ostiary.authz", "cache_on": ["caller.tenant"], "deadline_ms": 1000}, ("authz.rego", REGO))
+    section = {"package": "ostiary.authz", "cache_on": ["caller.tenant"], "deadline_ms": DEADLINE_MS}
+    write(stack, section, ("authz.rego", REGO))
     with stack:
         yield stack
 
@@ -221,7 +224,7 @@ def test_new_rego_counts_at_once_whatever_was_remembered(ruled, ask):
 def test_a_server_decides_and_what_befalls_it_refuses(short_dir, upstreams):
     with OpaServer() as opa:
         stack = Stack(short_dir(), upstreams, Options(workers=1))
-        write(stack, {"package": "ostiary.authz", "url": opa.url, "deadline_ms": 500})
+        write(stack, {"package": "ostiary.authz", "url": opa.url, "deadline_ms": DEADLINE_MS})
 
         def asked():
             answer = stack.client().post(CHAT, chat("hello"))
