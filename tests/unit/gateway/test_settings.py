@@ -305,3 +305,36 @@ def test_an_address_cannot_switch_the_check_of_certificates_off(required, query)
 def test_an_address_may_name_a_database(required):
     url = "unix:///run/valkey.sock?db=2"
     assert read({**required, "OSTIARY_VALKEY_URL": url}).valkey_url == url
+
+
+def test_the_analysis_process_gets_what_a_shared_index_needs_and_nothing_else(required, monkeypatch):
+    environ = {
+        **required,
+        "OSTIARY_VALKEY_URL": "unix:///run/valkey.sock",
+        "OSTIARY_SIMILAR_URL": "rediss://similar:pw@redis.example:6380",
+        "OSTIARY_KEK_FILE": required["OSTIARY_PEPPERS_FILE"],
+    }
+    handed = settings.for_analysis(read(environ))
+    assert handed == {name: environ[name] for name in ("OSTIARY_SIMILAR_URL", "OSTIARY_PEPPERS_FILE")}
+    for name, value in handed.items():
+        monkeypatch.setenv(name, value)
+    got = settings.index_of_process()
+    assert (got.similar_url, str(got.peppers_file)) == tuple(handed.values())
+    assert "pw" not in repr(got)
+    monkeypatch.setenv("OSTIARY_SIMILAR_URL", "redis://:hunter2@redis.example")
+    with pytest.raises(SettingsError, match="plaintext") as caught:
+        settings.index_of_process()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_without_a_shared_index_the_analysis_process_gets_nothing(required, monkeypatch):
+    assert settings.for_analysis(read({**required, "OSTIARY_VALKEY_URL": "unix:///run/valkey.sock"})) == {}
+    monkeypatch.delenv("OSTIARY_SIMILAR_URL", raising=False)
+    assert settings.index_of_process() is None
+
+
+def test_certificates_may_be_those_of_the_shared_index_alone(required):
+    files = {"OSTIARY_VALKEY_CA_FILE": required["OSTIARY_PEPPERS_FILE"], "OSTIARY_VALKEY_URL": "unix:///v.sock"}
+    assert problems({**required, **files})
+    got = read({**required, **files, "OSTIARY_SIMILAR_URL": "rediss://redis.example"})
+    assert settings.for_analysis(got)["OSTIARY_VALKEY_CA_FILE"] == files["OSTIARY_VALKEY_CA_FILE"]

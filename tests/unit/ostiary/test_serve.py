@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -116,6 +117,17 @@ async def test_the_analysis_process_comes_with_the_policy_and_ends_with_the_supe
         await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0
     assert not socket.exists()
+
+
+def test_only_the_index_of_questions_is_told_where_a_shared_one_is_and_not_by_its_arguments(settings):
+    sharing = replace(settings, similar_url="rediss://similar:pw@redis.example")
+    launch = serve._launch_analysis(sharing, ("ner", "similar"))
+    assert launch.environ["OSTIARY_SIMILAR_URL"] == sharing.similar_url
+    assert launch.environ["OSTIARY_PEPPERS_FILE"] == str(settings.peppers_file)
+    assert "pw" not in " ".join(launch.command)
+    for engines_, where in ((("ner",), sharing), (("ner", "similar"), settings)):
+        environ = serve._launch_analysis(where, engines_).environ
+        assert [name for name in environ if name.startswith(reader.PREFIX)] == []
 
 
 async def test_a_taken_admin_port_is_a_sentence(settings):
