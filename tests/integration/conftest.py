@@ -109,16 +109,17 @@ def stack(short_dir, upstreams, tls_upstream):
 def audit_is_exact(running: Stack) -> None:
     """Over the whole session: each exchange that Envoy logged has exactly one audit record, and none has two."""
 
-    def settled() -> bool:
-        return len(running.audit()) >= len(logged(running))
+    def each() -> Counter[str]:
+        lines = logged(running)
+        recorded = Counter(record["request_id"] for record in running.audit())
+        missing = lines - set(recorded)
+        # What Envoy refused before authz gave it an id is recorded without one.
+        assert len(missing) <= recorded[""], f"exchanges without a record: {sorted(missing)[:10]} ({len(missing)})"
+        return recorded
 
-    until("the last audit records", settled)
-    recorded = Counter(record["request_id"] for record in running.audit())
-    # What Envoy refused before authz gave it an id is recorded without one.
+    recorded = until("a record of each exchange", each)
     twice = {request_id: count for request_id, count in recorded.items() if request_id and count > 1}
     assert not twice, f"more than one record: {twice}"
-    missing = logged(running) - set(recorded)
-    assert len(missing) <= recorded[""], f"exchanges without a record: {sorted(missing)[:10]} ({len(missing)})"
 
 
 def logged(running: Stack) -> set[str]:

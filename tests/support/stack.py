@@ -72,7 +72,7 @@ class Child:
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def end(self, timeout_s: float = 15) -> bool:
+    def end(self, timeout_s: float = 60) -> bool:
         """Ask, then insist. True when asking was enough."""
         if not self.alive:
             return True
