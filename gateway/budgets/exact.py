@@ -121,7 +121,7 @@ class ExactBudgets:
                 self.release(replace(reservation, holds=holds_of(limits, wants, answer.figures)))
 
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with aio.within(self._deadline_s):
                 answer = await self._store.reserve(wants, round(self._hold_s * 1000), late)
         except (ScriptError, TimeoutError) as error:
             self._failed(error)
@@ -156,7 +156,7 @@ class ExactBudgets:
             undo([one for call in calls if call.answer is not None for one in call.holdings(call.answer)])
 
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with aio.within(self._deadline_s):
                 await ask_all(calls, self._store, round(self._hold_s * 1000), undo)
         except (ScriptError, TimeoutError) as error:
             undo_all()
@@ -208,7 +208,7 @@ class ExactBudgets:
             return replace(reservation, expires_at=self._clock.monotonic() + self._hold_s)
         groups = _slots(reservation, parts)
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with aio.within(self._deadline_s):
                 answers = await asyncio.gather(
                     *(self._store.extend(name, group, round(self._hold_s * 1000)) for name, group in groups)
                 )

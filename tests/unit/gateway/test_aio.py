@@ -1,11 +1,14 @@
 import asyncio
 import gc
+import socket
+import time
 import weakref
 
 import pytest
 from structlog.testing import capture_logs
 
 from gateway import aio
+from ostiary.loop import Loop
 
 
 async def test_a_spawned_task_survives_garbage_collection_without_a_holder():
@@ -121,3 +124,46 @@ async def test_a_cancelled_caller_of_cancel_and_wait_is_really_cancelled():
 
 async def test_nothing_to_cancel_is_fine():
     assert await aio.cancel_and_wait()
+
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "worker": Loop}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_answer_that_came_while_the_loop_was_held_up_is_in_time(loop):
+    async def scenario():
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+
+            def hold_up():
+                theirs.send(b"x")
+                time.sleep(0.1)  # the matter of this test: the loop does something else, past the deadline
+
+            asyncio.get_running_loop().call_soon(hold_up)
+            async with aio.within(0.02):
+                return await asyncio.get_running_loop().sock_recv(ours, 1)
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        assert runner.run(scenario()) == b"x"
+
+
+@pytest.mark.parametrize("held_up", [False, True])
+async def test_an_answer_that_does_not_come_is_a_timeout(held_up):
+    if held_up:
+        asyncio.get_running_loop().call_soon(time.sleep, 0.1)
+    with pytest.raises(TimeoutError):
+        async with aio.within(0.02):
+            await asyncio.Event().wait()
+
+
+async def test_who_is_cancelled_within_a_limit_is_cancelled():
+    async def waits():
+        async with aio.within(20):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(waits())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
