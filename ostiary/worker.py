@@ -33,6 +33,7 @@ from authz.service import ALLOWED, Authorization
 from authz.tokens import Tokens
 from authz.usage import LastUse
 from extproc.advisers import Advisers, Line
+from extproc.counting import tokenizer
 from extproc.mirror import Mirrors
 from extproc.nearby import Nearby
 from extproc.oracle import Oracle
@@ -72,7 +73,7 @@ from gateway.telemetry.metrics import Meters
 from gateway.tls import HopError
 from gateway.valkey import client
 from gateway.vault.credentials import VaultCredentials
-from ostiary import budgeting, bundle, socketfile, undumpable
+from ostiary import budgeting, bundle, resident, socketfile, undumpable
 from ostiary.budgeting import Ledger
 from ostiary.health import Health
 from ostiary.loop import Loop
@@ -409,6 +410,7 @@ async def _run(settings: Settings) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC)
+    resident.give_back(tokenizer.read_once())
     inode = await _listen(worker)
     worker.health.serving = True
     _log.info("worker_serving", pid=os.getpid(), policy=worker.store.current.version)
@@ -501,6 +503,7 @@ async def _take_policy(worker: Worker) -> None:
     # Compiling expressions takes up to seconds. The library lets the loop go on meanwhile, and nothing scans with what
     # is being compiled.
     await asyncio.to_thread(worker.book.warm, policy)
+    await asyncio.to_thread(resident.give_back, tokenizer.read_once())
     _follow(worker, policy)
     await worker.credentials.settled(_VAULT_S)
     worker.consultation.take(policy, evaluator)

@@ -90,6 +90,11 @@ def loaded(model: str, family: str = "") -> bool:
     return _ENCODINGS[family or family_of(model)] in _held
 
 
+def read_once() -> tuple[Path, ...]:
+    """The file that loaded tables were copied out of: nobody looks at its tables again."""
+    return (Path(_bindings().__file__),) if _held else ()
+
+
 _held: Final[set[str]] = set()
 
 
