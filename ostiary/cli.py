@@ -450,6 +450,7 @@ models: demo          a friendly answer           demo-pii     personal data and
         demo-slow     20 deltas a second          fault-NAME   misbehaves; an unknown NAME lists all
         claude-demo, claude-demo-NAME: the same at /v1/messages, in Anthropic's dialect
         nova-demo, nova-demo-NAME: the same at /model/NAME/converse, in AWS Bedrock's; signatures are checked
+        gemini-demo, gemini-demo-NAME: the same at /v1beta/models/NAME:generateContent, in Google's
 
 headers of one request: x-demo-fault NAME, x-demo-deltas N, x-demo-pace-ms N, x-demo-slice BYTES
 

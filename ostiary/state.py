@@ -33,6 +33,7 @@ TENANTS: Final = ("acme", "globex")  # of policies/demo: the first redacts, the 
 BACKEND: Final = "demo"  # the name that policies/demo gives to its backend
 CLAUDE: Final = "claude"  # the same server by Anthropic's dialect
 NOVA: Final = "nova"  # the same server by AWS Bedrock's dialect
+GEMINI: Final = "demo-gemini"  # the same server by Google's dialect
 AWAY: Final = "away"  # the first backend of the pool that shows failover
 _NOBODY: Final = "http://127.0.0.1:9"  # the discard service's port (RFC 863), where nothing listens
 #: The demo model checks signatures made with its own key; id and region are part of the form alone.
@@ -164,15 +165,17 @@ def write_policy(state: State, url: str, credential: Path | None, *, port: int) 
     rules.write_text(_ISSUER.sub(rf"\g<1>{port}", rules.read_text(encoding="utf-8")), encoding="utf-8")
     backend: dict[str, object] = {"url": url}
     claude: dict[str, object] = {"url": url, "dialect": "anthropic"}
+    gemini: dict[str, object] = {"url": url, "dialect": "gemini"}
     if credential is not None:
         backend["credential"] = {"file": str(credential.absolute())}
         claude["credential"] = {"file": str(credential.absolute()), "header": "x-api-key"}
+        gemini["credential"] = {"file": str(credential.absolute()), "header": "x-goog-api-key"}
     nova: dict[str, object] = {"url": url, "dialect": "bedrock"}
     if credential is not None and credential == state.credential:
         line = f"{_AWS_ID}:{reference.read_secret(credential.absolute(), state.root).reveal()}\n"
         write_private(state.aws_credential, line.encode())
         nova["credential"] = {"aws": {"file": str(state.aws_credential.absolute()), "region": _AWS_REGION}}
-    backends = {BACKEND: backend, CLAUDE: claude, NOVA: nova, AWAY: {"url": _NOBODY}}
+    backends = {BACKEND: backend, CLAUDE: claude, NOVA: nova, GEMINI: gemini, AWAY: {"url": _NOBODY}}
     _write_yaml(state.policy / "backends.yaml", _others(state.policy / "backends.yaml") | backends)
     try:
         peppers = apikey.Peppers.of(reference.peppers(state.peppers))

@@ -19,7 +19,7 @@ from typing import Final
 
 import orjson
 
-from ostiary.demo import answer, converse, fault, http1, messages, responses
+from ostiary.demo import answer, converse, fault, generate, http1, messages, responses
 from ostiary.demo.answer import RefusedError, Reply
 from ostiary.demo.fault import Delivery, Ending
 from ostiary.demo.http1 import MalformedError, Request
@@ -42,7 +42,7 @@ class Options:
     port: int = 0
     pace_s: float = 0.0  # between two events of a stream
     deltas: int = 8  # parts of a streamed text; enough to split every sample inside a finding
-    key: str | None = None  # demanded as bearer token or x-api-key
+    key: str | None = None  # demanded as bearer token, x-api-key or x-goog-api-key
     record: Path | None = None
     record_bodies: bool = False
     reuse_port: bool = False
@@ -167,7 +167,8 @@ class Upstream:
             return "unchecked"
         if converse.model_of(request.path) and request.header("authorization").startswith("AWS4-"):
             return "right" if converse.signed_with(request, self.options.key) else "wrong"
-        given = request.header("authorization").removeprefix("Bearer ") or request.header("x-api-key")
+        given = request.header("authorization").removeprefix("Bearer ")
+        given = given or request.header("x-goog-api-key" if generate.model_of(request.path) else "x-api-key")
         if not given:
             return "missing"
         return "right" if hmac.compare_digest(given.encode(), self.options.key.encode()) else "wrong"
@@ -184,6 +185,8 @@ class Upstream:
             text = "You didn't provide an API key." if credential == "missing" else "Incorrect API key provided."
             if converse.model_of(request.path):
                 return converse.error(403, text), delivery
+            if generate.model_of(request.path):
+                return generate.error(401, text), delivery
             return answer.error(401, text, code="invalid_api_key"), delivery
         try:
             deltas = int(_number(controls, "x-demo-deltas", self.options.deltas))
@@ -191,8 +194,10 @@ class Upstream:
         except RefusedError as refused:
             if converse.model_of(request.path):
                 return converse.error(refused.status, str(refused)), delivery
+            if generate.model_of(request.path):
+                return generate.error(refused.status, str(refused)), delivery
             return answer.error(refused.status, str(refused), code=refused.code, param=refused.param), delivery
-        model = _model(request) if request.path in _POSTS else converse.model_of(request.path)
+        model = _model(request) if request.path in _POSTS else _named(request.path)
         if model == "demo-slow" and not delivery.pause_s:
             delivery = replace(delivery, pause_s=SLOW_PACE_S)
         wanted = controls.get(fault.HEADER, "")
@@ -221,8 +226,13 @@ def _model(request: Request) -> str:
     return str(answer.parse(request.body).get("model", ""))
 
 
+def _named(path: str) -> str:
+    """The model that a path names."""
+    return converse.model_of(path) or generate.model_of(path)
+
+
 def _route(request: Request, deltas: int) -> Reply:
-    if request.path in _POSTS or converse.model_of(request.path):
+    if request.path in _POSTS or _named(request.path):
         if request.method != "POST":
             raise RefusedError(405, f"Not allowed to {request.method} on {request.path}.")
         if request.path == "/v1/embeddings":
@@ -231,6 +241,8 @@ def _route(request: Request, deltas: int) -> Reply:
             return messages.message(request.body, deltas)
         if converse.model_of(request.path):
             return converse.converse(request.path, request.body, deltas)
+        if generate.model_of(request.path):
+            return generate.generate(request.path, request.body, deltas)
         if request.path == "/v1/responses":
             return responses.respond(request.body, deltas)
         return (answer.chat if request.path == "/v1/chat/completions" else answer.completion)(request.body, deltas)

@@ -19,6 +19,8 @@ import httpx2
 import openai
 import pytest
 import yaml
+from google import genai
+from google.genai.types import HttpOptions
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
@@ -164,6 +166,13 @@ def test_an_unmodified_sdk_talks_to_it_and_the_key_survives_a_restart(tmp_path):
             model="nova-demo-pii", messages=[{"role": "user", "content": "tell me"}], stream=True
         )
         assert "".join(event.choices[0].delta.content or "" for event in signed if event.choices) == text
+        with httpx.Client(verify=tls) as http:
+            options = HttpOptions(base_url=str(client.base_url).removesuffix("/v1/"), httpx_client=http)
+            google = genai.Client(api_key=first.keys["acme"], http_options=options)
+            for model in ("gemini-demo-pii", "demo-pii"):  # as it is, and by translation
+                told = google.models.generate_content_stream(model=model, contents="tell me")
+                assert "".join(chunk.text or "" for chunk in told) == text
+            assert "models/gemini-demo" in [model.name for model in google.models.list()]
         key, parts = first.keys["acme"], first.parts
     wait_until_gone(parts)
     with up(state) as second:

@@ -53,6 +53,7 @@ def test_the_backend_that_is_signed_for_has_the_demo_models_key(here):
     state.write_policy(here, URL, here.credential, port=8443)
     policy = bundle.load(here.policy)
     assert policy.backends["nova"].credential.aws.file == str(here.aws_credential)
+    assert policy.backends["demo-gemini"].credential.header == "x-goog-api-key"
     assert here.aws_credential.read_text().endswith(f":{here.credential.read_text()}")
     assert here.aws_credential.stat().st_mode & 0o077 == 0
     here.aws_credential.unlink()

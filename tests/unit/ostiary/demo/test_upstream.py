@@ -5,9 +5,13 @@ import gzip
 import json
 from contextlib import asynccontextmanager
 
+import httpx
 import openai
 import orjson
 import pytest
+from google import genai
+from google.genai import errors
+from google.genai.types import HttpOptions
 
 from ostiary.demo import fault, sample
 from ostiary.demo.upstream import Options, Upstream
@@ -130,6 +134,7 @@ async def test_status_of(raw, status):
         (("authorization: Bearer wrong",), 401, "wrong"),
         (("authorization: Bearer s3cret",), 200, "right"),
         (("x-api-key: s3cret",), 200, "right"),
+        (("x-goog-api-key: s3cret",), 401, "missing"),
     ],
 )
 async def test_the_credential_is_demanded_and_never_recorded(tmp_path, headers, status, credential):
@@ -289,3 +294,21 @@ async def test_the_official_sdk_understands_every_answer():
         async with openai.AsyncOpenAI(base_url=base, api_key="no", max_retries=0) as client:
             with pytest.raises(openai.AuthenticationError):
                 await client.models.list()
+
+
+async def test_googles_sdk_understands_its_own_dialect_and_its_refusals():
+    async with listening(key="k") as upstream, httpx.AsyncClient() as http:
+        options = HttpOptions(base_url=f"http://127.0.0.1:{upstream.port}", httpx_async_client=http)
+        models = genai.Client(api_key="k", http_options=options).aio.models
+        assert (await models.generate_content(model="gemini-demo-echo", contents="hi")).text == "hi"
+        stream = await models.generate_content_stream(model="gemini-demo-pii", contents="p")
+        assert "".join([chunk.text async for chunk in stream]) == sample.PII
+        with pytest.raises(errors.ServerError):
+            await models.generate_content(model="fault-503", contents="p")
+        others = genai.Client(api_key="no", http_options=options).aio.models
+        with pytest.raises(errors.ClientError) as refused:
+            await others.generate_content(model="gemini-demo", contents="p")
+        assert (refused.value.code, refused.value.status) == (401, "UNAUTHENTICATED")
+        raw = post({}, "x-goog-api-key: k", path="/v1beta/models/gemini-demo:generateContent")
+        status, _, body = split(await talk(upstream, raw))
+        assert (status, orjson.loads(body)["error"]["status"]) == (400, "INVALID_ARGUMENT")
