@@ -333,7 +333,7 @@ def test_a_demo_policy_ships_that_loads_without_keys():
     assert globex.response["secrets.aws"].action is Action.BLOCK
     assert globex.response["pii.iban"].mode is Mode.SHADOW
     spoken = {policy.backends[model.backend].dialect for model in policy.models.values()}
-    assert spoken == {"openai", "anthropic", "bedrock"}
+    assert spoken == {"openai", "anthropic", "bedrock", "gemini"}
     assert not policy.keys
 
 
