@@ -6,7 +6,7 @@ import pytest
 
 import sharing
 import valkey_cluster
-from budgeting import ask, limit
+from budgeting import ask, limit, until_settled
 from gateway.budgets.board import ValkeyBoard
 from gateway.budgets.exact import ExactBudgets
 from gateway.budgets.model import PER_DAY, PER_MONTH, Amounts, Dimension, Reserved, Resource, Subject, key_of
@@ -125,6 +125,7 @@ async def test_what_tenants_share_is_counted_in_a_slot_of_its_own_beside_theirs(
         refused = await budgets.reserve(ask(own, gpu, tokens=100, subject=Subject(name)))
         assert refused.verdict.refused_by.limit is own
         budgets.settle(got.reservation, Amounts(0, 90, 0))
+        await until_settled(budgets)  # what is still held of this one is lacking to the last one
     assert await budgets.close(20) == 0
     whole, *parts = await store.look(
         [(terms[names[0]].key, terms[names[0]].meter), *((one.own.key, one.own_meter) for one in terms.values())]

@@ -95,6 +95,11 @@ def stand(gateway):
 def settled(gateway, exchanges):
     wanted = (exchanges * EACH, exchanges * EACH, exchanges * (EACH - 10))
     until(f"{exchanges} exchanges in the ledger", lambda: stand(gateway) == wanted, 40)
+    recorded(gateway, exchanges)  # which may reach the disk later than the ledger
+
+
+def recorded(gateway, exchanges):
+    until("their records", lambda: sum(one["usage"] is not None for one in gateway.audit()) == exchanges)
 
 
 def reconciled(gateway, capsys, *words):
@@ -145,7 +150,7 @@ async def test_what_a_killed_worker_had_on_record_and_not_charged_is_restored(ga
         gateway.ledger.kill()
         gate.open()
         assert answer.result().status == 200
-    until("its record", lambda: sum(one["usage"] is not None for one in gateway.audit()) == 4)
+    recorded(gateway, 4)
     gateway.kill_worker(0)
     gateway.ledger.start()
     gateway.start_worker(0)
