@@ -127,7 +127,7 @@ def test_its_opaque_tokens_open_the_gateway_until_they_are_revoked_there(short_d
         "claims": {"principal": "client_id"},  # client credentials have no sub there
         "cache_s": cache_s,
         "negative_cache_s": 1,
-        "deadline_ms": 1000,
+        "deadline_ms": 1500,  # of the two seconds that `authz` has here: a loaded machine is no outage
     }
     (stack.bundle.directory / "introspectors.yaml").write_text(json.dumps({"oidc": entry}))
     secret = stack.bundle.directory / "gateway.secret"
@@ -151,11 +151,11 @@ def test_its_opaque_tokens_open_the_gateway_until_they_are_revoked_there(short_d
             other = running.token("chat", OPAQUE)
             assert ask(stack, other).status == 200
             running.revoke(token)
-            until("the end of the kept answer", lambda: ask(stack, token).code == "credential_invalid", cache_s + 5)
+            until("the end of the kept answer", lambda: ask(stack, token).code == "credential_invalid", cache_s + 20)
             assert stack.record(ask(stack, token))["reason"] == "token: not active (oidc)"
             assert ask(stack, other).status == 200
         # With the server gone nobody can tell, and an old answer does not count for ever.
-        until("the refusal", lambda: ask(stack, other).status == 503, cache_s + 5)
+        until("the refusal", lambda: ask(stack, other).status == 503, cache_s + 20)
         assert ask(stack, other).code == "issuer_unavailable"
         assert stack.client().post(CHAT, chat("hello")).status == 200
     written = stack.logs() + repr(stack.audit()) + repr(stack.access_log())
