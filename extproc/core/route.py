@@ -82,7 +82,8 @@ def choose(
 
     def fastest(backends: Sequence[str], lot: float) -> str:
         nonlocal why
-        choice = asking.latencies.choose(asking.model.name, backends, lot, streamed=asking.streamed)
+        tenant, model = asking.caller.tenant, asking.model.name
+        choice = asking.latencies.choose(model, backends, lot, streamed=asking.streamed, tenant=tenant)
         why += ";explored" if choice.explored else ""
         return choice.backend
 

@@ -42,7 +42,7 @@ class Timing:
         attempts = int(journal.attempts) if journal.attempts.isdecimal() else 1
         failed = _failed(journal)
         for backend in self._order[: attempts if failed else attempts - 1]:
-            self._latencies.failed(self._model, backend, streamed=self._streamed)
+            self._latencies.failed(self._model, backend, streamed=self._streamed, tenant=journal.caller.tenant)
         if attempts == 1 and not failed:
             self._measure(journal, outcome)
         self._run.leave()

@@ -1,7 +1,8 @@
 """How long each backend takes to answer, as one worker estimates it, and which is fastest. Neither sends nor shares.
 
 An estimate is a moving average in which an answer slower than expected weighs more than a faster one. A backend that
-fails is left alone for a while, longer each time until it answers; a silence counts as soon as it is out of the usual.
+fails is left alone for a while, longer each time until it answers: by the tenant whose request failed, and by all once
+another tenant's fails as well. A silence counts as soon as it is out of the usual.
 Two kinds of answers have estimates of their own: a stream by its first byte, any other by its whole, scaled to an
 answer of a usual length.
 """
@@ -64,12 +65,24 @@ class Estimate(NamedTuple):
     @property
     def away_s(self) -> float:
         """How long it is left alone after it failed last."""
-        return AWAY_S * 2.0 ** (self.strikes - 1) if self.strikes else 0.0
+        return _away_s(self.strikes)
 
     @property
     def failing_s(self) -> float:
         """What to expect of it meanwhile: worse than of anybody who answers."""
         return LONGEST_S * self.strikes
+
+
+class _Alone(NamedTuple):
+    """What one tenant alone has met since the last answer: perhaps its own prompts make the backend fail."""
+
+    tenant: str
+    strikes: int
+    at_s: float
+
+
+def _away_s(strikes: int) -> float:
+    return AWAY_S * 2.0 ** (strikes - 1) if strikes else 0.0
 
 
 def fold(old: Estimate, idle_s: float, batch: Batch) -> Estimate:
@@ -111,26 +124,40 @@ class _Track:
     taken_s: float = 0.0  # `at_s` when that was
     waiting: dict[int, float] = field(default_factory=dict)  # when each request was sent that has no answer yet
     open: int = 0  # requests that have not ended
+    alone: _Alone | None = None  # this worker's, told to no other
 
     def answer(self, seconds: float, now_s: float) -> None:
         """It was answered: no strikes are left."""
+        self.alone = None
         one = Batch(1, seconds, 0)
         self.estimate = fold(self.estimate, now_s - self.at_s if self.at_s else 0.0, one)
         self.at_s = self.heard_s = now_s
         self.batch = Batch(self.batch.answers + 1, self.batch.total_s + seconds, 0)
 
-    def fail(self, now_s: float) -> None:
-        """It failed. What was sent before the last failure tells nothing new."""
-        estimate = self.estimate
+    def fail(self, tenant: str, now_s: float) -> None:
+        """It failed a tenant's request. What was sent before the last failure tells nothing new.
+
+        Only where two tenants' requests fail, with no answer between them, is it left alone by all: whoever knows what
+        makes a backend fail could take it from the others, and their prompts would go where that tenant likes.
+        """
+        estimate, alone = self.estimate, self.alone
         if estimate.strikes and now_s < self.at_s + estimate.away_s:
             return
+        if alone is None or alone.tenant == tenant:
+            if alone is None or now_s >= alone.at_s + _away_s(alone.strikes):
+                before = estimate.strikes if alone is None else alone.strikes
+                self.alone = _Alone(tenant, min(STRIKES, before + 1), now_s)
+            return
+        self.alone = None
         strikes = min(STRIKES, estimate.strikes + 1)
         self.estimate, self.at_s = Estimate(estimate.seconds, strikes), now_s
         self.batch = Batch(self.batch.answers, self.batch.total_s, strikes)
 
-    def cost_s(self, now_s: float) -> float | None:
-        """What to expect of it now; None: nobody knows, and somebody should try."""
-        estimate = self.estimate
+    def cost_s(self, now_s: float, tenant: str | None = None) -> float | None:
+        """What a tenant is to expect of it now; None: nobody knows, and somebody should try."""
+        estimate, alone = self.estimate, self.alone
+        if alone and alone.tenant == tenant and (self.waiting or now_s < alone.at_s + _away_s(alone.strikes)):
+            return LONGEST_S * max(alone.strikes, estimate.strikes)
         if estimate.strikes and (self.waiting or now_s < self.at_s + estimate.away_s):
             return estimate.failing_s
         cost = estimate.seconds
@@ -189,11 +216,11 @@ class Latencies:
         self._clock = clock
         self._tracks: dict[Key, _Track] = {}
 
-    def choose(self, model: str, backends: Sequence[str], drawn: float, *, streamed: bool) -> Choice:
+    def choose(self, model: str, backends: Sequence[str], drawn: float, *, streamed: bool, tenant: str) -> Choice:
         """Which of `backends`, at least one, is asked first. `drawn` from 0 to below 1 is the request's own lot."""
         now_s = self._clock.monotonic()
         tracks = [self.track(Key(model, name, streamed)) for name in backends]
-        costs = [track.cost_s(now_s) for track in tracks]
+        costs = [track.cost_s(now_s, tenant) for track in tracks]
         known = [(cost, at) for at, cost in enumerate(costs) if cost is not None]
         fresh = [at for at, cost in enumerate(costs) if cost is None and (not known or not tracks[at].open)]
         if fresh:
@@ -230,9 +257,9 @@ class Latencies:
         """A request was sent."""
         return Run(self, Key(model, backend, streamed), self._clock)
 
-    def failed(self, model: str, backend: str, *, streamed: bool) -> None:
-        """A backend did not answer, or said that it cannot now (429, 5xx)."""
-        self.track(Key(model, backend, streamed)).fail(self._clock.monotonic())
+    def failed(self, model: str, backend: str, *, streamed: bool, tenant: str) -> None:
+        """A backend did not answer a tenant's request, or said that it cannot now (429, 5xx)."""
+        self.track(Key(model, backend, streamed)).fail(tenant, self._clock.monotonic())
 
     def track(self, key: Key) -> _Track:
         """The memory of one key."""
@@ -268,6 +295,8 @@ class Latencies:
             track = self._tracks.get(key)
             if track is None or now_s - age_s < track.taken_s - _SLACK_S:
                 continue
+            if track.alone is not None and not estimate.strikes and now_s - age_s > track.alone.at_s:
+                track.alone = None  # another worker had an answer since
             if any(track.batch):
                 track.estimate = fold(estimate, 0.0, track.batch)
             else:

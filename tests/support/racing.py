@@ -38,6 +38,7 @@ class Race:
     noise: float = 0.0  # sigma of the logarithm of a backend's times
     seed: int = 1
     workers: int = 1
+    tenants: int = 3
     share_every_s: float = 1.0
     clock: ManualClock = field(default_factory=ManualClock)
     chosen: dict[str, int] = field(default_factory=dict)
@@ -70,10 +71,10 @@ class Race:
         begin_s, now_s, shared_s, count = clock.monotonic(), 0.0, 0.0, 0
         while (now_s := now_s + dice.expovariate(self.per_s)) < self.length_s:
             while ends and ends[0][0] <= now_s:
-                at_s, _, worker, run, took_s = heapq.heappop(ends)
+                at_s, at, worker, run, took_s = heapq.heappop(ends)
                 clock.advance(max(0.0, begin_s + at_s - clock.monotonic()))
                 if took_s is None:
-                    worker.failed(run.key.model, run.key.backend, streamed=True)
+                    worker.failed(run.key.model, run.key.backend, streamed=True, tenant=self._tenant(at))
                 else:
                     run.answered(took_s)
                 run.leave()
@@ -82,15 +83,19 @@ class Race:
                 shared_s = now_s
                 yield workers
             worker = dice.choice(workers)
-            choice = worker.choose(MODEL, names, dice.random(), streamed=True).backend
+            count += 1
+            choice = worker.choose(MODEL, names, dice.random(), streamed=True, tenant=self._tenant(count)).backend
             self._count(choice, now_s)
-            course, count = self.courses[choice], count + 1
+            course = self.courses[choice]
             fails = dice.random() < course.failing(now_s)
             took_s = course.seconds(now_s) * dice.lognormvariate(-(self.noise**2) / 2, self.noise)
             run = worker.start(MODEL, choice, streamed=True)
             heapq.heappush(
                 ends, (now_s + (FAILS_S if fails else took_s), count, worker, run, None if fails else took_s)
             )
+
+    def _tenant(self, count):
+        return f"tenant-{count % self.tenants}"
 
     def _count(self, choice, now_s):
         self.chosen[choice] = self.chosen.get(choice, 0) + 1

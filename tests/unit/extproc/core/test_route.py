@@ -204,7 +204,9 @@ def test_an_exchange_tells_how_long_its_backend_took_and_who_failed():
     assert first == "b"  # nobody knows how fast it is
     failed = VIA | {contract.ATTR_HOST_METADATA: "a", contract.ATTR_ATTEMPTS: "2"}
     again.give(answer_head(details=failed), ResponseChunk(completion("hi"), end_of_stream=True))
-    assert known.known()[Key(MODEL.name, "b", streamed=False)] >= 600
+    track, now_s = known.track(Key(MODEL.name, "b", streamed=False)), play.clock.monotonic()
+    assert track.cost_s(now_s, "acme") >= 600
+    assert track.cost_s(now_s, "globex") is None
 
 
 def test_what_failed_everywhere_names_the_last_that_was_asked():

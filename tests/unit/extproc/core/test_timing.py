@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from extproc.core.endings import of_answer
-from extproc.core.journal import Journal
+from extproc.core.journal import NOBODY, Journal
 from extproc.core.timing import timing
 from extproc.providers.door import Seen
 from gateway.errors import GatewayError, Kind
@@ -21,6 +21,7 @@ class Case:
         self.clock = FakeClock()
         self.latencies = Latencies(self.clock)
         self.journal = Journal(self.clock)
+        self.journal.caller = replace(NOBODY, tenant="acme")
         self.journal.backend = self.journal.first = order[0]
         self.timing = timing(self.latencies, MODEL, order, streamed=streamed)
         self.streamed = streamed
@@ -35,13 +36,19 @@ class Case:
         self.clock.at += last_s
         self.timing.begun()  # as with every further piece of a stream
         self.timing.over(self.journal, outcome)
-        return {key.backend: seconds for key, seconds in self.latencies.known().items()}
+        return self.known("acme")
+
+    def known(self, tenant):
+        """What a tenant is to expect of each backend, in seconds."""
+        tracks = {name: self.latencies.track(Key("m", name, self.streamed)) for name in "abc"}
+        costs = {name: track.cost_s(self.clock.monotonic(), tenant) for name, track in tracks.items()}
+        return {name: cost for name, cost in costs.items() if cost is not None}
 
     def without_first(self, waited_s, outcome, status=0, code="", attempts=""):
         self.clock.at += waited_s
         self.journal.status, self.journal.code, self.journal.attempts = status, code, attempts
         self.timing.over(self.journal, outcome)
-        return {key.backend: seconds for key, seconds in self.latencies.known().items()}
+        return self.known("acme")
 
 
 def test_a_stream_counts_by_its_first_byte():
@@ -63,6 +70,7 @@ def test_a_failure_makes_a_backend_slow(status, code):
     found = case.without_first(0.1, "failed", status, code, "1")
     assert set(found) == {"a"}
     assert found["a"] >= 600
+    assert case.known("globex") == {}
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, ""), (404, ""), (429, Kind.BUDGET_EXCEEDED.value)])

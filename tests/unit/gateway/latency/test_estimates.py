@@ -28,8 +28,13 @@ def measured(latencies, **seconds):
         run.leave()
 
 
-def choose(latencies, *names, lot=NEVER, streamed=True):
-    return latencies.choose("m", names, lot, streamed=streamed)
+def choose(latencies, *names, lot=NEVER, streamed=True, tenant="acme"):
+    return latencies.choose("m", names, lot, streamed=streamed, tenant=tenant)
+
+
+def fail(latencies, name, *tenants):
+    for tenant in tenants or ("acme",):
+        latencies.failed("m", name, streamed=True, tenant=tenant)
 
 
 def test_the_fastest_is_asked(latencies):
@@ -67,31 +72,37 @@ def test_of_those_alike_the_one_with_fewer_open_requests_is_asked(latencies):
     assert choose(latencies, "a", "b").backend == "a"
 
 
-def test_one_that_failed_is_left_alone_for_longer_each_time(latencies, clock):
+BOTH = ("acme", "globex")
+
+
+@pytest.mark.parametrize("tenants", [("acme",), BOTH])
+def test_one_that_failed_is_left_alone_for_longer_each_time(latencies, clock, tenants):
     measured(latencies, a=0.5, b=1.0)
     for away_s in (4, 8, 16, 32, 64, 64):
-        latencies.failed("m", "a", streamed=True)
+        fail(latencies, "a", *tenants)
         clock.advance(away_s - 0.1)
         assert choose(latencies, "a", "b").backend == "b"
         clock.advance(0.2)
         assert choose(latencies, "a", "b").backend == "a"
     measured(latencies, a=0.5)
-    latencies.failed("m", "a", streamed=True)
+    fail(latencies, "a", *tenants)
     clock.advance(4.1)
     assert choose(latencies, "a", "b").backend == "a"
 
 
-def test_many_failures_at_once_are_one(latencies, clock):
+@pytest.mark.parametrize("tenants", [("acme",), BOTH])
+def test_many_failures_at_once_are_one(latencies, clock, tenants):
     measured(latencies, a=0.5, b=1.0)
     for _ in range(100):
-        latencies.failed("m", "a", streamed=True)
+        fail(latencies, "a", *tenants)
     clock.advance(4.1)
     assert choose(latencies, "a", "b").backend == "a"
 
 
-def test_after_a_failure_one_request_tries(latencies, clock):
+@pytest.mark.parametrize("tenants", [("acme",), BOTH])
+def test_after_a_failure_one_request_tries(latencies, clock, tenants):
     measured(latencies, a=0.5, b=1.0)
-    latencies.failed("m", "a", streamed=True)
+    fail(latencies, "a", *tenants)
     clock.advance(5)
     trial = latencies.start("m", "a", streamed=True)
     assert choose(latencies, "a", "b").backend == "b"
@@ -100,10 +111,65 @@ def test_after_a_failure_one_request_tries(latencies, clock):
     assert choose(latencies, "a", "b").backend == "a"
 
 
+def test_once_requests_of_two_tenants_failed_all_leave_it_alone(latencies):
+    measured(latencies, a=0.5, b=1.0)
+    fail(latencies, "a", "acme")
+    assert [choose(latencies, "a", "b", tenant=each).backend for each in ("acme", "globex")] == ["b", "a"]
+    fail(latencies, "a", "globex")
+    assert {choose(latencies, "a", "b", tenant=each).backend for each in ("acme", "globex", "initech")} == {"b"}
+    assert latencies.take()[Key("m", "a", True)].strikes == 1
+
+
+def test_an_answer_between_the_failures_of_two_tenants_clears_it(latencies):
+    measured(latencies, a=0.5, b=1.0)
+    fail(latencies, "a", "acme")
+    measured(latencies, a=0.5)
+    fail(latencies, "a", "globex")
+    assert [choose(latencies, "a", "b", tenant=each).backend for each in ("acme", "globex")] == ["a", "b"]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["acme fails", "globex fails", "answer", "wait"]), st.floats(0.1, 100)), max_size=40
+    )
+)
+def test_what_one_tenant_alone_makes_fail_no_other_tenant_hears_of(events):
+    """Invariant: without a failure of another's since the last answer, others are sent where they were before."""
+    clocks = ManualClock(), ManualClock()
+    attacked, spared = map(Latencies, clocks)
+    for each in (attacked, spared):
+        measured(each, a=0.5, b=1.0)
+    seen = set()
+    for what, seconds in events:
+        if what == "wait":
+            [clock.advance(seconds) for clock in clocks]
+        elif what == "answer":
+            [measured(each, a=0.5) for each in (attacked, spared)]
+            seen.clear()
+        elif seen <= {what.split()[0]}:
+            seen.add(what.split()[0])
+            fail(attacked, "a", what.split()[0])
+        assert choose(attacked, "a", "b", tenant="initech") == choose(spared, "a", "b", tenant="initech")
+        assert attacked.known() == spared.known()
+        assert attacked.take() == spared.take()
+
+
+def test_an_answer_that_another_worker_had_since_clears_what_one_tenant_met(latencies, clock):
+    measured(latencies, a=0.5, b=1.0)
+    key = Key("m", "a", True)
+    latencies.take()
+    fail(latencies, "a")
+    clock.advance(2)
+    latencies.adopt({key: (Estimate(0.5, 0), 3.0)})
+    assert choose(latencies, "a", "b").backend == "b"
+    latencies.adopt({key: (Estimate(0.5, 0), 1.0)})
+    assert choose(latencies, "a", "b").backend == "a"
+
+
 def test_where_all_fail_somebody_is_asked_all_the_same(latencies):
     for name in "ab":
-        latencies.failed("m", name, streamed=True)
-    latencies.failed("m", "a", streamed=True)
+        fail(latencies, name, *BOTH)
+    fail(latencies, "a", *BOTH)
     assert choose(latencies, "a", "b").backend in {"a", "b"}
 
 

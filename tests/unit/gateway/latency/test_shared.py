@@ -65,13 +65,29 @@ async def test_what_one_worker_saw_another_knows(client):
     two, sharing_two, shown = _worker(Pipe(client))
     _saw(one, "a", 2.0)
     _saw(one, "b", 0.2)
-    one.failed(MODEL, "b", streamed=True)
-    two.choose(MODEL, ("a", "b"), 0.5, streamed=True)  # whoever has not asked about a backend needs no estimate of it
+    for tenant in ("acme", "globex"):
+        one.failed(MODEL, "b", streamed=True, tenant=tenant)
+    two.choose(
+        MODEL, ("a", "b"), 0.5, streamed=True, tenant="acme"
+    )  # whoever has not asked about a backend needs no estimate of it
     await sharing_one.once()
     await sharing_two.once()
     assert two.known()[Key(MODEL, "a", True)] == pytest.approx(2.0)
-    assert two.choose(MODEL, ("a", "b"), 0.5, streamed=True).backend == "a"
+    assert two.choose(MODEL, ("a", "b"), 0.5, streamed=True, tenant="acme").backend == "a"
     assert shown[(MODEL, "b", True)] > 2.0
+
+
+async def test_what_one_tenant_alone_has_met_no_other_worker_hears_of(client):
+    one, sharing_one, _ = _worker(Pipe(client))
+    two, sharing_two, _ = _worker(Pipe(client))
+    _saw(one, "b", 0.2)
+    one.failed(MODEL, "b", streamed=True, tenant="acme")
+    _saw(two, "a", 2.0)
+    two.choose(MODEL, ("a", "b"), 0.5, streamed=True, tenant="acme")
+    await sharing_one.once()
+    await sharing_two.once()
+    assert two.known()[Key(MODEL, "b", True)] == pytest.approx(0.2)
+    assert two.choose(MODEL, ("a", "b"), 0.5, streamed=True, tenant="acme").backend == "b"
 
 
 async def test_both_add_to_one_estimate_and_get_it(client):
@@ -95,7 +111,7 @@ async def test_an_estimate_ends_when_nobody_adds_to_it(client):
 
 async def test_nothing_is_written_for_what_was_only_asked_about(client):
     one, sharing, _ = _worker(Pipe(client))
-    one.choose(MODEL, ("a", "b"), 0.5, streamed=True)
+    one.choose(MODEL, ("a", "b"), 0.5, streamed=True, tenant="acme")
     await sharing.once()
     assert await client.dbsize() == 0
     assert one.known() == {}
@@ -109,7 +125,7 @@ async def test_without_valkey_each_worker_goes_on_by_its_own():
         await sharing.once()
         _saw(one, "b", 0.5)
         await sharing.once()
-        assert one.choose(MODEL, ("a", "b"), 0.5, streamed=True).backend == "b"
+        assert one.choose(MODEL, ("a", "b"), 0.5, streamed=True, tenant="acme").backend == "b"
         assert shown[KEY] == 2.0
 
 
@@ -144,7 +160,7 @@ async def test_what_cannot_be_in_valkey_ends_no_sharing_and_is_replaced(client, 
     await (client.set(_name(KEY), planted) if planted == "no hash" else client.hset(_name(KEY), mapping=planted))
     one, sharing_one, _ = _worker(Pipe(client))
     two, sharing_two, _ = _worker(Pipe(client))
-    two.choose(MODEL, ("a", "b"), 0.5, streamed=True)
+    two.choose(MODEL, ("a", "b"), 0.5, streamed=True, tenant="acme")
     await sharing_two.once()
     _saw(one, "a", 2.0)
     _saw(one, "b", 0.5)
