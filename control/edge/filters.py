@@ -146,6 +146,8 @@ def _authz(spec: EdgeSpec) -> ExtAuthz:
         grpc_service=typed.sidecar(cluster=contract.AUTHZ_CLUSTER, timeout=typed.milliseconds(spec.deadlines.authz_ms)),
         transport_api_version=ApiVersion.V3,
         failure_mode_allow=False,
+        # How long a Check took, by which its deadline is told from an authz that is not there (`replies`).
+        emit_filter_state_stats=True,
         # The default is 403, which says "you may not"; an unreachable authz says "nobody may, for now".
         status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
         # Two `authorization` headers would arrive joined by a comma without it (design, section 1).

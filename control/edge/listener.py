@@ -133,7 +133,7 @@ def _manager(spec: EdgeSpec, policy: Policy, body_bytes: int, *, pools: bool) ->
         route_config=routes.table(spec, policy, body_bytes),
         http_filters=filters.chain(spec, body_bytes, pools=pools),
         access_log=[accesslog.log(spec)],
-        local_reply_config=replies.config(),
+        local_reply_config=replies.config(spec.deadlines.authz_ms),
         # --- whose address, whose headers ---
         use_remote_address=True,
         xff_num_trusted_hops=spec.xff_trusted_hops,

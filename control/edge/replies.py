@@ -46,6 +46,8 @@ class Mapping:
     public: str
 
 
+#: Of the deadline of a Check: Envoy's timers go by when its loop last looked at the clock, so they may fire early.
+_LATE: Final = 0.9
 #: The first that matches wins. Details are Envoy's response code details, which name the cause; codes are
 #: the rest.
 _TABLE: Final = (
@@ -106,10 +108,10 @@ _TABLE: Final = (
 )
 
 
-def config() -> LocalReplyConfig:
+def config(authz_ms: int) -> LocalReplyConfig:
     """Three mappings per row: Anthropic's and Google's shapes for their paths, OpenAI's for every other."""
     return LocalReplyConfig(
-        mappers=[_mapper(row, dialect) for row in _TABLE for dialect in _DIALECTS],
+        mappers=[_mapper(row, dialect) for row in rows(authz_ms) for dialect in _DIALECTS],
     )
 
 
@@ -143,11 +145,18 @@ def _when(expression: str) -> AccessLogFilter:
     )
 
 
-def rows() -> tuple[Mapping, ...]:
-    """The table, for documentation and tests."""
-    return _TABLE
+def rows(authz_ms: int) -> tuple[Mapping, ...]:
+    """The table. `authz_ms`: the deadline of a Check; Envoy's details tell it not from an authz that is not there."""
+    late_us = round(authz_ms * 1000 * _LATE)
+    late = Mapping(
+        "response.code_details == 'ext_authz_error' && "
+        f"filter_state['{contract.AUTHZ_NAMESPACE}'].latency_us >= {late_us}",
+        Kind.DEADLINE_EXCEEDED,
+        "The gateway did not finish checking this request in time and refused it.",
+    )
+    return (late, *_TABLE)
 
 
 def public_bodies() -> list[dict[str, Any]]:
     """Every body in each shape, as a client would parse it."""
-    return [dict(body_of(GatewayError(row.kind, row.public), dialect)) for row in _TABLE for dialect in _DIALECTS]
+    return [dict(body_of(GatewayError(row.kind, row.public), dialect)) for row in rows(1) for dialect in _DIALECTS]

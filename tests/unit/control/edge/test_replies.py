@@ -6,7 +6,8 @@ from control.edge import replies, typed
 from gateway import contract
 from gateway.errors import _OF_GEMINI, PLAN, Dialect, Kind, Retry
 
-MAPPERS = typed.plain(replies.config())["mappers"]
+ROWS = replies.rows(5000)
+MAPPERS = typed.plain(replies.config(5000))["mappers"]
 
 
 def expression(mapper):
@@ -41,7 +42,7 @@ def test_status_and_retry_advice_are_those_of_the_error_table(mapper):
 
 
 def test_each_row_is_told_in_every_shape_those_with_paths_of_their_own_first():
-    for row, first, second, third in zip(replies.rows(), MAPPERS[::3], MAPPERS[1::3], MAPPERS[2::3], strict=True):
+    for row, first, second, third in zip(ROWS, MAPPERS[::3], MAPPERS[1::3], MAPPERS[2::3], strict=True):
         assert "/v1/messages" in expression(first)
         assert "(alpha|beta)" in expression(second)
         assert "/v1" not in expression(third).replace(row.when, "")
@@ -64,11 +65,18 @@ def test_the_path_rule_is_the_one_of_the_error_table():
 
 
 def test_the_last_rows_leave_no_error_status_without_a_body():
-    conditions = [row.when for row in replies.rows()]
+    conditions = [row.when for row in ROWS]
     assert "response.code >= 400 && response.code < 500" in conditions
     assert conditions[-1] == "response.code >= 500"
 
 
+def test_a_check_that_took_its_whole_deadline_is_told_before_an_authz_that_is_not_there():
+    late, missing = ROWS[:2]
+    assert late.when.startswith(f"{missing.when} && ")
+    assert late.when.endswith(".latency_us >= 4500000")
+    assert (late.kind, missing.kind) == (Kind.DEADLINE_EXCEEDED, Kind.POLICY_UNAVAILABLE)
+
+
 def test_texts_hold_no_operator_of_envoys_format():
     # A stray % would be read as a command operator and stop Envoy's start.
-    assert not any("%" in row.public for row in replies.rows())
+    assert not any("%" in row.public for row in ROWS)
