@@ -1,14 +1,17 @@
 """How long the index of questions takes to find one of 100,000, step by step: reading it, searching, judging.
 
-Usage: `python -m bench.similar_bench [--entries N] [--json FILE]` where `make analysis` was run. Questions are put together
-from a list of words, seeded; all lie in one place, which is the worst case.
+Usage: `python -m bench.similar_bench [--entries N] [--redis8 URL] [--json FILE]` where `make analysis` was run. Questions
+are put together from a list of words, seeded; all lie in one place, which is the worst case. With a URL the index lies in
+the vector sets of a Redis 8 there, which is emptied.
 """
 
 import argparse
+import asyncio
 import json
 import random
 import resource
 import statistics
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,15 +19,22 @@ from typing import Any, Final
 
 import numpy as np
 
+from analysis.index import Index
 from analysis.minilm import MiniLM, archive, graph, unpacked
 from analysis.neighbours import Kept, Neighbours
 from analysis.pair import Reading, Words
 from analysis.similar import JUDGED, LAYERS, reading, tokens
+from analysis.vectorset import ANSWER_BYTES, VectorSet
+from analysis.veil import Veil
 from analysis.verdict import Verdict
+from gateway.clock import SystemClock
+from gateway.script import Pipe
+from gateway.valkey import connect
 
 SEED: Final = 20261122
 _LOOKUPS: Final = 500
 _WARM: Final = 50
+_LIFE_S: Final = 86_400.0
 _PLACE: Final = "p"
 _READ: Final = 2000  # questions that the model reads; the others are these with noise, which costs the search the same
 _NOISE: Final = 0.02
@@ -59,11 +69,26 @@ def questions(count: int) -> list[str]:
     return drawn.sample(every, count)
 
 
-def measure(entries: int) -> dict[str, Any]:
+def shared(url: str) -> Index:
+    """An index at a Redis 8, asked by a loop on another thread, as in the analysis process."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+
+    async def made() -> Index:
+        client = connect(url, connections=1, most_bytes=ANSWER_BYTES)
+        await client.flushall()
+        return VectorSet(Pipe(client), loop, Veil(b"p" * 32), SystemClock(), call_s=10)
+
+    return asyncio.run_coroutine_threadsafe(made(), loop).result()
+
+
+def measure(entries: int, url: str | None = None) -> dict[str, Any]:
     """Medians and 95th percentiles in milliseconds: of CPU, which a busy machine leaves alone, and of the clock."""
     weights, tokenizer = unpacked(archive())
     words = Words.of(weights["embeddings.word_embeddings.weight"])
-    model, judge, index = MiniLM(graph(weights, LAYERS), tokenizer, 1), Verdict.load(), Neighbours()
+    model, judge = MiniLM(graph(weights, LAYERS), tokenizer, 1), Verdict.load()
+    index: Index = Neighbours() if url is None else shared(url)
+    ends_s = SystemClock().monotonic() + _LIFE_S
     texts = questions(_READ)
     read = [reading(model, text) for text in texts]
     noise = np.random.default_rng(SEED)
@@ -71,7 +96,7 @@ def measure(entries: int) -> dict[str, Any]:
         of = read[number % _READ]
         vectors = of.vectors + _NOISE * noise.standard_normal(of.vectors.shape, dtype=np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        index.put("t", _PLACE, Kept(f"{number:064x}", of.text, 1e12), vectors, entries)
+        index.put("t", _PLACE, Kept(f"{number:064x}", of.text, ends_s), vectors, entries)
     taken: dict[str, dict[str, list[float]]] = {"cpu": {}, "clock": {}}
     for number in range(_LOOKUPS + _WARM):
         marks = [_now()]
@@ -105,9 +130,10 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, default=100_000)
+    parser.add_argument("--redis8", metavar="URL")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    told = measure(arguments.entries)
+    told = measure(arguments.entries, arguments.redis8)
     print(json.dumps(told, indent=1))
     if arguments.json:
         arguments.json.write_text(json.dumps(told, indent=1), encoding="utf-8")

@@ -1,9 +1,12 @@
 """The index in vector sets of a real Redis 8: what lies there, how it ends, and what a stranger who writes there can do."""
 
 import asyncio
+import re
 import shutil
+from pathlib import Path
 
 import pytest
+from redis.exceptions import ResponseError
 
 np = pytest.importorskip("numpy", reason="only with `make analysis`")
 
@@ -14,11 +17,13 @@ from analysis.vectorset import VectorSet, VectorSetError, probe  # noqa: E402
 from analysis.veil import Veil  # noqa: E402
 from clocks import ManualClock  # noqa: E402
 from gateway.script import Pipe  # noqa: E402
+from gateway.valkey import connect  # noqa: E402
 
 pytestmark = redis8_server.needs_redis8
 PLACE, OTHER = "a" * 64, "b" * 64
 PATIENT_S = 60.0
 VEIL = Veil(b"p" * 32)
+CACHE = Path(__file__).resolve().parents[2] / "docs" / "cache.md"
 SECRET = "How do I hide my treasure?"
 
 
@@ -188,3 +193,28 @@ async def test_valkey_has_no_vector_sets_and_redis_8_has(client, tmp_path_factor
         await other.aclose()
     assert not await probe(Pipe(other), PATIENT_S), "it is away"
     await other.aclose()
+
+
+async def test_the_documented_user_can_do_all_this_and_nothing_else(client, server, clock, vectors):
+    (line,) = re.findall(r"^user similar .*$", CACHE.read_text(), re.MULTILINE)
+    await client.execute_command("ACL", "SETUSER", *line.replace("PASSWORD", "pw").split()[1:], "on")
+    limited = connect(f"unix://similar:pw@{server.socket}", retries=0, most_bytes=1 << 18)
+    assert await probe(Pipe(limited), PATIENT_S)
+    index = connected(limited, clock)
+    for number in range(4):
+        await put(index, clock, number, vectors[number], most=3)
+    for member in await client.zrange(INDEX, 0, 0):
+        await client.zadd(INDEX, {member: 1})
+    await put(index, clock, 4, vectors[4], most=3)
+    assert await names(index, clock, vectors[4, 0]) == [4]
+    assert await asyncio.to_thread(index.holds, "acme", PLACE)
+    await asyncio.to_thread(index.drop, "acme", PLACE, f"{4:064x}")
+    assert await client.zcard(INDEX) == 2
+    assert await client.execute_command("VCARD", key(PLACE)) == 2
+    for command in (("GET", "ostiary:{acme}:cache:x"), ("FLUSHALL",), ("KEYS", "*"), ("VEMB", key(PLACE), "x")):
+        with pytest.raises(ResponseError):
+            await limited.execute_command(*command)
+    await client.execute_command("ACL", "SETUSER", "similar", "-vcard")
+    with pytest.raises(VectorSetError, match="refuses"):
+        await probe(Pipe(limited), PATIENT_S)
+    await limited.aclose()
