@@ -425,7 +425,8 @@ class Exchange:
             self._journal.answer_bytes += len(out)
             return (*self._release_head(), SendBody(out, end_of_stream=True), *self._finish("cut"))
         meter, seen = self._meter, self._journal.seen
-        if meter is not None and seen is not None and not event.end_of_stream and meter.spent(seen):
+        goes_on = not event.end_of_stream and not self._reply.over
+        if meter is not None and seen is not None and goes_on and meter.spent(seen):
             return self._cut(told.cut(meter.binding, self._policy.prices.currency, self._clock.now()), out)
         if not out and not event.end_of_stream:
             return ()  # FULL_DUPLEX asks for no answer to each message; a message saved is 80 microseconds
@@ -454,11 +455,15 @@ class Exchange:
     def _expired(self, event: Expired) -> tuple[Command, ...]:
         if self.state not in {State.ASKING, State.COLLECT, State.STREAM}:
             return ()  # before the answer's head only Envoy may speak; its own timers are set (envoy/README.md)
+        if self._told_all():
+            return (SendBody(b"", end_of_stream=True), *self._finish(self._outcome()))
         if event.which == "idle" and self.state is not State.ASKING:
             raise GatewayError(Kind.BACKEND_TIMEOUT, "The model stopped answering.", cause="idle")
         raise GatewayError(Kind.DEADLINE_EXCEEDED, "The exchange took longer than policy allows.", cause="exchange")
 
     def _was_revoked(self, event: Revoked) -> tuple[Command, ...]:
+        if self._told_all():
+            return (SendBody(b"", end_of_stream=True), *self._finish(self._outcome()))
         if self.state in {State.ASKING, State.UPSTREAM, State.COLLECT, State.STREAM}:
             raise event.error
         self._revoked = event.error
@@ -470,7 +475,11 @@ class Exchange:
 
     def _gone(self, event: Gone) -> tuple[Command, ...]:
         del event
-        return self._finish("aborted")
+        return self._finish(self._outcome() if self._told_all() else "aborted")
+
+    def _told_all(self) -> bool:
+        """Whether the last event of a stream has left: official SDKs leave with it and do not wait for the bytes."""
+        return self.state is State.STREAM and self._reply.over
 
     def _outcome(self) -> str:
         seen = self._journal.seen

@@ -47,6 +47,11 @@ class Reply(Protocol):
         """Whether the answer was given its end before the provider's came."""
         ...
 
+    @property
+    def over(self) -> bool:
+        """Whether its form says that nothing follows, although its bytes have not ended."""
+        ...
+
     def feed(self, data: bytes, *, last: bool) -> bytes:
         """Bytes that may leave now. With `last` nothing more comes and nothing stays behind."""
         ...
@@ -63,7 +68,7 @@ class Reply(Protocol):
 class JsonReply:
     """A JSON answer: held until it is whole, at most `limit_bytes`."""
 
-    ended = False  # a JSON answer has no other end than its last byte
+    ended = over = False  # a JSON answer has no other end than its last byte
 
     def __init__(
         self,
@@ -172,6 +177,11 @@ class StreamReply:
     def ended(self) -> bool:
         """Whether the stream was cut where it is long enough."""
         return self._length is not None and self._length.ended
+
+    @property
+    def over(self) -> bool:
+        """Whether the dialect's last event, or an error in its place, has left."""
+        return self._stream.over
 
     @property
     def blocked(self) -> str | None:

@@ -60,7 +60,7 @@ class _Running:
         stream = self._stream
         out = stream.feed(data) if data else b""
         out = out + stream.close() if last else out
-        self._seen.failed = stream.failed
+        self._seen.failed |= stream.failed
         self._seen.lost = told(stream.lost.values()) if stream.lost else ""
         _note(self._seen, stream.counted or stream.begun, begun=stream.counted is None)
         return out
@@ -93,6 +93,11 @@ class Translated:
     def ended(self) -> bool:
         """See `Reply`."""
         return self._inner.ended
+
+    @property
+    def over(self) -> bool:
+        """See `Reply`."""
+        return self._inner.over
 
     def feed(self, data: bytes, *, last: bool) -> bytes:
         """See `Reply`."""

@@ -20,7 +20,7 @@ from extproc.core.unknown import Unknown
 from extproc.core.windows import Channel, of_source, of_text
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.anthropic_blocks import TOLD
-from extproc.providers.door import Seen
+from extproc.providers.door import Seen, break_off
 from gateway.errors import Dialect, GatewayError, Kind, body_of
 from gateway.policy.model import Action
 
@@ -137,14 +137,14 @@ class MessageStream:
         self._next = 0  # index of the next block; clients take it for the place in `content`
         self._latest = ""  # last character of the texts so far
         self._started = False
-        self._done = False
+        self.over = False
         self._left: tuple[bool, tuple[int, ...], int] = (False, (), 0)  # the same as far as clients were told
 
     def feed(self, frames: list[sse.Frame]) -> bytes:
         """Guard whole events; see `StreamGuard.feed`."""
         out: list[bytes] = []
         for frame in frames:
-            if self._done or self.blocked is not None:
+            if self.over or self.blocked is not None:
                 break
             told = self._event(frame)
             if self.blocked is None:
@@ -156,9 +156,9 @@ class MessageStream:
         """Release what is held. Idempotent."""
         self._unknown.finish()
         self.blocked = self.blocked or self._unknown.blocked
-        if self._done or self.blocked is not None:
+        if self.over or self.blocked is not None:
             return b""
-        return b"".join([self._flush(index) for index in sorted(self._open)]) if self._started else b""
+        return break_off(self, self._seen, self._rest() if self._started else b"")
 
     def cut(self, error: GatewayError) -> bytes:
         """The error event that the official SDKs raise as APIStatusError. Nothing follows it."""
@@ -211,7 +211,7 @@ class MessageStream:
     def _error(self, tree: dict[str, Any]) -> bytes:
         """The provider's own error ends the message. What is held is dropped with it."""
         self._judge(tree)
-        self._done = True
+        self._seen.failed = self.over = True
         return _told(tree)
 
     def _message(self, tree: dict[str, Any]) -> bytes:
@@ -326,9 +326,13 @@ class MessageStream:
         return tail + _told(tree)
 
     def _last(self, tree: dict[str, Any]) -> bytes:
-        tail = self.finish()
-        self._done = True
-        return tail + _told(tree)
+        self._unknown.finish()
+        self.blocked = self.blocked or self._unknown.blocked
+        self.over = True
+        return self._rest() + _told(tree) if self.blocked is None else b""
+
+    def _rest(self) -> bytes:
+        return b"".join([self._flush(index) for index in sorted(self._open)])
 
     def _push(self, opened: _Block, text: Any) -> str:
         if type(text) is not str:

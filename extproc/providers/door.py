@@ -59,7 +59,7 @@ class Seen:
     text_chars: int = 0  # characters of model text that came from upstream; the estimate when usage is missing
     running: Running | None = None  # counts that text, where anybody needs to know its tokens while it comes
     lost: str = ""  # what of it has no word in the caller's dialect
-    failed: bool = False  # a stream that ended in an error, told to the caller in words of ours
+    failed: bool = False  # a stream that ended in an error, or without its dialect's end
 
     def say(self, text: str) -> None:
         """Model text came from upstream."""
@@ -97,13 +97,14 @@ class StreamGuard(Protocol):
     """The guard of one event stream."""
 
     blocked: str | None  # the rule that ended the stream, once one did
+    over: bool  # whether its last event, or an error in its place, was told: clients leave then
 
     def feed(self, frames: list[Frame]) -> bytes:
         """Guarded bytes that may leave now. Raises GatewayError for events that cannot be understood."""
         ...
 
     def finish(self) -> bytes:
-        """What is still held, at the end of the stream."""
+        """What is still held, at the end of the bytes; and an error, where the stream did not come to its end."""
         ...
 
     def cut(self, error: GatewayError) -> bytes:
@@ -209,6 +210,15 @@ class Door(Protocol):
 def counts(value: Any) -> bool:
     """Whether a value can be a number of tokens."""
     return type(value) is int and 0 <= value <= _MOST_TOKENS
+
+
+def break_off(stream: StreamGuard, seen: Seen, held: bytes) -> bytes:
+    """The last bytes of a stream without its dialect's end: clients would take what came for a whole answer."""
+    if stream.blocked is not None:
+        return b""
+    seen.failed = stream.over = True
+    error = GatewayError(Kind.BACKEND_ANSWER_INVALID, "The model's answer broke off.", cause="stream without an end")
+    return held + stream.cut(error)
 
 
 def invalid(param: str, expected: str) -> GatewayError:

@@ -16,7 +16,7 @@ from extproc.core.texts import broken, lay
 from extproc.core.unknown import Unknown
 from extproc.core.windows import Channel, judge, of_text
 from extproc.guardrails.guard import Guard, Tally
-from extproc.providers.door import Seen
+from extproc.providers.door import Seen, break_off
 from extproc.providers.gemini_parts import ABOUT, TOLD, objects, read_usage, seam
 from gateway.errors import Dialect, GatewayError, Kind, body_of
 
@@ -74,13 +74,14 @@ class ContentStream:
         self._unknown = Unknown(guard, tally)
         self._candidates: dict[int, _Candidate] = {}
         self._shell: dict[str, Any] = {}  # what names the answer, as told last
-        self._done = False
+        self.over = False  # only an error is seen to be the last event; the bytes tell any other end
+        self._prevented = False  # the prompt was refused: no candidate will come
 
     def feed(self, frames: list[sse.Frame]) -> bytes:
         """Guard whole events; see `StreamGuard.feed`."""
         out: list[bytes] = []
         for frame in frames:
-            if self._done or self.blocked is not None:
+            if self.over or self.blocked is not None:
                 break
             told = b"" if frame.data is None else self._event(frame.data)
             if self.blocked is None:
@@ -91,9 +92,10 @@ class ContentStream:
         """Release what is held, with the reason of the end. Idempotent."""
         self._unknown.finish()
         self.blocked = self.blocked or self._unknown.blocked
-        if self._done or self.blocked is not None:
+        if self.over or self.blocked is not None:
             return b""
-        self._done = True
+        self.over = True
+        ends = self._prevented or (self._candidates and all(each.end for each in self._candidates.values()))
         last = []
         for index, candidate in sorted(self._candidates.items()):
             parts: list[dict[str, Any]] = []
@@ -101,9 +103,10 @@ class ContentStream:
             beside = {**candidate.beside, **candidate.end}
             if parts or beside:
                 last.append(_told(index, parts or [{"text": ""}], beside))
-        if not last or self.blocked is not None:
+        if self.blocked is not None or (ends and not last):
             return b""
-        return _written({"candidates": last, **self._shell})
+        held = _written({"candidates": last, **self._shell}) if last else b""
+        return held if ends else break_off(self, self._seen, held)
 
     def cut(self, error: GatewayError) -> bytes:
         """The event that the official SDK raises as an APIError. Nothing follows it."""
@@ -127,6 +130,7 @@ class ContentStream:
         if not told:
             raise malformed("an event of an unknown type")
         candidates = told.pop("candidates", None)
+        self._prevented |= "promptFeedback" in told
         read_usage(self._seen, told.get("usageMetadata"))
         self._judge(told)
         self._shell.update({key: told[key] for key in told if key in _SHELL})
@@ -143,7 +147,7 @@ class ContentStream:
         """The provider's own error ends the answer. What is held is dropped with it."""
         told = {"error": error}  # first in its event: the official SDK looks for it there
         self._judge(told)
-        self._done = True
+        self._seen.failed = self.over = True
         return _written(told)
 
     def _candidate(self, source: dict[str, Any]) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from extproc.core.texts import lay
 from extproc.core.unknown import Unknown
 from extproc.core.windows import Channel, of_source, of_text
 from extproc.guardrails.guard import Guard, Tally
-from extproc.providers.door import Seen
+from extproc.providers.door import Seen, break_off
 from gateway.errors import Dialect, GatewayError, Kind, body_of
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -68,7 +68,8 @@ class ChoiceStream:
         self._calls: dict[_ChannelKey, tuple[object, str]] = {}  # id and name of the call that a channel speaks of
         self._clean: set[str] = set()
         self._shell: dict[str, Any] = {}  # identity fields of the last event, for events of our own
-        self._done = False
+        self.over = False
+        self._done = False  # `[DONE]` came
         self._unknown = Unknown(guard, tally)
 
     def feed(self, frames: list[sse.Frame]) -> bytes:
@@ -86,15 +87,18 @@ class ChoiceStream:
         self.blocked = self.blocked or self._unknown.blocked
         if self.blocked is not None:
             return b""
+        # Some servers leave `[DONE]` out; a choice without a finish reason broke off.
+        broke = not self.over and not (self._spoken and self._spoken <= self._ended)
         choices: list[dict[str, Any]] = []
         for index in sorted(self._channels):
             choice: dict[str, Any] = {"index": index, "finish_reason": None}
             self._flush(index, choice)
             if "delta" in choice or "text" in choice:
                 choices.append(choice)
-        if self.blocked is not None or not choices:
+        if self.blocked is not None or not (choices or broke):
             return b""
-        return sse.encode(orjson.dumps({**self._shell, "choices": choices}))
+        held = sse.encode(orjson.dumps({**self._shell, "choices": choices})) if choices else b""
+        return break_off(self, self._seen, held) if broke else held
 
     def cut(self, error: GatewayError) -> bytes:
         """The error object that the official SDKs raise as APIError, then the terminator."""
@@ -121,8 +125,8 @@ class ChoiceStream:
             # A comment's words would pass unseen; its purpose does not need them. A blank line has none.
             return _KEEP_ALIVE if frame.raw.strip() else b""
         if data.strip() == b"[DONE]":
+            self._done = self.over = True
             tail = self.finish()
-            self._done = True
             return tail if self.blocked is not None else tail + DONE
         try:
             tree = orjson.loads(data)
@@ -200,6 +204,7 @@ class ChoiceStream:
         return laid.changed
 
     def _error_event(self, tree: dict[str, Any]) -> bytes:
+        self._seen.failed = self.over = True  # the official SDKs raise, and leave
         laid = lay(tree, self._guard, self._tally)
         if laid.blocked is not None:
             self.blocked = laid.blocked

@@ -15,7 +15,7 @@ from extproc.core.texts import lay
 from extproc.core.unknown import Unknown
 from extproc.core.windows import of_source, of_text
 from extproc.guardrails.guard import Guard, Tally
-from extproc.providers.door import Seen
+from extproc.providers.door import Seen, break_off
 from extproc.providers.openai_stream import DONE, malformed
 from extproc.providers.responses_ending import replaced
 from extproc.providers.responses_items import CALLS, ITEMS, KINDS, NO_PARTS, Item, Text
@@ -78,7 +78,7 @@ class ResponseStream:
         self._sequence = 0
         self._channels = 0
         self._kept_chars = 0
-        self._done = False
+        self.over = False
         self._latest: Text | None = None  # the output text that began last
         self._shell: dict[str, Any] | None = None  # what named the response that clients saw begin
 
@@ -86,7 +86,7 @@ class ResponseStream:
         """Guard whole events; see `StreamGuard.feed`."""
         out: list[bytes] = []
         for frame in frames:
-            if self._done or self.blocked is not None:
+            if self.over or self.blocked is not None:
                 break
             self._frame(frame, out)
         return b"".join(out)
@@ -95,7 +95,8 @@ class ResponseStream:
         """Release what is held, as deltas. Idempotent."""
         out: list[bytes] = []
         self._end_all(out)
-        return b"".join(out)
+        told = b"".join(out)
+        return told if self.over or self.blocked is not None else break_off(self, self._seen, told)
 
     def instead(self, text: str) -> bytes | None:
         """What clients have seen begin ends as it stands; a message of its own says `text`, the last event why."""
@@ -118,7 +119,7 @@ class ResponseStream:
             return
         if data.strip() == b"[DONE]":  # not in the API; compatible servers end with it
             self._end_all(out)
-            self._done = True
+            self.over = True
             if self.blocked is None:
                 out.append(DONE)
             return
@@ -238,14 +239,14 @@ class ResponseStream:
                 raise malformed("an item is listed twice")
             item.listed = True
             output.append(item.final or self._close(item, position, each, out))
-        self._done = True
+        self.over = True
         self._emit(out, {"type": kind, "response": {**response, "output": output}})
 
     def _error(self, tree: dict[str, Any], out: list[bytes]) -> None:
         self._end_all(out)
         event = {key: value for key, value in tree.items() if key in _ERROR_KEYS}
         self._lay(event)
-        self._done = True
+        self._seen.failed = self.over = True
         self._emit(out, {**event, "type": "error"})
 
     # --- items --------------------------------------------------------------------------------------------

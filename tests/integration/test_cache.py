@@ -105,6 +105,31 @@ def test_a_stream_is_given_again_as_a_stream(caching, sdk, upstream):
     upstream.one(marker)
 
 
+def test_a_stream_that_the_sdk_has_left_with_its_last_event_is_kept(caching, sdk, upstream):
+    gate = Gate()
+
+    async def lingers(call):
+        await call.head(200, [("content-type", "text/event-stream")])
+        for piece in (provider.event(provider.delta("A tower.", finish="stop")), b"data: [DONE]\n\n"):
+            await call.chunk(piece)
+        await gate.passed(120)
+        await call.end()
+
+    marker = upstream.script(lingers)
+    asked = {"model": "gpt-test", "messages": says(f"what is lit? {marker}"), "stream": True}
+    try:
+        for status in (MISS, HIT):
+            with sdk.chat.completions.with_streaming_response.create(**asked) as answer:
+                assert answer.headers["x-ostiary-cache"] == status
+                text = "".join(one.choices[0].delta.content or "" for one in answer.parse() if one.choices)
+            assert text == "A tower."
+            record = caching.record(answer.headers["x-request-id"])
+            assert (record["outcome"], record["details"]["cache"]) == ("completed", status)
+    finally:
+        gate.open()
+    upstream.one(marker)
+
+
 def test_a_stream_and_a_whole_answer_are_not_each_others(ask, upstream):
     marker = upstream.script()
     text = f"both ways {marker}"

@@ -41,9 +41,8 @@ def test_a_reason_with_every_event_releases_nothing():
 
 def test_every_event_of_a_candidate_says_something_and_what_stands_beside_waits_with_its_text():
     rated = [{"category": "HARM_CATEGORY_HARASSMENT", "probability": "NEGLIGIBLE"}]
-    out, _ = sent(
-        b"".join(event(candidate(piece, safetyRatings=rated)) for piece in ["bob@", "exam", "ple.com", " bye"])
-    )
+    pieces = ["bob@", "exam", "ple.com", " bye"]
+    out, _ = sent(b"".join(event(candidate(piece, finish="STOP", safetyRatings=rated)) for piece in pieces))
     told = [each for tree in events(out) for each in tree["candidates"]]
     assert all(each["content"]["parts"] for each in told)
     assert told[0]["safetyRatings"] == rated

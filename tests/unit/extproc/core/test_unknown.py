@@ -36,7 +36,7 @@ def chat(*events, rules):
 def messages(*events, rules):
     play = messaging.streaming(messaging.held(response=rules))
     play.give(ResponseChunk(messaging.start(), end_of_stream=False))
-    return fed(play, [messaging.event(**each) for each in events])
+    return fed(play, [messaging.event(**each) for each in events] + [messaging.event(type="message_stop")])
 
 
 def responses(*events, rules):
@@ -44,7 +44,7 @@ def responses(*events, rules):
     begun = responding.Script().begin()
     begun.open(responding.message())
     play.give(ResponseChunk(begun.raw, end_of_stream=False))
-    return fed(play, [f"data: {json.dumps(each)}\n\n".encode() for each in events])
+    return fed(play, [f"data: {json.dumps(each)}\n\n".encode() for each in events] + [responding.Script().end().raw])
 
 
 def fed(play, events):
