@@ -90,8 +90,12 @@ def many(gateway, key, count):
         return collections.Counter(pool.map(lambda _: ask(gateway, key), range(count)))
 
 
+LOOKS = collections.Counter()  # answers of control, each with one call of the ledger
+
+
 def used(gateway, tenant):
     (day,) = gateway.operate("GET", f"/admin/v1/budgets/{tenant}")["limits"]
+    LOOKS[tenant] += 1
     return day["used"], day["held"]
 
 
@@ -124,7 +128,7 @@ def test_a_ledger_that_hangs_refuses_in_time_or_lends_and_comes_back_true(gatewa
     assert refused == {(503, "budgets_unavailable"): 30}
     seconds = until("their records", lambda: refusals(gateway, 30))
     # Until the circuit opens, each waits for its deadline; a loaded machine adds to that. The usual limit is 5 s.
-    assert max(seconds) < 2
+    assert max(seconds) < 4
     assert many(gateway, "watched", 30) == {(200, ""): 30}
     ledger.signal(signal.SIGCONT)
     until("the ledger to count again", lambda: ask(gateway, "narrow") == (200, ""))
@@ -141,11 +145,12 @@ async def test_a_ledger_that_is_killed_and_started_again_has_what_was_lent(gatew
     assert served == {(200, ""): 200}
     assert many(gateway, "narrow", 5) == {(503, "budgets_unavailable"): 5}
     ledger.start()
+    before = LOOKS.total()
     # 200 settlements wait: one of them probes for each worker, then the others come together.
     assert balanced(gateway, "watched") == 220 * EACH
-    calls = (await ledger.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    calls = (await ledger.info("commandstats"))["cmdstat_evalsha"]["calls"] - (LOOKS.total() - before)
     connections = (await ledger.info("stats"))["total_connections_received"]
-    assert 200 <= calls < 600  # the settlements, and what control asked meanwhile
+    assert 200 <= calls < 600  # the settlements, and few that were in vain
     assert connections <= WORKERS * 4 + 10
     assert many(gateway, "narrow", 5) == {(200, ""): 5}
 
