@@ -262,6 +262,13 @@ def test_what_else_is_asked_there_is_refused_in_googles_words(gateway, method, t
     assert (stranger.status, stranger.json["error"]["status"]) == (401, "UNAUTHENTICATED")
 
 
+@pytest.mark.parametrize("version", ["v1alpha", "v1beta", "v1beta2"])
+def test_envoys_own_replies_are_in_googles_words_too(gateway, version):
+    told = gateway.client().ask("GET", f"/{version}/models/x%2fy", b"", [])
+    assert (told.status, told.json["error"]["status"]) == (400, "INVALID_ARGUMENT")
+    assert told.json["error"]["details"][0]["reason"] == Kind.HEADER_INVALID.value.upper()
+
+
 # --- what raw requests try ------------------------------------------------
 #: (what is asked for, what comes of it): nothing of it may reach a provider unjudged.
 TRICKS = [
