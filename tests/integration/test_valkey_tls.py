@@ -94,6 +94,17 @@ async def test_the_settings_name_the_files(port, authority):
     await made.aclose()
 
 
+async def test_a_client_that_reads_so_much_and_no_more_goes_the_same_way(port, authority):
+    ours = files(authority, authority.issue("bounded", client=True))
+    made = connect(f"rediss://localhost:{port}", ours, retries=0, most_bytes=4096)
+    await made.set("short", "x" * 4000)
+    assert await made.get("short") == b"x" * 4000
+    await made.set("long", "x" * 4097)
+    with pytest.raises(RedisError):
+        await made.get("long")
+    await made.aclose()
+
+
 @pytest.mark.parametrize(
     ("case", "said"),
     [

@@ -6,9 +6,9 @@ import pytest
 
 pytest.importorskip("numpy", reason="only with `make analysis`")
 
-from analysis.index import Index  # noqa: E402 -- after it is known to be there
-from analysis.neighbours import Neighbours  # noqa: E402
-from analysis.vectorset import VectorSet  # noqa: E402
+from analysis.index import Index
+from analysis.neighbours import Neighbours
+from analysis.vectorset import VectorSet
 
 
 @pytest.mark.parametrize("kind", [Neighbours, VectorSet])
