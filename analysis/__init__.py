@@ -4,5 +4,5 @@
 looks like. `injection` is stage (c) of the injection cascade: `window` cuts texts, `minilm` turns windows into numbers
 (`onnx` writes the graph that onnxruntime runs), `head` judges them. `ner` finds names. `similar` names the answer to a
 like question: `verdict` judges what `pair` tells of two; an `index` finds candidates, in memory (`neighbours`) or in a
-Redis 8 that hosts share (`vectorset`, and `veil` for what may lie there). `ostiary.analysing` puts the process together.
+Redis 8 that hosts share (`vectorset`, and `veil` for what may lie there). `ostiary.analysing` puts it all together.
 """
