@@ -188,17 +188,19 @@ def alert(notice: Notice, currency: str) -> dict[str, Any]:
     used, amount = (_number(number, notice.resource) for number in (notice.used, notice.amount))
     of = "".join(f" of {name.replace('_', ' ')} {value}" for name, value in notice.subject.items())
     severity = "critical" if notice.hard and notice.percent >= _FULL else "warning"
+    whose = notice.tenant or "all who share"
     return {
         "labels": {
             "alertname": _NAME,
-            "tenant": notice.tenant,
+            # Without a tenant what is shared goes to whoever hears of all: it is no tenant's to know.
+            **({"tenant": notice.tenant} if notice.tenant else {"shared": "true"}),
             "limit": notice.limit,
             "threshold": str(notice.percent),
             "severity": severity,
             **notice.subject,
         },
         "annotations": {
-            "summary": f"{notice.tenant}: limit '{notice.limit}'{of} is at {100 * notice.used // notice.amount} %",
+            "summary": f"{whose}: limit '{notice.limit}'{of} is at {100 * notice.used // notice.amount} %",
             "description": f"{used} of {amount} {unit} are used.",
             "used": str(notice.used),
             "amount": str(notice.amount),

@@ -68,7 +68,9 @@ class Ledger:
             await self.hang_up()
 
 
-def ledger(settings: Settings, clock: Clock, alerts: Alerts = no_alerts, gauge: Gauge = no_gauge) -> Ledger:
+def ledger(
+    settings: Settings, clock: Clock, alerts: Alerts = no_alerts, gauge: Gauge = no_gauge, shared: Gauge = no_gauge
+) -> Ledger:
     """The ledger that the settings ask for. Connects when first used."""
     share = LocalShare(lambda: int(clock.now() * _MS), workers=settings.workers)
     # Names of reservations and slices must differ from those of every process that ever ran.
@@ -83,7 +85,7 @@ def ledger(settings: Settings, clock: Clock, alerts: Alerts = no_alerts, gauge: 
             raise Problem(f"ledger: {failure}") from None
         runner, hang_up = reached.runner, reached.close
     store: Store = ValkeyStore(runner)
-    watch = Watch(ValkeyBoard(runner), alerts, gauge, clock)
+    watch = Watch(ValkeyBoard(runner), alerts, gauge, clock, shared)
     exact = ExactBudgets(store, share, clock, worker, random.SystemRandom().random, saw=watch.saw)
     if settings.ledger_mode != "leased":
         return Ledger(exact, exact, None, watch, hang_up)

@@ -206,7 +206,7 @@ def compose(settings: Settings) -> Worker:
         usage=last_use,
         full=lambda: processor.crowded(share),
     )
-    ledger = budgeting.ledger(settings, clock, partial(_alerts, store), meters.budget)
+    ledger = budgeting.ledger(settings, clock, partial(_alerts, store), meters.budget, meters.shared_budget)
     advisers = Advisers(partial(_dial, settings, clock), clock)
     shelf = _shelf(settings, peppers, clock)
     mirrors = Mirrors(

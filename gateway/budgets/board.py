@@ -27,7 +27,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     id: str  # the same whoever notices it
     key: str  # of the limit in the ledger
-    tenant: str
+    tenant: str  # "": of all who share the limit
     limit: str
     resource: str
     subject: dict[str, str]  # what the limit is for each of; empty: the tenant's own

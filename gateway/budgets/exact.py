@@ -173,6 +173,8 @@ class ExactBudgets:
         for one in shared:
             if one.answer is not None:
                 self._local.saw([one.local], one.answer.figures[1:])
+                for key, figures in one.accounts(one.answer):
+                    self._saw(one.limit, key, figures, refused=figures.retry_ms != 0)
         standings = [standing for call, answer in answers for standing in call.standings(answer)]
         found = verdict(standings, allowed=all(answer.done for _, answer in answers))
         if not found.allowed:
@@ -280,8 +282,7 @@ class ExactBudgets:
             if not isinstance(outcome, BaseException):
                 self._unsettled.pop(one.record, None)
                 for limit, part, figures in zip(one.limits, one.parts, outcome.figures, strict=False):
-                    if limit.shared is None:
-                        self._saw(limit, part.key, figures)
+                    self._saw(limit, part.key, figures)
                 continue
             failure = outcome
             # To the end of the row: what the server refuses must not keep the others from it.

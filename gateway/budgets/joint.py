@@ -100,6 +100,10 @@ class Common:
             )
         ]
 
+    def accounts(self, answer: Answer) -> tuple[tuple[str, Figures], ...]:
+        """What was told of the whole and of the tenant's part, by key."""
+        return tuple(zip((self.wish.terms.key, self.wish.terms.own.key), answer.figures, strict=True))
+
     @property
     def unmet(self) -> int:
         """By how much a refusal made the tenant's unmet wish grow."""

@@ -88,6 +88,7 @@ class Shared:
     members: tuple[tuple[str, int], ...]  # tenants and their weights, sorted by name
     models: frozenset[str] = frozenset()  # public names; with `model_groups` empty too: every model
     model_groups: frozenset[str] = frozenset()
+    alerts: tuple[int, ...] = ()  # percentages of the whole at which it is told (gateway.budgets.watch)
 
     def assured(self, amount: int, tenant: str) -> int:
         """The tenant's part of an amount by its weight; 0 for others than members."""
@@ -332,6 +333,11 @@ def key_of(limit: Limit, subject: Subject) -> str:
 def member_key(limit: Limit, tenant: str) -> str:
     """The name of a tenant's part of what is shared: in the slot of the whole."""
     return f"{key_of(limit, Subject(tenant))}:of:{tenant}"
+
+
+def member_of(key: str) -> str:
+    """Whose part of what is shared a key is of; "" for the whole. Only for keys of shared limits."""
+    return key.partition(":of:")[2]
 
 
 def value_of(dimension: Dimension, subject: Subject) -> str:

@@ -1,7 +1,8 @@
 """Sees how full limits are, as the ledger tells it anyway: metrics, notices at the policy's percentages. Sends nothing.
 
 What is counted is use, not what is held: most of that comes back. Of limits on what runs, it is what runs. A hard limit
-is seldom met to the token, so one that refuses with less than a tenth left counts as full.
+is seldom met to the token, so one that refuses with less than a tenth left counts as full. Of limits that tenants share
+the whole is told; of each one's part, which it may pass while others leave it idle, there is a metric alone.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from urllib.parse import unquote
 import structlog
 
 from gateway.budgets.board import Board, Notice, notice_id
-from gateway.budgets.model import Dimension, Kind, Limit, Resource, Shape
+from gateway.budgets.model import Dimension, Kind, Limit, Resource, Shape, member_of
 from gateway.budgets.window import CODES, Figures, period_ends
 from gateway.clock import Clock
 from gateway.script import ScriptError
@@ -32,7 +33,7 @@ _STALE_S: Final = 60.0  # how long the metric believes the last figures of a lim
 _AGAIN_S: Final = 3600.0  # how often a subject is put into the index
 _TOGETHER: Final = 256  # subjects in one call, or looked at in one turn
 
-#: Tenant, name of the limit, part that is used.
+#: Tenant, name of the limit, part that is used. Of what is shared: of the whole for no tenant, else of what is assured.
 Gauge = Callable[[str, str, float], None]
 #: The percentages of a tenant.
 Alerts = Callable[[str], tuple[int, ...]]
@@ -40,7 +41,7 @@ Alerts = Callable[[str], tuple[int, ...]]
 
 @dataclass(slots=True)
 class _Subject:
-    tenant: str
+    tenant: str  # "": all who share
     told: int = 0  # highest percentage
     quiet_until_s: float = 0.0  # unix
     listed_s: float = float("-inf")
@@ -56,15 +57,16 @@ class _Fullest:
 class Watch:
     """See the module. For one event loop; `keep` must run."""
 
-    def __init__(self, board: Board, alerts: Alerts, gauge: Gauge, clock: Clock) -> None:
+    def __init__(self, board: Board, alerts: Alerts, gauge: Gauge, clock: Clock, shared: Gauge | None = None) -> None:
+        """`shared` measures limits that tenants share."""
         self._board = board
         self._alerts = alerts
-        self._gauge = gauge
+        self._gauges = (gauge, shared or no_gauge)
         self._clock = clock
         self._fresh: dict[str, tuple[Limit, Figures]] = {}  # the last word of each limit since the last tick
         self._refused: dict[str, tuple[Limit, Figures]] = {}
         self._subjects: dict[str, _Subject] = {}
-        self._fullest: dict[tuple[str, str], _Fullest] = {}
+        self._fullest: dict[tuple[bool, str, str], _Fullest] = {}  # shared, tenant, limit
         self._notices: dict[str, Notice] = {}
         self._unlisted: dict[str, set[str]] = {}  # by tenant
 
@@ -83,18 +85,26 @@ class Watch:
         if subject is None:
             if len(self._subjects) >= _SUBJECTS:
                 self._subjects.clear()
-            subject = self._subjects[key] = _Subject(tenant_of(key))
+            subject = self._subjects[key] = _Subject(tenant_of(key) if limit.shared is None else member_of(key))
         runs = limit.resource is Resource.STREAMS
         used = figures.held if runs else figures.used
         now_s = self._clock.monotonic()
-        self._rank(subject.tenant, limit, key, used / limit.amount, now_s + _life_s(figures, runs=runs), now_s)
+        amount = limit.amount
+        alerts: tuple[int, ...] = ()
+        if limit.shared is None:
+            alerts = self._alerts(subject.tenant)
+        elif not subject.tenant:
+            alerts = limit.shared.alerts
+        else:
+            amount = limit.shared.assured(amount, subject.tenant)
+        self._rank(subject.tenant, limit, key, used / amount, now_s + _life_s(figures, runs=runs), now_s)
         if limit.scope != (Dimension.TENANT,) and now_s - subject.listed_s >= _AGAIN_S:
             subject.listed_s = now_s
             self._unlisted.setdefault(subject.tenant, set()).add(key)
         percent = 100 * used // limit.amount
         if refused and _NEARLY <= percent < _FULL:
             percent = _FULL
-        crossed = max((one for one in self._alerts(subject.tenant) if one <= percent), default=0)
+        crossed = max((one for one in alerts if one <= percent), default=0)
         if crossed:
             self._cross(subject, limit, key, crossed, used)
 
@@ -113,11 +123,11 @@ class Watch:
             if number % _TOGETHER == 0:
                 await asyncio.sleep(0)  # a millisecond of the loop; requests come first
         now_s = self._clock.monotonic()
-        for (tenant, name), fullest in list(self._fullest.items()):
+        for (shared, tenant, name), fullest in list(self._fullest.items()):
             over = now_s >= fullest.until_s
-            self._gauge(tenant, name, 0.0 if over else fullest.part)
+            self._gauges[shared](tenant, name, 0.0 if over else fullest.part)
             if over:
-                del self._fullest[tenant, name]
+                del self._fullest[shared, tenant, name]
         try:
             for notice in list(self._notices.values()):
                 life_ms = round(1000 * (notice.ends_s - self._clock.now()))
@@ -140,9 +150,10 @@ class Watch:
                 del self._unlisted[tenant]
 
     def _rank(self, tenant: str, limit: Limit, key: str, part: float, until_s: float, now_s: float) -> None:
-        fullest = self._fullest.get((tenant, limit.name))
+        place = (limit.shared is not None, tenant, limit.name)
+        fullest = self._fullest.get(place)
         if fullest is None:
-            self._fullest[tenant, limit.name] = _Fullest(key, part, until_s)
+            self._fullest[place] = _Fullest(key, part, until_s)
         elif fullest.key == key or part >= fullest.part or now_s >= fullest.until_s:
             fullest.key, fullest.part, fullest.until_s = key, part, until_s
 

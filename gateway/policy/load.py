@@ -180,7 +180,7 @@ class _Loader:
             key.text: self._tenant(key, table, defaults, schema, versions, over)
             for key, table in self._tables("tenants")
         }
-        tenants = read_shared(over.shared, tenants, models, self._refer, self.problems)
+        tenants = read_shared(over.shared, tenants, models, self._refer, self.problems, over.alerts)
         self.schemas.close()
         self.topics.close()
         keys = {key.text: self._key(key, table) for key, table in self._tables("keys")}

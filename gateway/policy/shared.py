@@ -7,7 +7,7 @@ from typing import Final
 from gateway.budgets.model import PER_MINUTE, RUNNING, Dimension, Limit, Resource, Shape, Shared, Window
 from gateway.policy.budget import NAME, read_what
 from gateway.policy.field import Table, read_scalar, shape
-from gateway.policy.model import Model, Tenant
+from gateway.policy.model import ALERTS, Model, Tenant
 from gateway.policy.problem import Mark, Problems, nearest, shown
 from gateway.policy.tree import Path, Scalar
 
@@ -31,8 +31,9 @@ def read_shared(
     models: Mapping[str, Model],
     refer: Refer,
     problems: Problems,
+    alerts: tuple[int, ...] | None = None,
 ) -> dict[str, Tenant]:
-    """The tenants, each with what it shares among its limits."""
+    """The tenants, each with what it shares among its limits; `alerts` are the policy's."""
     if table is None:
         return dict(tenants)
     found: dict[str, list[Limit]] = {name: [] for name in tenants}
@@ -41,7 +42,7 @@ def read_shared(
         if read_scalar(key, path, NAME, problems) is None:
             continue
         line = Table(node, path, problems)
-        limit = _limit(key.text, line, refer, models, problems)
+        limit = _limit(key.text, line, refer, models, problems, ALERTS if alerts is None else alerts)
         line.close()
         if limit is not None and limit.shared is not None:
             for name in [name for name, _ in limit.shared.members if name in found]:  # all, unless a file is broken
@@ -65,12 +66,14 @@ def _with(tenant: Tenant, shared: list[Limit]) -> Tenant:
     return replace(tenant, budgets=replace(tenant.budgets, limits=limits)) if shared else tenant
 
 
-def _limit(name: str, line: Table, refer: Refer, models: Mapping[str, Model], problems: Problems) -> Limit | None:
+def _limit(
+    name: str, line: Table, refer: Refer, models: Mapping[str, Model], problems: Problems, alerts: tuple[int, ...]
+) -> Limit | None:
     before = len(problems)
     resource, amount = read_what(line, problems)
     window = _window(line, resource, problems)
     members = _members(line, refer, problems)
-    shared = Shared(tuple(sorted(members.items())), _models(line, refer), _groups(line, models, problems))
+    shared = Shared(tuple(sorted(members.items())), _models(line, refer), _groups(line, models, problems), alerts)
     if len(problems) > before:
         return None
     for tenant, weight in members.items():

@@ -173,6 +173,20 @@ BUDGET: Final = Metric(
     "The highest of all workers.",
     labels=("tenant", "limit"),
 )
+SHARED: Final = Metric(
+    name="ostiary_shared_budget_used_ratio",
+    kind=Gauge,
+    help="How much of a limit that tenants share is used, 1 being all, as far as a worker saw lately. The highest of "
+    "all workers.",
+    labels=("limit",),
+)
+PART: Final = Metric(
+    name="ostiary_shared_budget_part_ratio",
+    kind=Gauge,
+    help="What a tenant uses of a limit that it shares, 1 being all that it is assured of: above, it borrows. The "
+    "highest of all workers.",
+    labels=("tenant", "limit"),
+)
 LATENCY: Final = Metric(
     name="ostiary_backend_latency_seconds",
     kind=Gauge,
@@ -205,7 +219,7 @@ CERTIFICATE_FAILURES: Final = Metric(
 WORKER: Final = (
     *(AUTHZ, EXCHANGES, DURATION, TOKENS, DETAILS, COST, FOUND, BYTES),
     *(BACKEND_EXCHANGES, BACKEND_DURATION, BACKEND_TOKENS, BACKEND_FOUND, NOT_COPIED),
-    *(CACHED, LOCAL_REPLIES, AUDIT_DROPPED, INFLIGHT, BUDGET, LATENCY),
+    *(CACHED, LOCAL_REPLIES, AUDIT_DROPPED, INFLIGHT, BUDGET, SHARED, PART, LATENCY),
 )
 SUPERVISOR: Final = (RESTARTS, ALIVE)
 CONTROL: Final = (CERTIFICATE_END, CERTIFICATE_FAILURES)
@@ -283,8 +297,9 @@ class Meters:
         self._audit_dropped = _counter(AUDIT_DROPPED, self.registry)
         self._inflight = _gauge(INFLIGHT, self.registry)
         # livemax: each worker saw some of the exchanges, and whoever saw more use saw later.
-        self._budgets = _Children(
-            Gauge(BUDGET.name, BUDGET.help, BUDGET.labels, registry=self.registry, multiprocess_mode="livemax")
+        self._budgets, self._shared, self._parts = (
+            _Children(Gauge(one.name, one.help, one.labels, registry=self.registry, multiprocess_mode="livemax"))
+            for one in (BUDGET, SHARED, PART)
         )
         # Workers share their estimates: the last word holds for all.
         last: Final = "livemostrecent"
@@ -401,6 +416,13 @@ class Meters:
     def budget(self, tenant: str, limit: str, part: float) -> None:
         """How full a limit of policy is; `limit` is its name there."""
         self._budgets[(_name(tenant, self._tenants), limit)].set(part)
+
+    def shared_budget(self, tenant: str, limit: str, part: float) -> None:
+        """How full a shared limit is: the whole, or what is assured to a tenant."""
+        if tenant:
+            self._parts[(_name(tenant, self._tenants), limit)].set(part)
+        else:
+            self._shared[(limit,)].set(part)
 
     def latency(self, model: str, backend: str, streamed: bool, seconds: float) -> None:
         """What is expected of a backend of a pool; both names are those of policies."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from functools import partial
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -9,10 +10,12 @@ from hypothesis import strategies as st
 import budgeting
 import sharing
 from crowd import Client, Crowd
+from gateway.budgets.board import ValkeyBoard
 from gateway.budgets.fair import SharingOracle, Wish
-from gateway.budgets.model import PER_MINUTE, RUNNING, Reserved, Resource, Shape, Window, key_of
+from gateway.budgets.model import PER_MINUTE, RUNNING, Amounts, Reserved, Resource, Shape, Subject, Window, key_of
 from gateway.budgets.oracle import Part, Want
 from gateway.budgets.store import ValkeyStore
+from gateway.budgets.watch import Watch, no_alerts, no_gauge
 from gateway.budgets.window import meter_of
 from gateway.clock import SystemClock
 from gateway.script import Pipe
@@ -135,6 +138,43 @@ async def test_a_caller_that_leaves_while_answers_are_under_way_leaves_nothing_h
     await budgeting.until_settled(budgets)
     assert [one.held for one in await store.look(keys)] == [0, 0]
     assert [one.held for one in await store.look([(key_of(own, budgeting.ACME), meter_of(own))])] == [0]
+
+
+async def test_workers_tell_of_a_shared_limit_once_together_and_measure_it_and_each_part(server):
+    limit = sharing.shared(1000, {"acme": 3, "beta": 1}, name="told", alerts=(50, 80))
+    clients = [server.client() for _ in range(2)]
+    try:
+        await clients[0].flushall()
+        gauges, watches, workers = [], [], []
+        for number, client in enumerate(clients):
+            gauges.append({})
+            pipe = Pipe(client)
+            measure = partial(_measure, gauges[-1])
+            watches.append(Watch(ValkeyBoard(pipe), no_alerts, no_gauge, SystemClock(), measure))
+            workers.append(
+                budgeting.worker(
+                    ValkeyStore(pipe), SystemClock(), deadline_s=20.0, saw=watches[-1].saw, name=f"w{number}"
+                )
+            )
+        for tenant, tokens in (("acme", 300), ("beta", 240), ("acme", 300)):
+            for budgets in workers if tokens == 240 else workers[:1]:  # 1,080 are asked for: the last does not fit
+                asked = budgeting.ask(limit, tokens=tokens, subject=Subject(tenant, key="k"))
+                got = await budgets.reserve(asked)
+                if isinstance(got, Reserved):
+                    budgets.settle(got.reservation, Amounts(0, tokens, 0))
+                await budgeting.until_settled(budgets)
+            await asyncio.gather(*(watch.tick() for watch in watches))
+        notices = await ValkeyBoard(Pipe(clients[0])).take(60_000, 100)
+        assert [(one.percent, one.tenant, one.limit) for one in notices] == [(50, "", "told")]
+        assert gauges[0] == {("", "told"): 0.78, ("acme", "told"): 0.4, ("beta", "told"): 0.96}
+        assert gauges[1] == {("", "told"): 0.78, ("beta", "told"): 1.92}
+    finally:
+        for client in clients:
+            await client.aclose()
+
+
+def _measure(gauge, tenant, name, part):
+    gauge[tenant, name] = part
 
 
 async def test_a_greedy_member_on_a_real_server_leaves_the_others_their_shares(client):

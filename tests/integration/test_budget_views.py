@@ -1,17 +1,15 @@
 """What operators see of budgets, through the whole gateway: alerts of a webhook, limits and sums of the admin API."""
 
 import argparse
-import http.server
 import json
 import ssl
-import threading
-import time
 
 import httpx
 import openai
 import pytest
 
 import provider
+import webhook
 from gateway import hook
 from gateway.telemetry import metrics
 from ostiary import operator
@@ -25,30 +23,10 @@ LIMITS = {
 }
 
 
-class Hook(http.server.BaseHTTPRequestHandler):
-    """Refuses the first message, takes the others."""
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.calls.append(({name.lower(): value for name, value in self.headers.items()}, body, time.time()))
-        self.send_response(503 if len(self.server.calls) == 1 else 202)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture(scope="module")
 def receiver():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    server.calls = []
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with webhook.receiving(refuses=1) as server:
+        yield server
 
 
 @pytest.fixture(scope="module", params=["exact", "leased"])

@@ -10,6 +10,9 @@ import openai
 import pytest
 
 import provider
+import webhook
+from gateway import hook
+from gateway.telemetry import metrics
 from stack import Options, Stack, until
 from upstream import Gate
 
@@ -17,14 +20,27 @@ HEADER = "x-ostiary-shared-limit"
 SHARED = {
     "slots": {"streams": 4, "weights": {"acme": 1, "narrow": 1}, "models": ["gpt-test"]},
     "claude": {"tokens_out": 1000, "per": "minute", "weights": {"strict": 1, "watched": 3}},
+    "filling": {"tokens": 1000, "per": "hour", "weights": {"acme": 1, "narrow": 3}, "models": ["gpt-open"]},
 }
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @pytest.fixture(scope="module")
-def sharing(short_dir, upstreams):
+def receiver():
+    with webhook.receiving() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def sharing(short_dir, upstreams, receiver):
     def write(directory):
         policy = json.loads((directory / "policy.yaml").read_text())
-        (directory / "policy.yaml").write_text(json.dumps(policy | {"budgets": {"shared": SHARED}}))
+        policy["budgets"] = {"shared": SHARED, "alerts": [50]}
+        url = f"http://127.0.0.1:{receiver.server_port}/api/v2/alerts"
+        policy["alert_hook"] = {"url": url, "secret_file": "hook.secret"}
+        (directory / "policy.yaml").write_text(json.dumps(policy))
+        (directory / "hook.secret").write_text(SECRET)
+        (directory / "hook.secret").chmod(0o600)
 
     with Stack(short_dir(), upstreams, Options(policy=write, control=True)) as running:
         yield running
@@ -136,3 +152,35 @@ def test_anthropics_sdk_is_told_the_same(sharing, context, upstream):
             model="claude-test", messages=say(upstream.script(claude)), max_tokens=980
         )
         assert answer.headers[HEADER].startswith('"claude";amount=1000;left=20;assured=250;own=980')
+
+
+def test_what_fills_is_told_once_and_measured(sharing, sdk, upstream, receiver):
+    async def answer(call):
+        usage = {"prompt_tokens": 100, "completion_tokens": 450, "total_tokens": 550}
+        await call.json(provider.chat() | {"usage": usage})
+
+    told = sdk("acme").chat.completions.create(model="gpt-open", messages=say(upstream.script(answer)), max_tokens=500)
+    assert told.usage.total_tokens == 550
+
+    def sent():
+        found = [call for call in receiver.calls if json.loads(call[1])[0]["labels"]["limit"] == "filling"]
+        return found or None
+
+    ((head, body, at_s),) = until("the alert", sent)
+    assert hook.verify(hook.key_of(SECRET), head, body, at_s) == head["webhook-id"]
+    (alert,) = json.loads(body)
+    assert alert["labels"] == {
+        "alertname": "OstiaryBudget", "shared": "true", "limit": "filling", "threshold": "50", "severity": "warning"
+    }  # fmt: skip
+    assert alert["annotations"]["description"] == "550 of 1,000 tokens are used."
+    wanted = {
+        'ostiary_shared_budget_used_ratio{limit="filling"} 0.55',
+        'ostiary_shared_budget_part_ratio{limit="filling",tenant="acme"} 2.2',
+    }
+    until("the metrics", lambda: wanted <= set(metrics.render(sharing.metrics_dir).decode().splitlines()))
+    records = until("its record", lambda: [one for one in sharing.audit() if _of_filling(one)])
+    assert [(one["tenant"], one["details"]["delivery"]) for one in records] == [("", "sent")]
+
+
+def _of_filling(record):
+    return record["method"] == "budget.alert" and record["details"]["limit"] == "filling"

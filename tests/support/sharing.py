@@ -11,9 +11,10 @@ def shared(
     window: Window = PER_MINUTE,
     name: str = "gpu",
     models: frozenset[str] = frozenset(),
+    alerts: tuple[int, ...] = (),
 ) -> Limit:
     members = tuple(sorted(weights.items()))
-    return Limit(name, (Dimension.TENANT,), resource, amount, window, shared=Shared(members, models))
+    return Limit(name, (Dimension.TENANT,), resource, amount, window, shared=Shared(members, models, alerts=alerts))
 
 
 def terms(limit: Limit) -> dict[str, Terms]:

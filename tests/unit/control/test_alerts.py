@@ -195,3 +195,11 @@ def test_an_alert_says_who_how_much_and_until_when():
 @pytest.mark.parametrize(("percent", "hard", "severity"), [(100, True, "critical"), (100, False, "warning")])
 def test_only_a_full_hard_limit_is_critical(percent, hard, severity):
     assert alert(replace(NOTICE, percent=percent, hard=hard), "USD")["labels"]["severity"] == severity
+
+
+def test_what_tenants_share_is_told_to_no_tenant():
+    told = alert(replace(NOTICE, tenant="", limit="gpu", key="ostiary:{:shared:gpu}:tokens:sliding60"), "USD")
+    assert told["labels"] == {
+        "alertname": "OstiaryBudget", "shared": "true", "limit": "gpu", "threshold": "80", "severity": "warning"
+    }  # fmt: skip
+    assert told["annotations"]["summary"] == "all who share: limit 'gpu' is at 82 %"

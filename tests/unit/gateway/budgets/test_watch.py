@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+import sharing
 from budgeting import ACME, LosingStore, ask, limit, until_settled, worker
 from clocks import ManualClock
 from gateway.budgets.leased import LeasedBudgets
@@ -50,10 +51,14 @@ class Seeing:
     def __init__(self, alerts=(50, 80, 100)):
         self.board, self.clock, self.gauge = FakeBoard(), ManualClock(), {}
         self.alerts = alerts
-        self.watch = Watch(self.board, lambda _: self.alerts, self._set, self.clock)
+        self.shared = {}
+        self.watch = Watch(self.board, lambda _: self.alerts, self._set, self.clock, self._set_shared)
 
     def _set(self, tenant, name, part):
         self.gauge[tenant, name] = part
+
+    def _set_shared(self, tenant, name, part):
+        self.shared[tenant, name] = part
 
     def saw(self, used, held=0, *, of=DAY, key=KEY, refused=False, reset_s=600):
         self.watch.saw(of, key, Figures(0, used, held, reset_s * 1000, 0, 0), refused=refused)
@@ -168,6 +173,40 @@ async def test_the_metric_is_of_the_fullest_and_ends_with_its_window():
     assert seeing.board.listed == [("acme", sorted([ann, bob]))]
 
 
+async def test_of_what_tenants_share_the_whole_is_told_and_parts_are_measured():
+    seeing = Seeing(alerts=(1,))  # those of a tenant count for its own limits alone
+    gpu = sharing.shared(1000, {"acme": 3, "beta": 1}, alerts=(50, 80, 100))
+    terms = sharing.terms(gpu)
+    for whole, acme, beta, percent in ((400, 100, 300, []), (550, 200, 350, [50]), (900, 500, 400, [80])):
+        seeing.saw(whole, of=gpu, key=terms["acme"].key)
+        for name, used in (("acme", acme), ("beta", beta)):
+            seeing.saw(used, of=gpu, key=terms[name].own.key)
+        await seeing.watch.tick()
+        assert [(one.percent, one.used) for one in seeing.board.notices] == [(one, whole) for one in percent]
+        seeing.board.notices.clear()
+        assert seeing.shared == {
+            ("", "gpu"): whole / 1000, ("acme", "gpu"): acme / 750, ("beta", "gpu"): beta / 250
+        }  # fmt: skip
+    seeing.saw(950, of=gpu, key=terms["beta"].key, refused=True)  # less than a tenth is left, and it did not fit
+    await seeing.watch.tick()
+    (notice,) = seeing.board.notices
+    assert (notice.percent, notice.tenant, notice.limit, notice.amount, notice.subject) == (100, "", "gpu", 1000, {})
+    seeing.clock.advance(600)
+    await seeing.watch.tick()
+    assert set(seeing.shared.values()) == {0.0}
+    assert not seeing.gauge
+    assert not seeing.board.listed
+
+
+async def test_places_that_tenants_share_are_full_of_what_runs():
+    seeing = Seeing()
+    slots = sharing.shared(4, {"acme": 1, "beta": 1}, Resource.STREAMS, RUNNING, "slots", alerts=(100,))
+    key = sharing.terms(slots)["acme"].key
+    for running in (3, 4):
+        seeing.saw(0, running, of=slots, key=key)
+        assert await seeing.told() == ([(100, 4)] if running == 4 else [])
+
+
 def test_notices_say_whom_they_are_about():
     each = replace(DAY, scope=(Dimension.KEY, Dimension.MODEL))
     subject = Subject("acme", key="k 1|:", model="gpt:4")
@@ -223,6 +262,24 @@ async def test_an_exact_ledger_tells_of_each_reservation_refusal_and_settlement(
     budgets.settle(got.reservation, Amounts(0, 70, 0))
     await until_settled(budgets)
     assert heard[4:] == [("team", keys[0], 70, 0, False)]
+
+
+async def test_it_tells_of_what_tenants_share_the_whole_and_the_callers_part(clock, heard, hear):
+    budgets = worker(LosingStore(clock), clock, saw=hear)
+    team, gpu = limit(100), sharing.shared(90, {"acme": 2, "beta": 1})
+    keys = sharing.terms(gpu)["acme"].key, sharing.terms(gpu)["acme"].own.key
+    got = await budgets.reserve(ask(team, gpu, tokens=80))
+    assert heard[1:] == [("gpu", keys[0], 0, 80, False), ("gpu", keys[1], 0, 80, False)]
+    heard.clear()
+    await budgets.reserve(ask(team, gpu, tokens=20))
+    assert heard[1:] == [("gpu", keys[0], 0, 80, True), ("gpu", keys[1], 0, 80, False)]
+    await until_settled(budgets)
+    heard.clear()
+    budgets.settle(got.reservation, Amounts(0, 70, 0))
+    await until_settled(budgets)
+    assert sorted(heard) == sorted(
+        [("team", key_of(team, ACME), 70, 0, False), *(("gpu", key, 70, 0, False) for key in keys)]
+    )
 
 
 async def test_a_ledger_that_is_away_tells_nothing(clock, heard, hear):

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.budgets.model import PER_MINUTE, RUNNING, Dimension, Limit, Resource, Shape, Shared, Window
 from gateway.policy.load import load
+from gateway.policy.model import ALERTS
 from gateway.policy.problem import PolicyError
 
 BOTH = (("acme", 3), ("beta", 1))
@@ -39,7 +40,7 @@ def limits(directory, shared, tenant="acme", **more):
     ],
 )
 def test_every_kind_of_shared_limit_is_read_for_each_member(tmp_path, line, resource, amount, window):
-    expected = Limit("gpu", (Dimension.TENANT,), resource, amount, window, shared=Shared(BOTH))
+    expected = Limit("gpu", (Dimension.TENANT,), resource, amount, window, shared=Shared(BOTH, alerts=ALERTS))
     text = f"gpu: {{{line}, {WEIGHTS}}}"
     assert limits(tmp_path, text) == limits(tmp_path, text, "beta") == (expected,)
     assert limits(tmp_path, text, "cy") == ()
@@ -48,10 +49,19 @@ def test_every_kind_of_shared_limit_is_read_for_each_member(tmp_path, line, reso
 
 def test_a_shared_limit_may_be_of_some_models(tmp_path):
     (limit,) = limits(tmp_path, f"gpu: {{streams: 40, {WEIGHTS}, models: [gpt], model_groups: large}}")
-    assert limit.shared == Shared(BOTH, frozenset({"gpt"}), frozenset({"large"}))
+    assert limit.shared == Shared(BOTH, frozenset({"gpt"}), frozenset({"large"}), ALERTS)
     assert limit.shared.counts("gpt", "")
     assert limit.shared.counts("llama", "large")
     assert not limit.shared.counts("other", "small")
+
+
+def test_the_policys_percentages_are_those_of_what_is_shared(tmp_path):
+    text = f"gpu: {{streams: 40, {WEIGHTS}}}"
+    policy = f"name: test\nbudgets:\n  alerts: [70, 90]\n  shared: {{{text}}}\n"
+    load_from(tmp_path, text)
+    (tmp_path / "policy.yaml").write_text(policy)
+    (limit,) = load(tmp_path, rules=()).tenants["acme"].budgets.limits
+    assert limit.shared.alerts == (70, 90)
 
 
 def test_it_stands_beside_a_tenants_own_limits_and_tells_what_must_be_counted(tmp_path):

@@ -387,3 +387,13 @@ def test_an_exchange_without_a_price_costs_nothing_that_is_told():
         Record(writer="inspect", request_id="r", started_at=0.0, duration_s=0.1, usage=Usage(input_tokens=1))
     )
     assert "ostiary_cost_total{" not in generate_latest(meters.registry).decode()
+
+
+def test_what_tenants_share_has_a_series_for_the_whole_and_one_for_each_tenant_that_is_known(meters):
+    meters.shared_budget("", "gpu", 0.5)
+    meters.shared_budget("acme", "gpu", 1.25)
+    for stranger in ("left", "gone"):
+        meters.shared_budget(stranger, "gpu", 0.1)
+    assert value(meters, "ostiary_shared_budget_used_ratio", limit="gpu") == 0.5
+    assert value(meters, "ostiary_shared_budget_part_ratio", limit="gpu", tenant="acme") == 1.25
+    assert series(meters, "ostiary_shared_budget_part_ratio") == 2
