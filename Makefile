@@ -38,6 +38,9 @@ setup: $(VENV)/.setup ## Install what development needs as well
 .PHONY: analysis
 analysis: $(VENV)/.analysis ## Install what `ostiary analyse` needs: transformer and named entities (300 MB)
 
+.PHONY: peers
+peers: $(VENV)/.peers ## Install servers that only tests talk to (Redis 8 with vector sets)
+
 ##@ Change it
 
 .PHONY: fmt
@@ -51,7 +54,7 @@ protos: setup ## Compile protos/*.proto
 
 .PHONY: lock
 lock: ## Lock requirements/*.in into *.txt with hashes (needs uv on PATH)
-	for name in run render embedded dev analysis; do \
+	for name in run render embedded dev analysis peers; do \
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --no-header requirements/$$name.in -o requirements/$$name.txt; \
 	done
@@ -147,4 +150,8 @@ $(VENV)/.setup: requirements/run.txt requirements/embedded.txt requirements/opa.
 $(VENV)/.analysis: requirements/analysis.txt requirements/models.txt | $(VENV)/.setup-run
 	$(PIP) -r requirements/analysis.txt
 	$(PIP) --no-deps -r requirements/models.txt
+	touch $@
+
+$(VENV)/.peers: requirements/peers.txt | $(VENV)/.made
+	$(PIP) --no-deps -r requirements/peers.txt
 	touch $@
