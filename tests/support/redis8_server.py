@@ -41,9 +41,7 @@ def _is_8(path: Path) -> bool:
 
 
 #: Loud: what is skipped here is tested nowhere else on this machine.
-needs_redis8 = pytest.mark.skipif(
-    binary() is None, reason="no Redis 8 here: `make peers`, or REDIS8_SERVER=/path"
-)
+needs_redis8 = pytest.mark.skipif(binary() is None, reason="no Redis 8 here: `make peers`, or REDIS8_SERVER=/path")
 
 
 @contextmanager
