@@ -65,7 +65,7 @@ async def kept(valkey, ask, text, tenant="acme"):
 
 async def until_kept(valkey, name, before):
     """Wait until the gateway has put its own entry where `before` was."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while await valkey.get(name) in (before, None):
             await asyncio.sleep(0.01)
 
