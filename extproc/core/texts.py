@@ -34,6 +34,11 @@ _BINARY_IN: Final = frozenset(
 #: have such an object, and a text in it is opened as any other in base64 is.
 _BINARY_BESIDE: Final = ("data", "mimeType")
 _BINARY_MEDIA: Final = re.compile(r"(?:image|audio|video|font)/|application/(?:pdf|zip|gzip|msword|octet-stream|vnd\.)")
+#: What a tool takes is its own: no dialect has media there, whatever names a tool gives its fields. `input` is of
+#: Anthropic, `args` of Gemini, `response` too: what a function answered, where it is one of a `functionResponse`.
+_OWN: Final = frozenset({"input", "args", "arguments", "response"})
+_ANSWER: Final = "functionResponse"
+_OWNERS: Final = _OWN | {_ANSWER}
 #: Where chance hits begin to matter. A text in such a field, or a key that happens to be base64, is shorter.
 _BINARY_CHARS: Final = 512
 _NUMBERS: Final = frozenset({int, float})
@@ -45,12 +50,35 @@ _ECHO: Final = "instructions"
 _ESCAPES_MAX: Final = 400_000
 
 
-def strings(tree: Any) -> tuple[list[str], int]:
-    """Every text of `tree`, JSON source opened, in no order; and how many keys `tree` itself has."""
+class _Inside:
+    """The containers of a tree that are a tool's own: looked at when all others were."""
+
+    __slots__ = ("_answers", "left")
+
+    def __init__(self) -> None:
+        self.left: list[Any] = []
+        self._answers: set[int] = set()  # ids of what functions answered; the tree holds them
+
+    def takes(self, key: str, value: Any, node: dict[str, Any]) -> bool:
+        """Whether what is there under one of `_OWNERS` is a tool's own."""
+        if key == _ANSWER:
+            self._answers.add(id(value))
+            return False
+        return type(value) is dict and (key != "response" or id(node) in self._answers)
+
+
+def strings(tree: Any, *, own: bool = False) -> tuple[list[str], int]:
+    """Every text of `tree`, JSON source opened, in no order; and how many keys `tree` itself has.
+
+    `own`: it is a tool's own, where no text is a picture.
+    """
     texts: list[str] = []
     keys = escapes = 0
     stack: list[Any] = [tree]
-    while stack:
+    inside = _Inside()
+    while stack or inside.left:
+        if not stack:
+            stack, inside.left, own = inside.left, [], True
         node = stack.pop()
         if type(node) is dict:
             texts.extend(node)
@@ -58,7 +86,7 @@ def strings(tree: Any) -> tuple[list[str], int]:
             for key, value in node.items():
                 kind = type(value)
                 if kind is str:
-                    if not is_binary(key, value, node):
+                    if own or not is_binary(key, value, node):
                         texts.append(value)
                         if key in _SOURCE_KEYS and "\\" in value:
                             escapes += value.count("\\")
@@ -66,7 +94,7 @@ def strings(tree: Any) -> tuple[list[str], int]:
                                 raise _too_many_escapes()
                             texts.extend(_opened(value))
                 elif kind is dict or (kind is list and not _is_vector(key, value)):
-                    stack.append(value)
+                    (inside.left if key in _OWNERS and inside.takes(key, value, node) else stack).append(value)
         elif type(node) is list:
             for value in node:
                 kind = type(value)
@@ -113,7 +141,9 @@ def _opened(source: str) -> list[str]:
         tree = orjson.loads(source)
     except orjson.JSONDecodeError:
         return [decoded(source)]
-    texts, keys = strings(tree)  # source in source in source: each level doubles the escapes, so there are few
+    texts, keys = strings(
+        tree, own=True
+    )  # source in source in source: each level doubles the escapes, so there are few
     return [decoded(source)] if names_key_twice(source.encode(), keys) else texts
 
 
@@ -190,17 +220,20 @@ def _fires(texts: list[str], guard: Guard) -> bool:
 
 def _lay_each(tree: Any, guard: Guard, tally: Tally, laid: Laid) -> None:
     stack: list[Any] = [tree]
+    inside, own = _Inside(), False
     laid.enough = guard.scanner.looked_at + HITS_MAX
-    while stack:
+    while stack or inside.left:
+        if not stack:
+            stack, inside.left, own = inside.left, [], True
         node = stack.pop()
         if type(node) is dict:
             for key in list(node):
                 value = node[key]
                 kind = type(value)
-                if kind is str and not is_binary(key, value, node):
+                if kind is str and (own or not is_binary(key, value, node)):
                     node[key] = _guarded(key, value, guard, tally, laid, laid.returned.get((id(node), key), ()))
                 elif kind is dict or (kind is list and not _is_vector(key, value)):
-                    stack.append(value)
+                    (inside.left if key in _OWNERS and inside.takes(key, value, node) else stack).append(value)
                 renamed = _guarded("", key, guard, tally, laid, laid.returned.get((id(node), (KEY, key)), ()))
                 if renamed != key:
                     node[renamed] = node.pop(key)
@@ -216,19 +249,22 @@ def _lay_each(tree: Any, guard: Guard, tally: Tally, laid: Laid) -> None:
 def leaves(tree: Any) -> Iterator[str]:
     """Every string value that `rewrite` would replace: JSON source opened, binary left out, names of fields too."""
     stack: list[Any] = [tree]
-    while stack:
+    inside, own = _Inside(), False
+    while stack or inside.left:
+        if not stack:
+            stack, inside.left, own = inside.left, [], True
         node = stack.pop()
         for key, value in list(node.items()) if type(node) is dict else enumerate(node):
             kind = type(value)
             if kind is dict or kind is list:
-                stack.append(value)
+                (inside.left if key in _OWNERS and inside.takes(key, value, node) else stack).append(value)
             elif kind is str and key in _SOURCE_KEYS:
                 opened = _container(value)
                 if opened is None:
                     yield value
                 else:
-                    stack.append(opened)
-            elif kind is str and not (type(node) is dict and is_binary(str(key), value, node)):
+                    inside.left.append(opened)
+            elif kind is str and (own or not (type(node) is dict and is_binary(str(key), value, node))):
                 yield value
 
 

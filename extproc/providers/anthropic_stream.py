@@ -374,7 +374,7 @@ class MessageStream:
         for key in keys:
             value = holder.get(key)
             if type(value) is dict:
-                self._judge(value)
+                self._judge({key: value})  # by its name, as what a tool takes is read otherwise
             elif value is not None:
                 raise malformed(f"{key} is not an object")
 

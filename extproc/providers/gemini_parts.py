@@ -51,7 +51,7 @@ def said_in(part: dict[str, Any]) -> Iterator[tuple[Provenance, str]]:
         yield Provenance.USER, part["text"]
     answer = part.get("functionResponse")
     if type(answer) is dict:
-        for text in strings(answer.get("response"))[0]:
+        for text in strings(answer.get("response"), own=True)[0]:
             yield Provenance.TOOL_RESULT, text
     for text in file_texts(part):
         yield Provenance.DOCUMENT, text

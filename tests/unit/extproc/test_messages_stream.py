@@ -340,3 +340,10 @@ def test_the_streaming_invariant(said, told, thought, size, data):
 
 def pieces(make, words, index, step):
     return [make(words[at : at + step], index) for at in range(0, len(words), step)]
+
+
+def test_what_a_call_begins_with_is_no_picture_whatever_its_fields_are_called():
+    key = "sk-" + "a1" * 24 + "/" + "A" * 600  # in what is base64 through and through
+    out, play = sent(whole(block(**{**CALL, "input": {"embedding": key}}), stop()))
+    assert b"a1a1" not in out
+    assert play.record.found

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.core.texts import lay
+from extproc.core.texts import lay, leaves
 from extproc.guardrails.guard import Tally
 from extproc.guardrails.scanner import HITS_MAX
 from gateway.errors import GatewayError, Kind
@@ -67,6 +67,51 @@ def test_vectors_and_pictures_are_left_alone(tree):
     before = json.dumps(tree)
     assert not lay(tree, guard(), Tally()).changed
     assert json.dumps(tree) == before
+
+
+TOKEN = "sk-" + "a1" * 24 + "/" + "A" * 600  # a key in what is base64 through and through
+OWN = [
+    {"embedding": TOKEN},
+    {"deep": [{"b64_json": TOKEN}]},
+    {"type": "base64", "media_type": "image/png", "data": TOKEN},
+    {"mimeType": "image/png", "data": TOKEN},
+    {"input": {"image_url": f"data:image/png;base64,{TOKEN}"}},
+    {"functionResponse": {"response": {"embedding": TOKEN}}},
+]
+
+
+@pytest.mark.parametrize("taken", OWN)
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda own: {"content": [{"type": "tool_use", "name": "f", "input": own}]},
+        lambda own: {"parts": [{"functionCall": {"name": "f", "args": own}}]},
+        lambda own: {"parts": [{"functionResponse": {"name": "f", "response": own}}]},
+        lambda own: {"tool_calls": [{"function": {"name": "f", "arguments": json.dumps(own)}}]},
+    ],
+    ids=["anthropic", "gemini", "gemini's answer", "openai"],
+)
+def test_what_a_tool_takes_or_answers_is_no_picture_whatever_its_fields_are_called(taken, put):
+    tree = put(json.loads(json.dumps(taken)))
+    assert lay(tree, guard(), Tally()).changed
+    assert "a1a1" not in json.dumps(tree)
+    assert any(text.endswith(TOKEN) for text in leaves(put(taken)))
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"parts": [{"functionResponse": {"name": "f", "parts": [{"inlineData": OWN[3]}], "response": {}}}]},
+        {"content": [{"type": "tool_result", "content": [{"type": "image", "source": OWN[2]}]}]},
+        {"type": "response.completed", "response": {"output": [{"type": "reasoning", "encrypted_content": TOKEN}]}},
+        {"input": [{"type": "reasoning", "encrypted_content": TOKEN}]},
+    ],
+)
+def test_media_of_the_dialect_beside_what_a_tool_answers_is_left_alone(tree):
+    before = json.dumps(tree)
+    assert not lay(tree, guard(), Tally()).changed
+    assert json.dumps(tree) == before
+    assert TOKEN not in list(leaves(tree))
 
 
 @pytest.mark.parametrize(

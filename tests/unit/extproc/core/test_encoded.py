@@ -163,6 +163,16 @@ def test_a_rule_in_shadow_changes_nothing_and_is_on_record():
     assert [(each.rule, each.action) for each in play.record.found] == [("pii.email", "allow")]
 
 
+@pytest.mark.parametrize("key", ["embedding", "b64_json", "data"])
+def test_a_text_that_a_tool_takes_is_opened_also_where_it_is_as_long_as_a_picture_and_called_like_one(key):
+    taken = {key: b64(f"{MAIL} " * 60), "type": "base64", "mimeType": "image/png"}
+    call = {"name": "send", "arguments": json.dumps({"deep": [taken]})}
+    turn = {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": call}]}
+    play = asked({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}, turn]})
+    arguments = json.loads(sent(play)["messages"][1]["tool_calls"][0]["function"]["arguments"])
+    assert arguments == {"deep": [{**taken, key: "[EMAIL]"}]}
+
+
 def test_a_picture_stays_as_it_is():
     url = "data:image/png;base64," + b64(f"{MAIL} " * 100)
     part = {"type": "image_url", "image_url": {"url": url}}
