@@ -130,9 +130,10 @@ def _policy(tripwire):
         backends["outside"] = _backend(f"http://127.0.0.1:{tripwire.port}/outside", "anthropic", "other")
         (directory / "backends.yaml").write_bytes(orjson.dumps(backends))
         models = orjson.loads((directory / "models.yaml").read_bytes())
-        for first, second in {*PAIRS, *((first, second) for _, first, second in MORE)}:
-            for name in ("a", "closed", "unsafe"):
-                models[f"{name}-{first}-{second}"] = _pool(f"{name}-{first}", f"b-{second}")
+        pools = itertools.product(("a", "closed", "unsafe"), PAIRS)
+        more = itertools.product(("a", "closed"), [(first, second) for _, first, second in MORE])
+        for name, (first, second) in (*pools, *more):
+            models[f"{name}-{first}-{second}"] = _pool(f"{name}-{first}", f"b-{second}")
         for dialect in SPOKEN:
             for name in ("a", "b"):
                 models[f"{name}-{dialect}"] = {"backend": f"{name}-{dialect}", "upstream_model": "theirs"}
