@@ -13,7 +13,7 @@ from typing import Final
 
 import httpx
 
-from gateway.aio import spawn
+from gateway.aio import spawn, within
 from gateway.clock import Clock
 from gateway.policy.issuer import on_loopback, url_fault
 
@@ -91,7 +91,7 @@ class Line:
             FetchError: for whatever else happens, the deadline included.
         """
         try:
-            async with asyncio.timeout(deadline_s):
+            async with within(deadline_s):
                 return await _ask(await self._current(), "POST", headers, content, max_bytes, refusals=refusals)
         except TimeoutError:
             raise FetchError(f"no answer within {deadline_s:g} s") from None
@@ -148,9 +148,11 @@ class Pipe:
     async def post(self, headers: Mapping[str, str], content: bytes, max_bytes: int, deadline_s: float) -> bytes:
         """See `Line.post`."""
         try:
-            async with asyncio.timeout(deadline_s):
-                async with self._client.stream("POST", self._url, headers=headers, content=content) as answer:
-                    return await _body(answer, max_bytes)
+            async with (
+                within(deadline_s),
+                self._client.stream("POST", self._url, headers=headers, content=content) as answer,
+            ):
+                return await _body(answer, max_bytes)
         except TimeoutError:
             raise FetchError(f"no answer within {deadline_s:g} s") from None
         except httpx.HTTPError as failure:

@@ -4,7 +4,6 @@ Implements `authz.service.Consult`. A policy that says no, or nothing that can b
 a policy that nobody could evaluate is `policy_engine_unavailable`. Neither is ever an allow.
 """
 
-import asyncio
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,7 +17,7 @@ from authz.opa.evaluator import AwayError, BrokenError, Evaluator
 from authz.opa.input import Question
 from authz.opa.result import Decided, ResultError
 from gateway import obligation
-from gateway.aio import spawn
+from gateway.aio import spawn, within
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Kind
 from gateway.policy.model import Policy
@@ -117,7 +116,7 @@ class Consultation:
         caller = question.allowed.caller
         document = input.document(question, self._clock.now())
         try:
-            async with asyncio.timeout(policy.opa.deadline_ms / 1000):
+            async with within(policy.opa.deadline_ms / 1000):
                 return await held.evaluate(document, (caller.tenant, caller.principal))
         except TimeoutError:
             raise AwayError(evaluator.LATE) from None
