@@ -5,7 +5,7 @@ full; the numbers are those of recorded exchanges (bench/README.md), the highest
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -19,6 +19,7 @@ class Around:
     """Tokens beside the texts, for one endpoint and one generation of models."""
 
     heading: int  # of all functions together
+    further: int = field(default=0, kw_only=True)  # each function after the first
     without_system: int  # more, where no system message stands before them
     call: int  # a call and its result together, beside both messages, name, arguments and result
     parallel: int = 0  # each call, of several in one message
@@ -30,7 +31,9 @@ class Around:
 _CHANNELS: Final = re.compile(r"(?:.{0,64}/)?(?:ft:)?(?:gpt-(?:5|oss)|o[134](?:-|\Z))")
 _CHAT: Final = Around(heading=14, without_system=4, call=6, parallel=10)
 _CHAT_CHANNELS: Final = Around(heading=98, without_system=0, call=11, parallel=10, comment=1, answer=2)
-_RESPONSES: Final = Around(heading=15, without_system=0, call=7)
+_RESPONSES: Final = Around(heading=12, further=2, without_system=0, call=6)
+#: Of GPT-4 and older there are no recordings at this endpoint: the highest that any other model had.
+_RESPONSES_OLDER: Final = Around(heading=15, further=2, without_system=0, call=7)
 _RESPONSES_CHANNELS: Final = Around(heading=16, without_system=0, call=14, comment=1, answer=2)
 #: Anthropic's own words about tools stand there too when its models are reached by OpenAI's dialect.
 _CLAUDE: Final = Around(heading=540, without_system=0, call=28, parallel=28)
@@ -54,7 +57,9 @@ def around(model: str, tokens: Tokenizer, *, chat: bool) -> Around:
         return _CLAUDE if tokens.family == "claude" else _OTHER
     if _CHANNELS.match(model.lower()):
         return _CHAT_CHANNELS if chat else _RESPONSES_CHANNELS
-    return _CHAT if chat else _RESPONSES
+    if chat:
+        return _CHAT
+    return _RESPONSES if tokens.family == "o200k" else _RESPONSES_OLDER
 
 
 def declared(body: dict[str, Any], tokens: Tokenizer, about: Around, *, system: bool) -> int:
@@ -63,7 +68,7 @@ def declared(body: dict[str, Any], tokens: Tokenizer, about: Around, *, system: 
     functions += _objects(body.get("functions"))
     if not functions:
         return 0
-    total = about.heading + (0 if system else about.without_system)
+    total = about.heading + about.further * (len(functions) - 1) + (0 if system else about.without_system)
     return total + sum(_function(function, tokens, about) for function in functions)
 
 

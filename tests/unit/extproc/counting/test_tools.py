@@ -50,6 +50,14 @@ def test_older_models_count_more_for_each_function():
     )
 
 
+def test_each_further_function_costs_its_end_at_responses():
+    one, two, three = (functions(RESPONSES, "gpt-4o", *[TOOL] * number) for number in (1, 2, 3))
+    alone = one - 12  # what stands before all of them
+    assert (two - one, three - two) == (alone + 2, alone + 2)
+    # Exchanges of gpt-4o and gpt-4.1 alone have shown that so little stands around them there.
+    assert functions(RESPONSES, "gpt-4", TOOL) - one >= 3
+
+
 def test_a_system_message_makes_room_for_the_declarations():
     system = [{"role": "system", "content": "Be kind."}, *ASKED]
     tools = [{"type": "function", "function": TOOL}]
