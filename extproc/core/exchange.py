@@ -64,7 +64,7 @@ from gateway.budgets import told
 from gateway.budgets.model import Amounts, Usage
 from gateway.budgets.price import cost, dearest_of, price_of
 from gateway.clock import Clock
-from gateway.errors import Dialect, GatewayError, Kind, Rendered, render, unexpected
+from gateway.errors import Dialect, GatewayError, Kind, Rendered, render
 from gateway.policy.guard import LENGTH_ID
 from gateway.policy.model import Policy, Tenant
 from gateway.policy.walk import Walk
@@ -142,7 +142,7 @@ class Exchange:
         except GatewayError as error:
             commands = self._refuse(error)
         except Exception as error:  # noqa: BLE001 - nobody knows what it is, so it must refuse
-            commands = self._refuse(unexpected(error))
+            commands = self._refuse(endings.unforeseen(error))
         return commands
 
     # --- request ------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from extproc.core.commands import PassResponseHead
 from extproc.core.events import ResponseChunk
 from gateway import contract
 from gateway.policy.model import Action, Limits
-from playbook import MAIL, Play, answer_head, completion
+from playbook import MAIL, Play, answer_head, completion, delta
 from worlds import policy, settings
 
 
@@ -132,3 +132,28 @@ def test_log_probabilities_do_not_spell_out_what_was_redacted():
     ).encode()
     play.give(answer_head(), ResponseChunk(raw, end_of_stream=True))
     assert b"example" not in play.sent()
+
+
+def too_deep(levels=300):
+    return orjson.loads(b'{"a":' * levels + b"1" + b"}" * levels)
+
+
+def test_an_answer_that_is_too_deep_to_be_written_anew_is_withheld_as_not_valid():
+    play = Play()
+    play.asked()
+    raw = json.dumps({**orjson.loads(completion(f"to {MAIL}")), "x": too_deep()}).encode()
+    play.give(answer_head(), ResponseChunk(raw, end_of_stream=True))
+    assert play.refused() == (502, "backend_answer_invalid")
+    assert play.record.reason == "too complex"
+
+
+def test_an_event_that_is_too_deep_to_be_written_anew_ends_the_stream_as_not_valid():
+    play = Play()
+    play.asked(stream=True)
+    play.give(answer_head(kind="text/event-stream"))
+    event = json.dumps({"error": {"message": MAIL, "x": too_deep()}}).encode()
+    for said in (delta("Hello, all of you. "), b"data: " + event + b"\n\n"):
+        play.give(ResponseChunk(said, end_of_stream=False))
+    assert b"backend_answer_invalid" in play.sent()
+    assert b"example" not in play.sent()
+    assert play.record.code == "backend_answer_invalid"

@@ -335,6 +335,11 @@ def test_a_picture_that_a_tool_answers_passes_as_it_is():
     assert passed(asked(body({"functionResponse": {"name": "f", "response": told}}))[1]).body is None
 
 
+def test_a_call_that_is_too_deep_to_be_written_anew_is_withheld_in_the_words_of_the_dialect():
+    call = {"functionCall": {"name": "f", "args": {"x": json.loads("[" * 300 + "]" * 300)}}}
+    assert refused(answered(answer(candidate(call, finish="STOP"))))[:2] == (502, "backend_answer_invalid")
+
+
 @pytest.mark.parametrize(
     "content",
     [[{"text": "hi"}], "hi", {"parts": [{"functionCall": "hi"}]}, {"parts": [{"functionCall": ["hi"]}]}],

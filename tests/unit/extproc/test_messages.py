@@ -337,3 +337,10 @@ def test_thinking_that_a_rule_would_change_blocks_the_answer():
 def test_blocks_that_nobody_here_knows_are_withheld(content):
     play = answered({**message(), "content": content})
     assert (play.record.status, play.record.code) == (502, "backend_answer_invalid")
+
+
+def test_a_call_that_is_too_deep_to_be_written_anew_is_withheld_in_the_words_of_the_dialect():
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": {"to": MAIL, "x": json.loads("[" * 300 + "]" * 300)}}
+    told = answered(message(call)).commands[-1].rendered
+    assert (told.status, dict(told.headers)["x-ostiary-error-code"]) == (502, "backend_answer_invalid")
+    assert json.loads(told.body)["type"] == "error"
