@@ -1,6 +1,5 @@
 """Budgets in the dialects beside chat: Anthropic's own SDK and the Responses API, through real Envoy and real Valkey."""
 
-import asyncio
 import json
 import ssl
 import threading
@@ -97,16 +96,17 @@ def cut_record(stack, path):
     return record
 
 
-def endless(begin, more, gone):
+def endless(stack, begin, more, gone):
     """A stream that does not mind its cap; `gone` is set when the gateway has left it."""
 
     async def play(call):
+        before = stack.heard()
         await call.head(200, (("content-type", "text/event-stream"),))
         try:
             await call.chunk(begin)
             for _ in range(2000):
                 await call.chunk(more)
-                await asyncio.sleep(0.002)
+                await stack.hears(call, before)  # two that Envoy reads at once are one that is longer
         except (ConnectionError, OSError):
             pass
         await call.until_gone()
@@ -172,7 +172,7 @@ def test_money_that_is_spent_is_402_to_anthropics_sdk(budgeted, claude, upstream
 def test_a_message_stream_is_cut_at_its_budget_with_an_error_event(budgeted, claude, upstream):
     gone = threading.Event()
     begin = messaging.start() + messaging.block()
-    marker = upstream.script(endless(begin, messaging.text(WORDS), gone))
+    marker = upstream.script(endless(budgeted, begin, messaging.text(WORDS), gone))
     came = []
     with (
         pytest.raises(anthropic.APIStatusError) as cut,
@@ -197,7 +197,7 @@ def test_a_response_stream_is_cut_at_its_budget_with_a_failed_response(budgeted,
     events = script.raw.split(b"\n\n")
     at = next(number for number, one in enumerate(events) if b"output_text.delta" in one)
     begin, more = (b"\n\n".join(some) + b"\n\n" for some in (events[:at], events[at : at + 1]))
-    marker = upstream.script(endless(begin, more, gone))
+    marker = upstream.script(endless(budgeted, begin, more, gone))
     stream = responses.responses.create(model="gpt-test", input=marker, max_output_tokens=1000, stream=True)
     came, last = [], None
     try:

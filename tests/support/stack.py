@@ -3,6 +3,7 @@
 Tests judge it from outside: bytes that a client and a provider see, audit records, metrics, Envoy's admin.
 """
 
+import asyncio
 import contextlib
 import os
 import re
@@ -29,7 +30,7 @@ from ostiary.problem import Problem
 from ports import free_port
 from protos import wire_pb2
 from rawhttp import RawClient, Response
-from upstream import Upstream
+from upstream import Call, Upstream
 from valkey_server import Valkey
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -408,6 +409,22 @@ class Stack:
         """Counters and gauges by name."""
         listed = orjson.loads(self.admin("/stats?format=json&type=All"))["stats"]
         return {s["name"]: s["value"] for s in listed if "value" in s and s["name"].startswith(prefix)}
+
+    def heard(self) -> int:
+        """How many bytes Envoy has read of all providers."""
+        lines = self.admin("/stats?filter=^cluster%5C.be-.*%5C.upstream_cx_rx_bytes_total$").splitlines()
+        return sum(int(line.rpartition(b": ")[2]) for line in lines)
+
+    async def hears(self, call: Call, before: int) -> None:
+        """For scripts: until Envoy has read what was written so far, so that what comes next is a piece of its own.
+
+        `before`: what it had `heard` before the script wrote anything.
+        """
+
+        def read() -> bool:
+            return call.seen.gone.is_open or self.heard() >= before + len(call.seen.sent)
+
+        await asyncio.to_thread(until, "Envoy to read", read)
 
     def logs(self) -> str:
         return "\n".join(file.read_text(errors="replace") for file in sorted((self.root / "log").glob("*.log")))
