@@ -381,7 +381,7 @@ class Exchange:
             head = heads.telling(head, more)
         if event.end_of_stream and not denied:
             heads.refuse_empty(status)
-            return (head, *self._finish(self._outcome()))
+            return (head, *self._finish(self._journal.outcome()))
         streams = kind == heads.SSE and self._opened.stream and status < 300
         heads.check_answer(status, kind, headers.get("content-encoding", ""), streams=streams, denied=denied)
         guard = self._terms.watching
@@ -432,7 +432,7 @@ class Exchange:
             return ()  # FULL_DUPLEX asks for no answer to each message; a message saved is 80 microseconds
         self._said(out)
         commands = (*self._release_head(), SendBody(out, event.end_of_stream))
-        return (*commands, *self._finish(self._outcome())) if event.end_of_stream else commands
+        return (*commands, *self._finish(self._journal.outcome())) if event.end_of_stream else commands
 
     def _said(self, out: bytes) -> None:
         self._journal.answer_bytes += len(out)
@@ -448,7 +448,7 @@ class Exchange:
             return self._stopped(self._reply.blocked, out)
         self._said(out)
         body = (SendBody(out, end_of_stream=False),) if out else ()
-        return (*self._release_head(), *body, trailers, *self._finish(self._outcome()))
+        return (*self._release_head(), *body, trailers, *self._finish(self._journal.outcome()))
 
     # --- endings ------------------------------------------------------------------------------------------
 
@@ -456,14 +456,14 @@ class Exchange:
         if self.state not in {State.ASKING, State.COLLECT, State.STREAM}:
             return ()  # before the answer's head only Envoy may speak; its own timers are set (envoy/README.md)
         if self._told_all():
-            return (SendBody(b"", end_of_stream=True), *self._finish(self._outcome()))
+            return (SendBody(b"", end_of_stream=True), *self._finish(self._journal.outcome()))
         if event.which == "idle" and self.state is not State.ASKING:
             raise GatewayError(Kind.BACKEND_TIMEOUT, "The model stopped answering.", cause="idle")
         raise GatewayError(Kind.DEADLINE_EXCEEDED, "The exchange took longer than policy allows.", cause="exchange")
 
     def _was_revoked(self, event: Revoked) -> tuple[Command, ...]:
         if self._told_all():
-            return (SendBody(b"", end_of_stream=True), *self._finish(self._outcome()))
+            return (SendBody(b"", end_of_stream=True), *self._finish(self._journal.outcome()))
         if self.state in {State.ASKING, State.UPSTREAM, State.COLLECT, State.STREAM}:
             raise event.error
         self._revoked = event.error
@@ -475,15 +475,11 @@ class Exchange:
 
     def _gone(self, event: Gone) -> tuple[Command, ...]:
         del event
-        return self._finish(self._outcome() if self._told_all() else "aborted")
+        return self._finish(self._journal.outcome() if self._told_all() else "aborted")
 
     def _told_all(self) -> bool:
         """Whether the last event of a stream has left: official SDKs leave with it and do not wait for the bytes."""
         return self.state is State.STREAM and self._reply.over
-
-    def _outcome(self) -> str:
-        seen = self._journal.seen
-        return "failed" if self._journal.status >= 400 or (seen is not None and seen.failed) else "completed"
 
     def _refuse(self, error: GatewayError) -> tuple[Command, ...]:
         if self.state in {State.COLLECT, State.STREAM}:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Final
 
 from extproc.providers.door import Seen
@@ -10,6 +11,7 @@ from gateway.audit.record import Found, Record, Usage
 from gateway.budgets import model as budget
 from gateway.budgets.price import Price, PriceBook, cost, price_of
 from gateway.clock import Clock
+from gateway.errors import Kind
 from gateway.identity import NO_OBLIGATIONS, Caller
 from gateway.policy.model import Select
 
@@ -65,6 +67,13 @@ class Journal:
             self.caller = replace(NOBODY, request_id=attributes.get(contract.ATTR_REQUEST_ID, ""))
             self.method = attributes.get(contract.ATTR_METHOD, "")[:_METHOD_CHARS]
             self.path = attributes.get(contract.ATTR_PATH, "")[:_PATH_CHARS]
+
+    def outcome(self) -> str:
+        """How an exchange ended whose answer was told to its last byte, or event."""
+        if self.seen is not None and self.seen.failed:
+            self.code, self.reason = self.code or Kind.BACKEND_ANSWER_INVALID.value, self.reason or self.seen.failed
+            return "failed"
+        return "failed" if self.status >= HTTPStatus.BAD_REQUEST else "completed"
 
     def close(self, outcome: str, found: tuple[Found, ...]) -> Record:
         """The finished record."""

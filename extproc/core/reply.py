@@ -200,7 +200,8 @@ class StreamReply:
             self._misformed = self._length.blocked
         if self._misformed is None and self._form is not None and self._reader is not None:
             out = self._formed(out, self._form, self._reader)
-            if last and self.blocked is None:
+            # What its dialect, or a break, has ended was judged there.
+            if last and self.blocked is None and not self.over:
                 self._misformed = self._form.judge_all(self._reader.rest())
         return out
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from extproc.core.reply import Reply
-from extproc.providers.door import Seen
+from extproc.providers.door import TOLD_ERROR, Seen
 from extproc.translate.attempt import Attempt, Stream, told
 from extproc.translate.canon import Usage
 from extproc.translate.dialect import Origin
@@ -60,7 +60,8 @@ class _Running:
         stream = self._stream
         out = stream.feed(data) if data else b""
         out = out + stream.close() if last else out
-        self._seen.failed |= stream.failed
+        if stream.failed:
+            self._seen.failed = self._seen.failed or TOLD_ERROR
         self._seen.lost = told(stream.lost.values()) if stream.lost else ""
         _note(self._seen, stream.counted or stream.begun, begun=stream.counted is None)
         return out

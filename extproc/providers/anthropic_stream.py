@@ -20,7 +20,7 @@ from extproc.core.unknown import Unknown
 from extproc.core.windows import Channel, of_source, of_text
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.anthropic_blocks import TOLD
-from extproc.providers.door import Seen, break_off
+from extproc.providers.door import TOLD_ERROR, Seen, break_off
 from gateway.errors import Dialect, GatewayError, Kind, body_of
 from gateway.policy.model import Action
 
@@ -211,7 +211,8 @@ class MessageStream:
     def _error(self, tree: dict[str, Any]) -> bytes:
         """The provider's own error ends the message. What is held is dropped with it."""
         self._judge(tree)
-        self._seen.failed = self.over = True
+        self._seen.failed = self._seen.failed or TOLD_ERROR
+        self.over = True
         return _told(tree)
 
     def _message(self, tree: dict[str, Any]) -> bytes:

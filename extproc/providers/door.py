@@ -41,6 +41,9 @@ _PARTS: Final = (
     ("output_tokens_details", "thinking_tokens", "reasoning_tokens"),
     ("output_tokens_details", "audio_tokens", "audio_output_tokens"),
 )
+#: Why streams fail, as records tell it.
+BROKE_OFF: Final = "stream without an end"
+TOLD_ERROR: Final = "error told in the stream"
 #: More than any model's context, or any answer; what exceeds it is no count.
 _MOST_TOKENS: Final = 10**9
 
@@ -59,7 +62,7 @@ class Seen:
     text_chars: int = 0  # characters of model text that came from upstream; the estimate when usage is missing
     running: Running | None = None  # counts that text, where anybody needs to know its tokens while it comes
     lost: str = ""  # what of it has no word in the caller's dialect
-    failed: bool = False  # a stream that ended in an error, or without its dialect's end
+    failed: str = ""  # why a stream counts as failed: it ended in an error, or without its dialect's end
 
     def say(self, text: str) -> None:
         """Model text came from upstream."""
@@ -216,9 +219,10 @@ def break_off(stream: StreamGuard, seen: Seen, held: bytes) -> bytes:
     """The last bytes of a stream without its dialect's end: clients would take what came for a whole answer."""
     if stream.blocked is not None:
         return b""
-    seen.failed = stream.over = True
-    error = GatewayError(Kind.BACKEND_ANSWER_INVALID, "The model's answer broke off.", cause="stream without an end")
-    return held + stream.cut(error)
+    seen.failed, stream.over = BROKE_OFF, True
+    return held + stream.cut(
+        GatewayError(Kind.BACKEND_ANSWER_INVALID, "The model's answer broke off.", cause=BROKE_OFF)
+    )
 
 
 def invalid(param: str, expected: str) -> GatewayError:

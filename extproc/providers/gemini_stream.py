@@ -16,10 +16,12 @@ from extproc.core.texts import broken, lay
 from extproc.core.unknown import Unknown
 from extproc.core.windows import Channel, judge, of_text
 from extproc.guardrails.guard import Guard, Tally
-from extproc.providers.door import Seen, break_off
+from extproc.providers.door import TOLD_ERROR, Seen, break_off
 from extproc.providers.gemini_parts import ABOUT, TOLD, objects, read_usage, seam
 from gateway.errors import Dialect, GatewayError, Kind, body_of
 
+#: What says of a candidate that it has not ended.
+_NO_REASONS: Final = frozenset({None, "", "FINISH_REASON_UNSPECIFIED"})
 _SHELL: Final = frozenset({"usageMetadata", "modelVersion", "responseId", "createTime", "modelStatus"})
 _EVENT: Final = _SHELL | {"candidates", "promptFeedback"}
 #: Of a candidate, beside its content: objects and words that a provider tells whole.
@@ -75,6 +77,7 @@ class ContentStream:
         self._candidates: dict[int, _Candidate] = {}
         self._shell: dict[str, Any] = {}  # what names the answer, as told last
         self.over = False  # only an error is seen to be the last event; the bytes tell any other end
+        self._finished = False
         self._prevented = False  # the prompt was refused: no candidate will come
 
     def feed(self, frames: list[sse.Frame]) -> bytes:
@@ -92,10 +95,11 @@ class ContentStream:
         """Release what is held, with the reason of the end. Idempotent."""
         self._unknown.finish()
         self.blocked = self.blocked or self._unknown.blocked
-        if self.over or self.blocked is not None:
+        if self.over or self._finished or self.blocked is not None:
             return b""
-        self.over = True
-        ends = self._prevented or (self._candidates and all(each.end for each in self._candidates.values()))
+        self._finished = True
+        reasons = [each.end.get("finishReason") for each in self._candidates.values()]
+        ends = self._prevented or (reasons and not _NO_REASONS & set(reasons))
         last = []
         for index, candidate in sorted(self._candidates.items()):
             parts: list[dict[str, Any]] = []
@@ -130,7 +134,8 @@ class ContentStream:
         if not told:
             raise malformed("an event of an unknown type")
         candidates = told.pop("candidates", None)
-        self._prevented |= "promptFeedback" in told
+        feedback = told.get("promptFeedback")
+        self._prevented |= type(feedback) is dict and bool(feedback.get("blockReason"))
         read_usage(self._seen, told.get("usageMetadata"))
         self._judge(told)
         self._shell.update({key: told[key] for key in told if key in _SHELL})
@@ -147,7 +152,8 @@ class ContentStream:
         """The provider's own error ends the answer. What is held is dropped with it."""
         told = {"error": error}  # first in its event: the official SDK looks for it there
         self._judge(told)
-        self._seen.failed = self.over = True
+        self._seen.failed = self._seen.failed or TOLD_ERROR
+        self.over = True
         return _written(told)
 
     def _candidate(self, source: dict[str, Any]) -> dict[str, Any] | None:

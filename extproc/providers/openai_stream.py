@@ -14,7 +14,7 @@ from extproc.core.texts import lay
 from extproc.core.unknown import Unknown
 from extproc.core.windows import Channel, of_source, of_text
 from extproc.guardrails.guard import Guard, Tally
-from extproc.providers.door import Seen, break_off
+from extproc.providers.door import TOLD_ERROR, Seen, break_off
 from gateway.errors import Dialect, GatewayError, Kind, body_of
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -83,22 +83,25 @@ class ChoiceStream:
 
     def finish(self) -> bytes:
         """Release what is held. Idempotent."""
+        held = self._release()
+        # Some servers leave `[DONE]` out; a choice without a finish reason broke off.
+        ends = self.over or (self._spoken and self._spoken <= self._ended)
+        return held if ends else break_off(self, self._seen, held)
+
+    def _release(self) -> bytes:
         self._unknown.finish()
         self.blocked = self.blocked or self._unknown.blocked
         if self.blocked is not None:
             return b""
-        # Some servers leave `[DONE]` out; a choice without a finish reason broke off.
-        broke = not self.over and not (self._spoken and self._spoken <= self._ended)
         choices: list[dict[str, Any]] = []
         for index in sorted(self._channels):
             choice: dict[str, Any] = {"index": index, "finish_reason": None}
             self._flush(index, choice)
             if "delta" in choice or "text" in choice:
                 choices.append(choice)
-        if self.blocked is not None or not (choices or broke):
+        if self.blocked is not None or not choices:
             return b""
-        held = sse.encode(orjson.dumps({**self._shell, "choices": choices})) if choices else b""
-        return break_off(self, self._seen, held) if broke else held
+        return sse.encode(orjson.dumps({**self._shell, "choices": choices}))
 
     def cut(self, error: GatewayError) -> bytes:
         """The error object that the official SDKs raise as APIError, then the terminator."""
@@ -128,14 +131,19 @@ class ChoiceStream:
             self._done = self.over = True
             tail = self.finish()
             return tail if self.blocked is not None else tail + DONE
+        if self.over:
+            return b""  # behind an error: clients have left, and nothing here would put its pieces together
         try:
             tree = orjson.loads(data)
         except orjson.JSONDecodeError:
             raise malformed("event is not JSON") from None
         if type(tree) is not dict:
             raise malformed("event is not an object")
+        if tree.get("error") is not None:  # also beside choices (OpenRouter): the official SDKs look for it first
+            self._seen.read(tree.get("usage"))
+            return self._error_event({"error": tree["error"]})
         if "choices" not in tree:
-            return self._error_event(tree) if "error" in tree else self._unknown_event(tree)
+            return self._unknown_event(tree)
         changed = self._identity(tree)
         usage = tree.get("usage")
         if usage is not None:
@@ -160,6 +168,8 @@ class ChoiceStream:
         if changed and choices and not any(map(_speaks, choices)) and usage is None:
             return b""  # everything that it said is held back
         self._spoken.update([choice.get("index", 0) for choice in choices])
+        if len(self._spoken) > _MAX_CHANNELS:
+            raise malformed("too many choices")
         return sse.encode(orjson.dumps(tree))
 
     def _identity(self, tree: dict[str, Any]) -> bool:
@@ -204,12 +214,13 @@ class ChoiceStream:
         return laid.changed
 
     def _error_event(self, tree: dict[str, Any]) -> bytes:
-        self._seen.failed = self.over = True  # the official SDKs raise, and leave
+        """The official SDKs raise, and leave: what is held comes before it, and nothing behind it."""
+        self._seen.failed = self._seen.failed or TOLD_ERROR
+        self.over = True
+        held = self._release()
         laid = lay(tree, self._guard, self._tally)
-        if laid.blocked is not None:
-            self.blocked = laid.blocked
-            return b""
-        return sse.encode(orjson.dumps(tree))
+        self.blocked = self.blocked or laid.blocked
+        return b"" if self.blocked is not None else held + sse.encode(orjson.dumps(tree))
 
     def _unknown_event(self, tree: dict[str, Any]) -> bytes:
         """An event that is no chunk of choices."""

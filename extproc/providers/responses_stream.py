@@ -15,8 +15,8 @@ from extproc.core.texts import lay
 from extproc.core.unknown import Unknown
 from extproc.core.windows import of_source, of_text
 from extproc.guardrails.guard import Guard, Tally
-from extproc.providers.door import Seen, break_off
-from extproc.providers.openai_stream import DONE, malformed
+from extproc.providers.door import TOLD_ERROR, Seen, break_off
+from extproc.providers.openai_stream import malformed
 from extproc.providers.responses_ending import replaced
 from extproc.providers.responses_items import CALLS, ITEMS, KINDS, NO_PARTS, Item, Text
 from gateway.errors import Dialect, GatewayError, body_of
@@ -117,11 +117,8 @@ class ResponseStream:
             if frame.raw.strip():
                 out.append(_KEEP_ALIVE)
             return
-        if data.strip() == b"[DONE]":  # not in the API; compatible servers end with it
-            self._end_all(out)
-            self.over = True
-            if self.blocked is None:
-                out.append(DONE)
+        if data.strip() == b"[DONE]":  # not in the API; compatible servers write it behind the last event
+            out.append(self.finish())
             return
         try:
             tree = orjson.loads(data)
@@ -240,13 +237,16 @@ class ResponseStream:
             item.listed = True
             output.append(item.final or self._close(item, position, each, out))
         self.over = True
+        if kind == "response.failed":
+            self._seen.failed = TOLD_ERROR
         self._emit(out, {"type": kind, "response": {**response, "output": output}})
 
     def _error(self, tree: dict[str, Any], out: list[bytes]) -> None:
         self._end_all(out)
         event = {key: value for key, value in tree.items() if key in _ERROR_KEYS}
         self._lay(event)
-        self._seen.failed = self.over = True
+        self._seen.failed = self._seen.failed or TOLD_ERROR
+        self.over = True
         self._emit(out, {**event, "type": "error"})
 
     # --- items --------------------------------------------------------------------------------------------

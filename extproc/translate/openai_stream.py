@@ -104,7 +104,7 @@ class ChunkReader:
             raise malformed("event is not JSON") from None
         if type(tree) is not dict:
             raise malformed("event is not an object")
-        if tree.get("error") is not None and "choices" not in tree:
+        if tree.get("error") is not None:  # also beside choices, which are no end then (OpenRouter)
             self._done = True
             out.append(read_error(500, data))
             return

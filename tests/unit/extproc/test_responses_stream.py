@@ -305,13 +305,15 @@ def test_encrypted_reasoning_passes_whole_and_short_text_in_its_place_does_not()
         assert b"example" not in out
 
 
-def test_signs_of_life_stay_and_a_terminator_of_compatible_servers_too():
+def test_signs_of_life_stay_and_a_terminator_of_compatible_servers_adds_nothing():
     script = Script().begin().say("keepalive")
     out = streamed(script.raw + b": words\n\n" + script.end().events[-1] + b"data: [DONE]\n\n").sent()
     assert out.count(b": keep-alive\n\n") == 2
     assert b"words" not in out
     assert out.rstrip().endswith(b"}")  # the API ends with its last event; nothing behind it leaves
-    assert streamed(Script().begin().raw + b"data: [DONE]\n\n").sent().endswith(b"data: [DONE]\n\n")
+    alone = streamed(Script().begin().raw + b"data: [DONE]\n\n")
+    assert alone.sent().count(b"broke off") == 2  # in the API's form and in the SDK's
+    assert alone.record.outcome == "failed"
 
 
 def test_the_openai_version_knows_the_shapes_that_this_file_was_written_for():

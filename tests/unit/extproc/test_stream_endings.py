@@ -132,3 +132,65 @@ def test_each_choice_has_to_come_to_its_end():
     play.give(ResponseChunk(delta("a ", 0) + delta("b ", 1) + delta(None, 0, finish_reason="stop"), end_of_stream=True))
     assert b"broke off" in play.sent()
     assert play.record.outcome == "failed"
+
+
+def record(play):
+    return play.record.outcome, play.record.code, play.record.reason
+
+
+def test_nothing_leaves_behind_an_error_but_the_terminator():
+    first, second = (b'data: {"error":{"message":"%s"}}\n\n' % part for part in (b"bob@exam", b"ple.com"))
+    play = fed("chat", [delta("hello "), first, second, delta("more"), DONE])
+    assert b"ple.com" not in play.sent()
+    assert b"more" not in play.sent()
+    assert play.sent().endswith(DONE)
+
+
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+def test_what_was_held_comes_before_the_error(dialect):
+    held = [*chat_events()[:4]] if dialect == "chat" else response_events()[:8]
+    sent = fed(dialect, [*held, ERRORS[dialect]]).sent()
+    assert sent.index(b"[EMAIL]") < sent.index(b"overloaded")
+
+
+def test_an_error_beside_choices_is_an_error():
+    """As OpenRouter tells it; the official SDKs look for it first."""
+    tree = delta("", finish_reason="error").replace(b"{", b'{"error":{"message":"gone"},', 1)
+    play = fed("chat", [delta("hello "), tree, DONE])
+    play.give(ResponseChunk(b"", end_of_stream=True))
+    assert b'{"error":{"message":"gone"}}' in play.sent()
+    assert record(play) == ("failed", "backend_answer_invalid", "error told in the stream")
+
+
+def test_an_error_that_is_null_is_none():
+    play = fed("chat", [delta("hi", finish_reason="stop").replace(b"{", b'{"error":null,', 1), DONE])
+    play.give(ResponseChunk(b"", end_of_stream=True))
+    assert play.record.outcome == "completed"
+
+
+def test_a_response_that_failed_is_on_record_so():
+    play = responding.streaming()
+    play.give(ResponseChunk(responding.Script().begin().end("failed").raw, end_of_stream=True))
+    assert record(play) == ("failed", "backend_answer_invalid", "error told in the stream")
+
+
+@pytest.mark.parametrize("reason", ["", "FINISH_REASON_UNSPECIFIED", None])
+def test_a_candidate_without_a_reason_broke_off(reason):
+    play = fed("gemini", [contents.event(contents.candidate("half an", finish=reason))])
+    play.give(ResponseChunk(b"", end_of_stream=True))
+    assert record(play) == ("failed", "backend_answer_invalid", "stream without an end")
+
+
+@pytest.mark.parametrize(
+    ("feedback", "outcome"), [({"blockReason": "SAFETY"}, "completed"), ({"safetyRatings": []}, "failed")]
+)
+def test_a_prompt_that_gemini_refused_has_no_other_end(feedback, outcome):
+    play = fed("gemini", [contents.event(promptFeedback=feedback)])
+    play.give(ResponseChunk(b"", end_of_stream=True))
+    assert play.record.outcome == outcome
+
+
+def test_a_stream_has_as_many_choices_as_it_may_have_texts():
+    events = b"".join([delta(None, index, finish_reason=None) for index in range(1100)])
+    play = fed("chat", [events])
+    assert play.record.reason == "too many choices"

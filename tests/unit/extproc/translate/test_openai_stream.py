@@ -68,8 +68,10 @@ def test_both_names_for_reasoning_are_one():
     assert [event.kind for event in told if type(event) is PartBegan] == [Kind.THINKING, Kind.TEXT]
 
 
-def test_a_failure_ends_the_stream():
-    told = events(chunk({"content": "a"}), b'data: {"error":{"message":"died"}}\n\n', chunk({"content": "b"}))
+@pytest.mark.parametrize("beside", [b"", b',"choices":[{"index":0,"delta":{},"finish_reason":"error"}]'])
+def test_a_failure_ends_the_stream(beside):
+    error = b'data: {"error":{"message":"died"}' + beside + b"}\n\n"
+    told = events(chunk({"content": "a"}), error, chunk({"content": "b"}))
     assert type(told[-1]) is Failure
     assert told[-1].message == "died"
 
