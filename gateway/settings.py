@@ -58,7 +58,7 @@ class Settings:
     drain_s: float = 30.0  # Kubernetes kills after 30 s unless told otherwise (terminationGracePeriodSeconds)
     # May hold a password, so it stays out of every repr. Without it, limits are counted per worker.
     valkey_url: str | None = field(default=None, repr=False)
-    # Only with rediss://. All three are read again when they change.
+    # Only with rediss://, of this address or the two below. All three are read again when they change.
     valkey_ca_file: Path | None = None  # None: the host's authorities
     valkey_cert_file: Path | None = None
     valkey_key_file: Path | None = None  # comes with the certificate
@@ -207,10 +207,10 @@ def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
         yield ("kek_file", "a vault is set as well; one of them encrypts signing keys, not both")
     if (settings.vault_addr is None) is not (settings.vault_token_file is None):
         yield ("vault_token_file", "comes with OSTIARY_VAULT_ADDR, and that with it")
-    secured = any((url or "").startswith("rediss://") for url in (settings.valkey_url, settings.similar_url))
+    unused = _unused(settings)
     for name in _VALKEY_FILES:
-        if getattr(settings, name) is not None and not secured:
-            yield (name, "only with a rediss:// address of OSTIARY_VALKEY_URL; on any other nothing would be encrypted")
+        if unused is not None and getattr(settings, name) is not None:
+            yield (name, unused)
     if (settings.valkey_cert_file is None) is not (settings.valkey_key_file is None):
         yield ("valkey_key_file", "comes with OSTIARY_VALKEY_CERT_FILE, and that with it")
     for name in ("run_dir", "audit_dir", "metrics_dir"):
@@ -225,6 +225,20 @@ def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
             "run_dir",
             f"{last} is longer than the {_SOCKET_PATH_BYTES} bytes that a socket's path may have",
         )
+
+
+def _unused(settings: Settings) -> str | None:
+    """Why certificates for Valkey would not do what their names promise, if so. The three addresses share them."""
+    urls = (settings.valkey_url, settings.ledger_url, settings.similar_url)
+    transports = [(url or "").partition("://")[0].partition("+")[0].lower() for url in urls]
+    if transports[0] == "redis":  # whatever the others are: the files are named after this one
+        return "OSTIARY_VALKEY_URL is redis://, where nothing would be encrypted; make it rediss:// or unix://"
+    if "rediss" not in transports:
+        return (
+            "only with a rediss address in OSTIARY_VALKEY_URL, OSTIARY_LEDGER_URL or OSTIARY_SIMILAR_URL; "
+            "on any other nothing would be encrypted"
+        )
+    return None
 
 
 def _there(path: Path, kind: Callable[[Path], bool]) -> bool:

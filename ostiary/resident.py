@@ -5,9 +5,13 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
+import structlog
+
+_log: Final = structlog.get_logger(__name__)
 _MADV_DONTNEED: Final = 4  # <sys/mman.h>
 _SMAPS: Final = Path("/proc/self/smaps")
 #: A mapping's first line (proc(5)): from and to, `r--p` or the like, offset, device, inode, what is mapped.
@@ -17,7 +21,8 @@ _MAPPING: Final = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \S+ +(/.+)"
 def give_back(read_once: Iterable[Path] = ()) -> None:
     """Hand free heap to the system, and the clean pages of files whose contents have been copied out of them.
 
-    Compiling expressions leaves the C library with free memory, between what is kept, that it would hold for good.
+    It is thrift alone: where the system does not tell what is mapped, memory stays and the caller goes on. Compiling
+    expressions leaves the C library with free memory, between what is kept, that it would hold for good.
     """
     if sys.platform != "linux":
         return
@@ -36,7 +41,7 @@ def _clean(files: set[str]) -> Iterator[tuple[int, int]]:
     by the loader before it protects them, there is no other copy (madvise(2), MADV_DONTNEED).
     """
     mapped: tuple[int, int] | None = None
-    for line in _SMAPS.read_text().splitlines() if files else ():
+    for line in _told() if files else ():
         if found := _MAPPING.fullmatch(line):
             start, end, permissions, path = found.groups()
             mapped = (int(start, 16), int(end, 16)) if permissions == "r--p" and path in files else None
@@ -48,3 +53,18 @@ def _clean(files: set[str]) -> Iterator[tuple[int, int]]:
             mapped = None
         elif mapped and line.startswith("VmFlags:"):  # the last of its lines
             yield mapped
+
+
+def _told() -> list[str]:
+    """Lines about each mapping; none where /proc is not mounted, or kernel or sandbox leave the file out."""
+    try:
+        return _SMAPS.read_text().splitlines()
+    except OSError as failure:
+        _say_once(type(failure).__name__)
+        return []
+
+
+@cache
+def _say_once(reason: str) -> None:
+    """Not with every reload again."""
+    _log.info("memory_not_given_back", reason=reason)

@@ -288,6 +288,24 @@ def test_a_certificate_for_valkey_and_its_key_come_together(secured):
 def test_certificates_for_a_hop_without_tls_are_a_mistake(secured, url):
     found = problems({**secured, "OSTIARY_VALKEY_URL": url})
     assert [line.split(":")[0] for line in found] == [f"OSTIARY_VALKEY_{name}_FILE" for name in ("CA", "CERT", "KEY")]
+    assert all("OSTIARY_VALKEY_URL" in line and "nothing would be encrypted" in line for line in found)
+
+
+@pytest.mark.parametrize("name", ["LEDGER", "SIMILAR"])
+def test_certificates_are_no_sign_that_a_plain_address_is_encrypted(secured, name):
+    plain = {"OSTIARY_VALKEY_URL": "redis://:hunter2@127.0.0.1:6379", f"OSTIARY_{name}_URL": "rediss://redis.example"}
+    found = problems({**secured, **plain})
+    assert len(found) == 3
+    assert all("OSTIARY_VALKEY_URL is redis://" in line and "hunter2" not in line for line in found)
+
+
+@pytest.mark.parametrize("url", ["rediss://valkey.example", "rediss+sentinel://a.example,b.example/main"])
+def test_certificates_may_be_those_of_the_ledger_alone(secured, url):
+    for own in ("", "unix:///run/valkey.sock"):
+        environ = {**secured, "OSTIARY_VALKEY_URL": own, "OSTIARY_LEDGER_URL": url}
+        assert read(environ).valkey_ca_file == Path(secured["OSTIARY_VALKEY_CA_FILE"])
+    without = {**secured, "OSTIARY_VALKEY_URL": "", "OSTIARY_LEDGER_URL": url.replace("rediss", "redis")}
+    assert problems(without)
 
 
 def test_a_certificate_file_that_is_not_there_is_told(secured):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
 
 from extproc.counting.tokenizer import Tokenizer, read_once
 from ostiary import resident
@@ -58,6 +59,17 @@ def test_files_that_nobody_names_stay(tmp_path):
         assert bytes(mapped) == path.read_bytes()
         resident.give_back()
         assert _resident_kib(path) == _SIZE // 1024
+
+
+@pytest.mark.parametrize("file", ["absent", "unreadable"])
+def test_where_the_system_does_not_tell_what_is_mapped_nothing_fails_and_one_line_says_so(tmp_path, monkeypatch, file):
+    resident._say_once.cache_clear()
+    # A directory stands for what may not be read: root, as whom tests may run, reads files of any mode.
+    monkeypatch.setattr(resident, "_SMAPS", tmp_path if file == "unreadable" else tmp_path / "none")
+    with structlog.testing.capture_logs() as told:
+        resident.give_back((_file(tmp_path),))
+        resident.give_back((_file(tmp_path),))
+    assert [line["event"] for line in told] == ["memory_not_given_back"]
 
 
 def test_tokens_are_counted_the_same_without_the_file_that_their_table_was_read_from():
