@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import structlog
+from redis.exceptions import NoPermissionError, ResponseError
 
 from analysis.head import Floats
 from analysis.neighbours import NEAR, SIGNS, WIDTH, Kept, Neighbour
@@ -41,6 +42,15 @@ _MS: Final = 1000
 _NAME: Final = re.compile(rb"[0-9a-f]{64}")
 #: No tenant's name begins so.
 _PROBED: Final = ":probe"
+#: How servers say that a command is not theirs: to whoever sends it, and to a script, where Redis before 7 and what was
+#: forked from it put the place first. Nothing else is for good: a proxy may say "unknown" of what is there in a second.
+_NO_SCRIPTS: Final = re.compile(r"unknown command ['`]")
+_NO_VECTOR_SETS: Final = re.compile(
+    r"(?:Error running script \(call to f_[0-9a-f]{40}\): (?:@user_script: ?[0-9]+: ){1,2})?"
+    r"Unknown (?:Redis )?command called from (?:Lua )?script\b"
+)
+#: The ACL's no to what a script calls; Redis 7 and newer say it without NOPERM.
+_NOT_LET: Final = "ACL failure in script: "
 
 
 class VectorSetError(Exception):
@@ -122,8 +132,7 @@ class VectorSet:
             told = read(asked.result(within_s + _SLACK_S))
         except Exception as failure:  # noqa: BLE001 - whatever it is, it is a miss; the circuit must hear of each
             self._breaker.failed(self._clock.monotonic())
-            reason = str(failure) if isinstance(failure, ScriptError) else type(failure).__name__
-            _log.warning("similar_index_not_asked", reason=reason)
+            _log.warning("similar_index_not_asked", reason=_reason(failure))
             return None
         self._breaker.succeeded()
         return told
@@ -142,21 +151,36 @@ async def run(runner: Runner, tenant: str, place: str, arguments: tuple[bytes, .
 
 
 async def probe(runner: Runner, within_s: float) -> bool:
-    """Whether the server is there.
+    """Whether the server is there and answers; a log says why not. What it refuses for now, it may do later.
 
     Raises:
-        VectorSetError: it is, and has no vector sets, or lets us not use them.
+        VectorSetError: it is there, and has no vector sets, or lets us not use them.
     """
     try:
         _number(await run(runner, _PROBED, "0" * 64, (b"holds",), within_s))
     except (ScriptError, TimeoutError) as failure:
-        refused = failure.refused if isinstance(failure, ScriptError) else None
-        if refused is None:
-            return False
-        if "unknown" in str(refused).lower():
-            raise VectorSetError("has no vector sets (VADD, VSIM)") from None
-        raise VectorSetError(f"refuses what the index needs ({type(refused).__name__})") from None
+        if never := _never(failure.refused if isinstance(failure, ScriptError) else None):
+            raise VectorSetError(never) from None
+        _log.warning("similar_index_away", reason=_reason(failure))
+        return False
     return True
+
+
+def _never(refused: ResponseError | None) -> str | None:
+    """Why waiting will not help, where it will not."""
+    told = str(refused)
+    if _NO_VECTOR_SETS.match(told):
+        return "has no vector sets (VADD, VSIM)"
+    if _NO_SCRIPTS.match(told):
+        return "has no scripts (EVALSHA, EVAL)"
+    if isinstance(refused, NoPermissionError) or told.startswith(_NOT_LET):
+        return "refuses what the index needs (NoPermissionError)"
+    return None
+
+
+def _reason(failure: Exception) -> str:
+    """The kind of a failure: what servers say may hold anything."""
+    return str(failure) if isinstance(failure, ScriptError) else type(failure).__name__
 
 
 def _number(told: object) -> int:

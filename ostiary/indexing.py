@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
 from gateway.apikey import Peppers
 from gateway.clock import Clock
 from gateway.script import Pipe
@@ -21,7 +19,6 @@ from ostiary.problem import Problem
 if TYPE_CHECKING:  # needs optional packages
     from analysis.index import Index
 
-_log: Final = structlog.get_logger(__name__)
 _PROBE_S: Final = 2.0  # at the start nobody waits yet
 
 
@@ -54,8 +51,7 @@ async def _shared(settings: Settings, clock: Clock) -> Shared:
         raise Problem(f"index of like questions: {failure}") from None
     runner = Pipe(client)
     try:
-        if not await probe(runner, _PROBE_S):
-            _log.warning("similar_index_away")  # begins as soon as it is there
+        await probe(runner, _PROBE_S)  # one that is away may come later
     except VectorSetError as failure:
         await client.aclose()
         raise Problem(

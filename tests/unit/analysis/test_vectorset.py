@@ -3,7 +3,16 @@
 import asyncio
 
 import pytest
-from redis.exceptions import NoPermissionError, ResponseError
+import structlog
+from redis.exceptions import (
+    ClusterDownError,
+    MasterDownError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ResponseError,
+    TryAgainError,
+)
 
 np = pytest.importorskip("numpy", reason="only with `make analysis`")
 
@@ -159,7 +168,25 @@ async def test_a_loop_that_is_gone_is_a_miss(redis, clock):
     ("said", "told"),
     [
         (ResponseError("Unknown command called from script script: on @user_script:1."), "has no vector sets"),
-        (ResponseError("Unknown Redis command called from script"), "has no vector sets"),
+        (
+            ResponseError(f"Unknown Redis command called from script script: {'0' * 40}, on @user_script:28."),
+            "no vector",
+        ),
+        (
+            ResponseError(
+                f"Error running script (call to f_{'a' * 40}): @user_script:28: @user_script: 28: "
+                "Unknown Redis command called from Lua script"
+            ),
+            "has no vector sets",
+        ),
+        (ResponseError("unknown command 'EVALSHA', with args beginning with: 'x' "), "has no scripts"),
+        (ResponseError("unknown command `evalsha`, with args beginning with: `x`, "), "has no scripts"),
+        (
+            ResponseError(
+                "ACL failure in script: User u has no permissions to run the 'VCARD' command script: 0, on x"
+            ),
+            "refuses what the index needs",
+        ),
         (NoPermissionError("no permissions to run the 'evalsha' command"), "refuses what the index needs"),
     ],
 )
@@ -167,6 +194,31 @@ async def test_a_server_that_will_never_do_is_told_of_at_the_start(redis, said, 
     redis.says["holds"] = ScriptError("ResponseError", refused=said)
     with pytest.raises(VectorSetError, match=told):
         await probe(redis, 1)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ResponseError("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."),
+        OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
+        MasterDownError("Link with MASTER is down and replica-serve-stale-data is set to 'no'."),
+        ClusterDownError("The cluster is down"),
+        TryAgainError("Multiple keys request during rehashing of slot"),
+        NoScriptError(),
+        ResponseError("unknown host, says a proxy"),
+        ResponseError("upstream says: unknown command 'evalsha'"),
+        ResponseError("Error running script: Unknown command called from script"),
+        ResponseError("A" * 50_000),
+    ],
+    ids=lambda said: str(said)[:12],
+)
+async def test_what_a_server_refuses_for_now_is_logged_and_asked_again_later(redis, said):
+    redis.says["holds"] = ScriptError(type(said).__name__, refused=said)
+    with structlog.testing.capture_logs() as told:
+        assert not await probe(redis, 1)
+    assert told == [{"event": "similar_index_away", "reason": type(said).__name__, "log_level": "warning"}]
+    redis.says["holds"] = 0
+    assert await probe(redis, 1)
 
 
 async def test_a_server_that_is_away_at_the_start_may_come_later(redis):
