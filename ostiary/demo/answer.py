@@ -77,6 +77,15 @@ def parse(body: bytes) -> dict[str, Any]:
     return value
 
 
+def listed(value: Any, name: str) -> list[Any]:
+    """A list that may be left out, or the provider's complaint."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise RefusedError(400, f"Invalid value at '{name}': expected a list.", param=name)
+    return value
+
+
 def words(text: str) -> int:
     """The demo's token count: whitespace separated words, so that a person can check it by eye."""
     return len(text.split())

@@ -13,7 +13,7 @@ from extproc.translate import eventstream
 from gateway.secrets.reference import Secret
 from gateway.sigv4 import Ask, AwsKey, sign
 from ostiary.demo import schema
-from ostiary.demo.answer import RefusedError, Reply, cut, parse, say, text_of, words
+from ostiary.demo.answer import RefusedError, Reply, cut, listed, parse, say, text_of, words
 from ostiary.demo.http1 import Request
 
 _PATH: Final = re.compile(r"/model/([^/]{1,300})/converse(-stream)?")
@@ -104,9 +104,9 @@ def _schema(tool: dict[str, Any]) -> Any:
 def _tool(request: dict[str, Any], turns: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The tool to call: the one that is demanded, else the first; none once a tool has answered."""
     config = request.get("toolConfig")
-    told = config.get("tools") if isinstance(config, dict) else ()
+    told = listed(config.get("tools"), "toolConfig.tools") if isinstance(config, dict) else []
     tools: list[dict[str, Any]] = [
-        each["toolSpec"] for each in told or () if isinstance(each, dict) and isinstance(each.get("toolSpec"), dict)
+        each["toolSpec"] for each in told if isinstance(each, dict) and isinstance(each.get("toolSpec"), dict)
     ]
     last = turns[-1].get("content")
     answered = isinstance(last, list) and any(isinstance(block, dict) and "toolResult" in block for block in last)

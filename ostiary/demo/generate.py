@@ -9,7 +9,7 @@ from extproc.providers.gemini import lowered
 from gateway import named_path
 from gateway.named_path import Named
 from ostiary.demo import schema
-from ostiary.demo.answer import RefusedError, Reply, cut, identity, parse, say, text_of, words
+from ostiary.demo.answer import RefusedError, Reply, cut, identity, listed, parse, say, text_of, words
 
 #: `gemini-demo-pii` says what `demo-pii` says, so that a policy can give each dialect names of its own.
 _PREFIX: Final = "gemini-"
@@ -69,9 +69,9 @@ def _function(request: dict[str, Any], turns: list[dict[str, Any]]) -> dict[str,
     """The function to call: the one that is demanded, else the first; none once a function has answered."""
     functions = [
         function
-        for tool in request.get("tools") or ()
+        for tool in listed(request.get("tools"), "tools")
         if isinstance(tool, dict)
-        for function in tool.get("functionDeclarations") or ()
+        for function in listed(tool.get("functionDeclarations"), "tools.functionDeclarations")
         if isinstance(function, dict)
     ]
     last = turns[-1].get("parts")
@@ -79,9 +79,9 @@ def _function(request: dict[str, Any], turns: list[dict[str, Any]]) -> dict[str,
     told = request.get("toolConfig")
     calling = told.get("functionCallingConfig") if isinstance(told, dict) else None
     calling = calling if isinstance(calling, dict) else {}
+    demanded = listed(calling.get("allowedFunctionNames"), "toolConfig.functionCallingConfig.allowedFunctionNames")
     if not functions or answered or calling.get("mode") == "NONE":
         return None
-    demanded = calling.get("allowedFunctionNames") or ()
     return next((function for function in functions if function.get("name") in demanded), functions[0])
 
 

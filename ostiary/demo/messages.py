@@ -5,7 +5,7 @@ from typing import Any, Final
 import orjson
 
 from ostiary.demo import schema
-from ostiary.demo.answer import RefusedError, Reply, cut, identity, parse, say, text_of, words
+from ostiary.demo.answer import RefusedError, Reply, cut, identity, listed, parse, say, text_of, words
 
 #: `claude-demo-pii` says what `demo-pii` says, so that a policy can give each dialect names of its own.
 _PREFIX: Final = "claude-"
@@ -41,7 +41,7 @@ def _tool(request: dict[str, Any], turns: list[dict[str, Any]]) -> dict[str, Any
     """The tool to call: the one that is demanded, else the first; none once a tool has answered."""
     chosen = request.get("tool_choice")
     kind = chosen.get("type") if isinstance(chosen, dict) else "auto"
-    tools = [tool for tool in request.get("tools") or () if isinstance(tool, dict)]
+    tools = [tool for tool in listed(request.get("tools"), "tools") if isinstance(tool, dict)]
     last = turns[-1].get("content")
     answered = isinstance(last, list) and any(
         isinstance(block, dict) and block.get("type") == "tool_result" for block in last

@@ -6,7 +6,7 @@ from typing import Any, Final
 import orjson
 
 from ostiary.demo import schema
-from ostiary.demo.answer import CREATED, RefusedError, Reply, cut, identity, parse, say, text_of, words
+from ostiary.demo.answer import CREATED, RefusedError, Reply, cut, identity, listed, parse, say, text_of, words
 
 _OUTPUTS: Final = frozenset({"function_call_output", "custom_tool_call_output"})
 _ECHOED: Final[dict[str, Any]] = {
@@ -80,7 +80,9 @@ def _function(request: dict[str, Any], items: list[dict[str, Any]]) -> dict[str,
     """The function to call: the one that is demanded, else the first; none once a tool has answered."""
     chosen = request.get("tool_choice", "auto")
     functions = [
-        tool for tool in request.get("tools") or () if isinstance(tool, dict) and tool.get("type") == "function"
+        tool
+        for tool in listed(request.get("tools"), "tools")
+        if isinstance(tool, dict) and tool.get("type") == "function"
     ]
     if not functions or chosen == "none" or items[-1].get("type") in _OUTPUTS:
         return None

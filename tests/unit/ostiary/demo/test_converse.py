@@ -70,6 +70,13 @@ def test_a_request_without_messages_is_refused(turns):
         converse.converse(PATH, orjson.dumps({"messages": turns}), 8)
 
 
+@pytest.mark.parametrize("odd", [5, True, "x", {"a": 1}])
+def test_tools_that_are_no_list_are_refused(odd):
+    with pytest.raises(RefusedError) as caught:
+        converse.converse(PATH, orjson.dumps({"messages": [{"role": "user"}], "toolConfig": {"tools": odd}}), 8)
+    assert (caught.value.status, caught.value.param) == (400, "toolConfig.tools")
+
+
 def test_a_model_is_named_in_the_path():
     assert converse.model_of("/model/a.b-v1%3A0/converse-stream") == "a.b-v1:0"
     assert converse.model_of("/model/a/invoke") == ""

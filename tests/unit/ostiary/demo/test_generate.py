@@ -82,6 +82,26 @@ def test_a_request_without_contents_is_refused(turns):
         generate.generate(PATH, orjson.dumps({"contents": turns}), 8)
 
 
+@pytest.mark.parametrize("odd", [5, 1.5, True, "x", {"a": 1}])
+@pytest.mark.parametrize(
+    ("of", "name"),
+    [
+        (lambda odd: {"tools": odd}, "tools"),
+        (lambda odd: {"tools": [{"functionDeclarations": odd}]}, "tools.functionDeclarations"),
+        (
+            lambda odd: {"tools": TOOLS, "toolConfig": {"functionCallingConfig": {"allowedFunctionNames": odd}}},
+            "toolConfig.functionCallingConfig.allowedFunctionNames",
+        ),
+    ],
+    ids=["tools", "functions", "allowed"],
+)
+def test_what_should_be_a_list_and_is_none_is_refused(of, name, odd):
+    with pytest.raises(RefusedError) as caught:
+        ask(**of(odd))
+    assert (caught.value.status, caught.value.param) == (400, name)
+    assert ask(**of(None)).status == 200, "null is left out"
+
+
 def test_a_model_is_named_in_the_path():
     assert generate.model_of("/v1/models/a%2Fb:streamGenerateContent") == "a/b"
     assert generate.model_of("/v1beta/models/a:countTokens") == ""

@@ -52,3 +52,10 @@ def test_a_tool_is_called_once():
 def test_a_request_without_messages_is_refused(turns):
     with pytest.raises(RefusedError):
         ask(messages=turns)
+
+
+@pytest.mark.parametrize("odd", [5, True, "x", {"a": 1}])
+def test_tools_that_are_no_list_are_refused(odd):
+    with pytest.raises(RefusedError) as caught:
+        ask(tools=odd)
+    assert (caught.value.status, caught.value.param) == (400, "tools")

@@ -75,3 +75,10 @@ def test_a_short_answer_is_incomplete_and_a_schema_is_filled():
 def test_a_request_without_input_is_refused(words):
     with pytest.raises(RefusedError):
         respond(words=words)
+
+
+@pytest.mark.parametrize("odd", [5, True, "x", {"a": 1}])
+def test_tools_that_are_no_list_are_refused(odd):
+    with pytest.raises(RefusedError) as caught:
+        respond(tools=odd)
+    assert (caught.value.status, caught.value.param) == (400, "tools")
