@@ -122,8 +122,18 @@ class Desk:
             self._changed.notify()
         try:
             return await answered
-        finally:
+        except asyncio.CancelledError:
+            self._leave(ticket)
+            raise
+
+    def _leave(self, ticket: _Ticket) -> None:
+        """Give a place in the queue back: those who are gone must not keep others out."""
+        with self._changed:
             ticket.left = True
+            if any(each is ticket for each in self._waiting):
+                self._waiting = deque([each for each in self._waiting if each is not ticket])
+                self._chars -= ticket.chars
+                self.tally.left += 1
 
     async def close(self, within_s: float) -> bool:
         """Judge what waits, then end. False: the engine is still at work, and was left to it."""
