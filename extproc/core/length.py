@@ -11,13 +11,13 @@ import orjson
 from extproc.core import sse
 from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.openai_stream import DONE
+from extproc.providers.responses_bound import SAID, Bound, cut_behind
 from gateway.errors import Dialect
 from gateway.policy.guard import LENGTH_ID
 from gateway.policy.model import Action
 
 _SAID: Final = ("content", "text", "refusal")
 _CALLS: Final = ("tool_calls", "function_call")
-_DELTAS: Final = frozenset({"response.output_text.delta", "response.refusal.delta"})
 _DATA: Final = b"data: "
 _END: Final = b"\n\n"
 _MAX_CHOICES: Final = 1024  # as many as a stream may have; the guard ends those that have more
@@ -33,9 +33,9 @@ class Length:
         self._most, self._answers = most, answers
         self._guard, self._tally = guard, tally
         self._dialect = Dialect.of_path(path)
+        self._bound = Bound(most) if path == "/v1/responses" else None
         done = guard.done(LENGTH_ID)
-        # A response's items would have to end as what clients have not seen begin: it is refused.
-        self._stops = done >= Action.REPLACE or (done > Action.FLAG and path == "/v1/responses")
+        self._stops = done >= Action.REPLACE
         self._cuts = done > Action.FLAG and not self._stops
         self._used: dict[int, int] = {}  # characters by choice; 0 where there is one
         self._over: set[int] = set()
@@ -56,9 +56,7 @@ class Length:
                 answer["stop_reason"], answer["stop_sequence"] = "max_tokens", None
         for candidate in _objects(answer.get("candidates")):
             self._candidate(candidate)
-        for item in _objects(answer.get("output")):
-            for part in _objects(item.get("content") if item.get("type") == "message" else None):
-                self._cut(0, part)
+        self._output(answer)
         return bool(self._over) and self._cuts and self.blocked is None
 
     def _cut(self, at: int, holder: dict[str, Any]) -> bool:
@@ -86,17 +84,30 @@ class Length:
                 return True
         return False
 
+    def _output(self, answer: dict[str, Any]) -> None:
+        """The same for a response, whose texts are told in parts of messages."""
+        for at, item in enumerate(_every(answer.get("output"))):
+            content = item.get("content") if type(item) is dict and item.get("type") == "message" else None
+            for index, part in enumerate(_every(content)):
+                if type(part) is dict and part.get("type") in SAID and self._cut(0, part):
+                    cut_behind(answer, at, index)
+                    return
+
     def _room(self, at: int, size: int) -> int:
         """Take up `size` characters; how many of them there is room for."""
         used = self._used.get(at, 0)
         room = min(self._most - used, size)
         self._used[at] = used + room
-        if room < size and at not in self._over and len(self._over) < _MAX_CHOICES:
+        if room < size:
+            self._is_over(at)
+        return room
+
+    def _is_over(self, at: int) -> None:
+        if at not in self._over and len(self._over) < _MAX_CHOICES:
             self._over.add(at)
             self._tally.add(LENGTH_ID)
             if self._stops:
                 self.blocked = LENGTH_ID
-        return room
 
     # --- streams ------------------------------------------------------------------------------------------
 
@@ -116,18 +127,24 @@ class Length:
         return b"".join(told)
 
     def _event(self, tree: dict[str, Any], raw: bytes) -> bytes:
+        if self._bound is not None:
+            return self._response(self._bound, tree, raw)
         if self._dialect is Dialect.ANTHROPIC:
             return self._block(tree, raw)
         if "choices" in tree:
             return self._choices(tree, raw)
         if "candidates" in tree:
             return self._candidates(tree, raw)
-        if tree.get("type") in _DELTAS:
-            self._room(0, len(tree.get("delta", "")))
-        elif type(tree.get("response")) is dict:  # the last event tells all, also what had no delta
-            self._used.clear()
-            self.whole(tree["response"])
         return raw
+
+    def _response(self, bound: Bound, tree: dict[str, Any], raw: bytes) -> bytes:
+        if bound.full or not bound.take(tree):
+            return raw
+        self._is_over(0)
+        if not self._cuts:
+            return raw
+        self.ended = True
+        return b"".join([sse.encode(orjson.dumps(each), each["type"]) for each in bound.ending()])
 
     def _choices(self, tree: dict[str, Any], raw: bytes) -> bytes:
         choices = _objects(tree["choices"])
@@ -176,6 +193,10 @@ class Length:
             {"type": "message_stop"},
         )
         return b"".join([sse.encode(orjson.dumps(each), each["type"]) for each in ends])
+
+
+def _every(nodes: Any) -> list[Any]:
+    return nodes if type(nodes) is list else []
 
 
 def _objects(nodes: Any) -> list[dict[str, Any]]:

@@ -185,8 +185,8 @@ class StreamReply:
 
     @property
     def blocked(self) -> str | None:
-        """The rule that ended the stream."""
-        return self._stream.blocked or self._misformed
+        """The rule that ended the stream. Behind its own end nothing was told that a rule could have ended."""
+        return self._misformed or (None if self.ended else self._stream.blocked)
 
     def feed(self, data: bytes, *, last: bool) -> bytes:
         """Guarded events."""
@@ -200,8 +200,8 @@ class StreamReply:
             self._misformed = self._length.blocked
         if self._misformed is None and self._form is not None and self._reader is not None:
             out = self._formed(out, self._form, self._reader)
-            # What its dialect, or a break, has ended was judged there.
-            if last and self.blocked is None and not self.over:
+            # What its dialect, a break or its length has ended was judged there.
+            if last and self.blocked is None and not self.over and not self.ended:
                 self._misformed = self._form.judge_all(self._reader.rest())
         return out
 

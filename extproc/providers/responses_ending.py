@@ -1,16 +1,17 @@
-"""How a Responses answer ends in words of the tenant's: incomplete, as a content filter leaves it. Judges nothing.
+"""How Responses answers end before their provider ends them: in the tenant's words, or where full. Judges nothing.
 
 What clients were told to begin ends as it stands: its `done` events repeat what was released, and the last event
 repeats them. Arguments of a tool get no `done` event, since clients call the tool on it; their item ends as incomplete.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from extproc.providers.responses_items import CALLS, ITEMS, KINDS, Item, Text
+from extproc.providers.responses_items import CALLS, ITEMS, KINDS, Announced, Item, Telling
 
 _ID: Final = "msg_replaced"
 _Event = dict[str, Any]
+_T = TypeVar("_T", bound=Telling)
 
 
 def incomplete(text: str, shell: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,14 +26,7 @@ def replaced(items: Mapping[int, Item], shell: Mapping[str, Any] | None, text: s
         yield {"type": "response.created", "response": _response(shell, "in_progress", [])}
     output: list[dict[str, Any]] = []
     heard = {at: item for at, item in items.items() if item.begun is not None or item.over}
-    for at, item in sorted(heard.items()):
-        told = item.final
-        if told is None:
-            yield from _texts(at, item)
-            told = _cut(item)
-        if not item.over:
-            yield {"type": "response.output_item.done", "output_index": at, "item": told}
-        output.append(told)
+    yield from stopped(heard, output)
     at = max(heard, default=-1) + 1
     where = {"item_id": _ID, "output_index": at, "content_index": 0}
     yield {"type": "response.output_item.added", "output_index": at, "item": _message([], "in_progress")}
@@ -45,13 +39,30 @@ def replaced(items: Mapping[int, Item], shell: Mapping[str, Any] | None, text: s
     yield {"type": "response.incomplete", "response": _response(shell, "incomplete", output)}
 
 
+def stopped(heard: Mapping[int, Announced[_T]], output: list[_Event]) -> Iterator[_Event]:
+    """The events that end what clients heard of, each item as it stands; it goes to `output`."""
+    for at, item in sorted(heard.items()):
+        told = item.final or _cut(item)
+        if not item.over:
+            yield from _texts(at, item)
+            yield {"type": "response.output_item.done", "output_index": at, "item": told}
+        output.append(told)
+
+
+def full(begun: Mapping[str, Any], output: list[_Event]) -> _Event:
+    """The response that `begun` said would come, where it is as long as it may be."""
+    named = begun or _response({}, "in_progress", [])
+    ended = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "output": output}
+    return {**named, **ended}
+
+
 def part(kind: str, text: str) -> dict[str, Any]:
     """A part that says `text`."""
     extra: dict[str, Any] = {"annotations": [], "logprobs": []} if kind == "output_text" else {}
     return {"type": kind, KINDS[kind].whole: text, **extra}
 
 
-def _texts(at: int, item: Item) -> Iterator[_Event]:
+def _texts(at: int, item: Announced[_T]) -> Iterator[_Event]:
     """What ends the texts of an item."""
     for (name, index), text in item.texts.items():
         kind, whole = KINDS[name], "".join(text.released)
@@ -72,7 +83,7 @@ def _texts(at: int, item: Item) -> Iterator[_Event]:
             yield {"type": f"{holder}.done", **where, "part": part(name, whole)}
 
 
-def _cut(item: Item) -> dict[str, Any]:
+def _cut(item: Announced[_T]) -> dict[str, Any]:
     """An item as far as clients heard of it."""
     told: dict[str, Any] = dict(item.begun or {})
     if item.kind not in ITEMS:
@@ -91,7 +102,7 @@ def _cut(item: Item) -> dict[str, Any]:
     return told
 
 
-def _is_told(text: Text, whole: str) -> bool:
+def _is_told(text: Telling, whole: str) -> bool:
     return text.opened or bool(whole)
 
 

@@ -18,7 +18,7 @@ from extproc.guardrails.guard import Guard, Tally
 from extproc.providers.door import TOLD_ERROR, Seen, break_off
 from extproc.providers.openai_stream import malformed
 from extproc.providers.responses_ending import replaced
-from extproc.providers.responses_items import CALLS, ITEMS, KINDS, NO_PARTS, Item, Text
+from extproc.providers.responses_items import CALLS, DELTAS, DONES, ITEMS, KINDS, NO_PARTS, PART_EVENTS, Item, Text
 from gateway.errors import Dialect, GatewayError, body_of
 
 _KEEP_ALIVE: Final = b": keep-alive\n\n"
@@ -43,24 +43,11 @@ _ENDINGS: Final = frozenset({"response.completed", "response.incomplete", "respo
 _PLAIN: Final = frozenset({str, int})
 #: What names a response in events of our own.
 _SHELL: Final = ("id", "created_at", "model")
-_DELTAS: Final = {f"{kind.events}.delta": name for name, kind in KINDS.items()}
-_DONES: Final = {f"{kind.events}.done": name for name, kind in KINDS.items()}
-#: Events of parts: the list that the part stands in, and the field of its index there.
-_PART_EVENTS: Final = {
-    f"response.{what}.{when}": (holder, index)
-    for what, holder, index in (
-        ("content_part", "content", "content_index"),
-        ("reasoning_summary_part", "summary", "summary_index"),
-    )
-    for when in ("added", "done")
-}
 
 _MAX_ITEMS: Final = 1024  # as many channels as a chat stream may open
 _MAX_CHANNELS: Final = 1024
 #: The last event repeats every text, and no event may be larger than this by default (policy: `limits.event_bytes`).
 _MAX_KEPT_CHARS: Final = 1024 * 1024
-#: A piece costs fifty bytes beside its letters, of which there may be one; joining them costs a copy of all.
-_MAX_PIECES: Final = 128
 
 
 class ResponseStream:
@@ -132,11 +119,11 @@ class ResponseStream:
         kind = tree.get("type", "error" if "error" in tree else None)
         if type(kind) is not str:
             raise malformed("an event without a type")
-        if kind in _DELTAS:
+        if kind in DELTAS:
             self._delta(kind, tree, out)
-        elif kind in _DONES:
+        elif kind in DONES:
             self._text_done(kind, tree, out)
-        elif kind in _PART_EVENTS:
+        elif kind in PART_EVENTS:
             self._part_event(kind, tree, out)
         elif kind == "response.output_item.added":
             self._item_added(tree, out)
@@ -164,7 +151,7 @@ class ResponseStream:
         self._emit(out, tree)
 
     def _delta(self, kind: str, tree: dict[str, Any], out: list[bytes]) -> None:
-        name = _DELTAS[kind]
+        name = DELTAS[kind]
         output_index, item, index = self._place(name, tree)
         delta = tree.get("delta")
         if type(delta) is not str:
@@ -173,7 +160,7 @@ class ResponseStream:
         self._tell(out, output_index, item, name, index, self._push(text, delta))
 
     def _text_done(self, kind: str, tree: dict[str, Any], out: list[bytes]) -> None:
-        name = _DONES[kind]
+        name = DONES[kind]
         output_index, item, index = self._place(name, tree)
         text = self._text(output_index, item, name, index)
         if text.told:
@@ -183,7 +170,7 @@ class ResponseStream:
             text.told, text.sent = True, text.size
 
     def _part_event(self, kind: str, tree: dict[str, Any], out: list[bytes]) -> None:
-        holder, field_ = _PART_EVENTS[kind]
+        holder, field_ = PART_EVENTS[kind]
         output_index, item = self._item_of(tree)
         index = _whole_number(tree, field_)
         ends = kind.endswith("done")
@@ -272,7 +259,8 @@ class ResponseStream:
             raise malformed("an item's id is not a string")
         label = {"id": raw_id or ""}
         self._lay(label)
-        item = Item(str(kind), raw_id or "", label["id"], source["name"] if type(source.get("name")) is str else "")
+        tool = source["name"] if type(source.get("name")) is str else ""
+        item = Item(str(kind), label["id"], raw_id=raw_id or "", tool=tool)
         if raw_id:
             if raw_id in self._by_id:
                 raise malformed("two items have the same id")
@@ -391,7 +379,7 @@ class ResponseStream:
             else:
                 tool = item.tool if name == "input" else None
                 hold = of_text(self._guard, self._tally, tool=tool, joined=name == "output_text")
-            text = Text(hold, (output_index, index) if name == "output_text" else None)
+            text = Text(hold=hold, place=(output_index, index) if name == "output_text" else None)
             item.texts[name, index] = text
         return text
 
@@ -429,11 +417,8 @@ class ResponseStream:
         if self._kept_chars > _MAX_KEPT_CHARS:
             raise malformed("longer than its last event may be")
         if released:
-            text.released.append(released)
+            text.keep(released)
             text.last = released[-1]
-            text.size += len(released)
-            if len(text.released) >= _MAX_PIECES:
-                text.released[:] = ["".join(text.released)]
         return released
 
     def _whole(

@@ -3,6 +3,11 @@
 import json
 from typing import Any
 
+from openai import omit
+from openai._models import construct_type_unchecked
+from openai.lib.streaming.responses._responses import ResponseStreamState
+from openai.types.responses import ResponseStreamEvent
+
 from extproc.core.events import RequestBody, ResponseChunk
 from playbook import Play, answer_head, head
 
@@ -173,3 +178,46 @@ def assembled(told: list[dict]) -> dict[tuple[int, str, int], str]:
             place = (event["output_index"], kind, event.get("content_index", event.get("summary_index", 0)))
             texts[place] = texts.get(place, "") + event["delta"]
     return texts
+
+
+def sequence(seen: list[dict]) -> dict[int, dict]:
+    """Checks that events come in an order in which the API tells them, as strictly as its reference says."""
+    assert [event["sequence_number"] for event in seen] == list(range(len(seen)))
+    assert seen[0]["type"] == "response.created"
+    items, parts, texts = {}, {}, {}
+    for event in seen:
+        kind, at = event["type"], event.get("output_index")
+        place = (at, event.get("content_index"), event.get("summary_index"))
+        if kind == "response.output_item.added":
+            assert at not in items
+            items[at] = "open"
+        elif kind == "response.output_item.done":
+            assert items[at] == "open"
+            items[at] = event["item"]
+        elif kind.endswith("part.added"):
+            assert items[at] == "open"
+            assert place not in parts
+            parts[place] = "open"
+        elif kind.endswith("part.done"):
+            assert parts[place] == "open"
+            whole = event["part"].get("text", event["part"].get("refusal"))
+            assert whole == texts.get(place, "")
+            parts[place] = event["part"]
+        elif kind.endswith(".delta"):
+            assert items[at] == "open"
+            texts[place] = texts.get(place, "") + event["delta"]
+        elif kind.endswith(".done"):
+            assert texts.get(place, "") == event.get(
+                "text", event.get("refusal", event.get("arguments", event.get("input")))
+            )
+    assert "open" not in [*items.values(), *parts.values()]
+    return items
+
+
+def of_the_sdk(seen: list[dict]) -> list[Any]:
+    """The events as the official SDK's own assembly takes them, and what it makes of them."""
+    state = ResponseStreamState(input_tools=omit, text_format=omit)
+    fired = []
+    for event in seen:
+        fired += state.handle_event(construct_type_unchecked(value=event, type_=ResponseStreamEvent))
+    return fired

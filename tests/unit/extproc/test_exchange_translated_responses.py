@@ -11,10 +11,10 @@ import messaging
 from extproc.core.commands import PassRequestBody, PassResponseHead
 from extproc.core.events import RequestBody, ResponseChunk
 from gateway import contract
-from gateway.policy.model import Action, Model
+from gateway.policy.model import Action, Model, RuleSetting
 from messaging import CLAUDE
 from playbook import MAIL, Play, answer_head, head
-from responding import PATH, events, response
+from responding import PATH, events, response, sequence
 from worlds import settings
 
 EVENTS = (
@@ -67,6 +67,19 @@ def test_a_whole_answer_is_guarded_as_the_client_reads_it():
     assert tree["output"][0]["content"][0]["text"] == "to [EMAIL]"
     usage = play.record.usage
     assert (usage.input_tokens, usage.cached_tokens, usage.output_tokens) == (12, 3, 4)
+
+
+@given(st.integers(1, 400))
+def test_a_stream_ends_at_the_tenants_length_however_it_is_cut(size):
+    rules = {**settings(), "output.length": RuleSetting(rule="output.length", action=Action.REDACT)}
+    base = held(response=rules)
+    bounded = replace(base, tenants={"acme": replace(base.tenants["acme"], max_answer_chars=12)})
+    play = streamed(b"".join(EVENTS), bounded, size)
+    told = events(play.sent())
+    sequence(told)
+    assert (told[-1]["type"], play.record.outcome) == ("response.incomplete", "cut")
+    assert told[-1]["response"]["output"][-1]["content"][0]["text"] == "to [EMAIL] a"
+    assert told[-1]["response"]["incomplete_details"] == {"reason": "max_output_tokens"}
 
 
 @given(st.integers(1, 400))

@@ -3,10 +3,6 @@
 import json
 
 import pytest
-from openai import omit
-from openai._models import construct_type_unchecked
-from openai.lib.streaming.responses._responses import ResponseStreamState
-from openai.types.responses import ResponseStreamEvent
 
 from extproc.core.events import ResponseChunk
 from gateway.policy.model import Action, RuleSetting
@@ -18,9 +14,11 @@ from responding import (
     custom,
     events,
     message,
+    of_the_sdk,
     part,
     reasoning,
     response,
+    sequence,
     streaming,
 )
 from worlds import policy, settings
@@ -42,49 +40,6 @@ def told(raw, size=0):
     if not play.records:
         play.give(ResponseChunk(b"", end_of_stream=True))
     return events(play.sent()), play
-
-
-def sequence(seen):
-    """Checks that events come in an order in which the API tells them, as strictly as its reference says."""
-    assert [event["sequence_number"] for event in seen] == list(range(len(seen)))
-    assert seen[0]["type"] == "response.created"
-    items, parts, texts = {}, {}, {}
-    for event in seen:
-        kind, at = event["type"], event.get("output_index")
-        place = (at, event.get("content_index"), event.get("summary_index"))
-        if kind == "response.output_item.added":
-            assert at not in items
-            items[at] = "open"
-        elif kind == "response.output_item.done":
-            assert items[at] == "open"
-            items[at] = event["item"]
-        elif kind.endswith("part.added"):
-            assert items[at] == "open"
-            assert place not in parts
-            parts[place] = "open"
-        elif kind.endswith("part.done"):
-            assert parts[place] == "open"
-            whole = event["part"].get("text", event["part"].get("refusal"))
-            assert whole == texts.get(place, "")
-            parts[place] = event["part"]
-        elif kind.endswith(".delta"):
-            assert items[at] == "open"
-            texts[place] = texts.get(place, "") + event["delta"]
-        elif kind.endswith(".done"):
-            assert texts.get(place, "") == event.get(
-                "text", event.get("refusal", event.get("arguments", event.get("input")))
-            )
-    assert "open" not in [*items.values(), *parts.values()]
-    return items
-
-
-def of_the_sdk(seen):
-    """The events as the official SDK's own assembly takes them, and what it makes of them."""
-    state = ResponseStreamState(input_tools=omit, text_format=omit)
-    fired = []
-    for event in seen:
-        fired += state.handle_event(construct_type_unchecked(value=event, type_=ResponseStreamEvent))
-    return fired
 
 
 WORDS = ["First this. ", "Then write to bob", "@example.com and wait"]
