@@ -4,6 +4,7 @@ Hyperscan in block mode is the gate: it looks for every rule's triggers at once,
 look closer. No start-of-match flag (it makes the automata too large): a trigger reports its end, the rule the span.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -27,7 +28,11 @@ HITS_MAX: Final = 50_000
 
 _BY_START: Final[Callable[[Finding], tuple[int, int, str]]] = lambda f: (f.start, -f.end, f.rule)  # noqa: E731 - a key
 _BY_WIDTH: Final[Callable[[Shape], tuple[int, int]]] = lambda s: (s.limit_chars, len(s.alphabet))  # noqa: E731 - a key
-_Group = tuple[frozenset[str], str, str, Callable[[str, int], object] | None, int]
+_Walk = Callable[..., re.Match[str]]  # from a place on, over characters of one kind
+_Search = Callable[[str, int], re.Match[str] | None]
+#: Shapes of the same run of characters: the run, read from the end of the text; most characters; of each shape what
+#: of the run begins no match, and the beginning that has to be there.
+_Group = tuple[_Walk, int, tuple[tuple[_Walk | None, _Search | None], ...]]
 
 
 class Scanner:
@@ -39,7 +44,9 @@ class Scanner:
         self._owners: Final = [rule for rule in rules for _ in rule.triggers]
         self._hits: list[tuple[int, int]] = []
         self.looked_at = 0  # places, ever: what a caller that scans many texts bounds its work by
-        self._groups: Final[list[_Group]] = _groups(self._rules) if like is None else like._groups  # noqa: SLF001 - one of its own kind
+        self._shapes: Final[list[Shape]] = _shapes(self._rules) if like is None else like._shapes  # noqa: SLF001 - one of its own kind
+        #: By the text's last character, made where it is met first: there are as many as alphabets have letters.
+        self._groups: Final[dict[str, tuple[_Group, ...]]] = {} if like is None else like._groups  # noqa: SLF001
         self._ends: Final = frozenset("".join(shape.alphabet for rule in rules for shape in rule.shapes))
         self.rules: Final = {rule.id: rule for rule in rules}
         self.before_chars: Final = max((rule.before_chars for rule in rules), default=0)
@@ -96,24 +103,24 @@ class Scanner:
         if text[-1] not in self._ends:
             return first
         last = text[-1]
-        for members, alphabet, skips, opening, limit in self._groups:
-            if last not in members:
+        groups = self._groups.get(last)
+        if groups is None:
+            groups = self._groups[last] = _groups(self._shapes, last)
+        back = text[: -self.limit_chars - 1 : -1]
+        for run, limit, alike in groups:
+            begun = size - run(back, 0, limit).end()
+            if begun >= first:
                 continue
-            tail = text[-limit:]
-            kept = len(tail.rstrip(alphabet))
-            start = size - len(tail) + kept
-            if start >= first:
-                continue
-            if skips:
-                start = size - len(tail[kept:].lstrip(skips))
+            for skip, opening in alike:
+                start = begun if skip is None else skip(text, begun).end()
                 if start >= first:
                     continue
-            if opening is not None:
-                found = opening(text, start)
-                if found is None:
-                    continue
-                start = found.start()  # type: ignore[attr-defined]
-            first = min(first, start)
+                if opening is not None:
+                    found = opening(text, start)
+                    if found is None:
+                        continue
+                    start = found.start()
+                first = min(first, start)
         return first
 
     def _on_hit(self, expression: int, _start: int, end: int, _flags: int, _context: object) -> None:
@@ -199,23 +206,33 @@ def _in_characters(hits: list[tuple[int, int]], data: bytes) -> list[tuple[int, 
     return mapped
 
 
-def _groups(rules: Sequence[Rule]) -> list[_Group]:
+def _shapes(rules: Sequence[Rule]) -> list[Shape]:
     """What can leave rules open, widest first; a shape that another one always covers is dropped."""
     shapes = {shape for rule in rules for shape in rule.shapes}
     kept: list[Shape] = []
     for shape in sorted(shapes, key=_BY_WIDTH, reverse=True):
         if not any(_covers(wide, shape) for wide in kept):
             kept.append(shape)
-    return [
-        (
-            frozenset(shape.alphabet),
-            shape.alphabet,
-            "".join(sorted(set(shape.alphabet) - set(shape.opens))),
-            shape.opening.search if shape.opening else None,
-            shape.limit_chars,
-        )
-        for shape in kept
-    ]
+    return kept
+
+
+def _groups(shapes: Iterable[Shape], last: str) -> tuple[_Group, ...]:
+    """What the last character may be part of, widest first. The run of shapes with the same alphabet is read once."""
+    alike: dict[tuple[str, int], list[Shape]] = {}
+    for shape in shapes:
+        if last in shape.alphabet:
+            alike.setdefault((shape.alphabet, shape.limit_chars), []).append(shape)
+    return tuple([(_walk(alphabet), limit, tuple(map(_begins, each))) for (alphabet, limit), each in alike.items()])
+
+
+def _begins(shape: Shape) -> tuple[_Walk | None, _Search | None]:
+    skips = set(shape.alphabet) - set(shape.opens)
+    return _walk(skips) if skips else None, shape.opening.search if shape.opening else None
+
+
+def _walk(characters: Iterable[str]) -> _Walk:
+    """Charsets of expressions are tables; `str.strip` looks each character up in a list of up to 78."""
+    return re.compile(f"[{''.join(map(re.escape, sorted(characters)))}]*").match  # type: ignore[return-value]
 
 
 def _covers(wide: Shape, shape: Shape) -> bool:

@@ -11,6 +11,7 @@ from extproc.detectors.leak import Canary
 from extproc.guardrails import scanner as scanner_module
 from extproc.guardrails.finding import Finding
 from extproc.guardrails.scanner import Scanner, ScannerPool
+from extproc.guardrails.width import narrow
 from gateway.errors import GatewayError, Kind
 
 EXAMPLES = settings(max_examples=600, deadline=None, derandomize=True)
@@ -29,6 +30,25 @@ def test_what_is_decided_stays_whatever_follows(text, cut, scanner):
 
 def before(findings, end):
     return [finding for finding in findings if finding.start < end]
+
+
+def open_from(text, shape):
+    """Where a span of that shape may begin, as its definition says."""
+    tail = text[-shape.limit_chars :]
+    start = len(text) - len(tail) + len(tail.rstrip(shape.alphabet))
+    starts = [at for at in range(start, len(text)) if text[at] in shape.opens]
+    if not starts or shape.opening is None:
+        return starts[0] if starts else len(text)
+    found = shape.opening.search(text, starts[0])
+    return found.start() if found else len(text)
+
+
+@EXAMPLES
+@given(guarded.texts, st.integers(0, 400), st.sampled_from([SCANNER, *ALONE]))
+def test_a_text_is_open_from_where_the_first_shape_says_so(text, cut, scanner):
+    seen = narrow(text[:cut])
+    shapes = [shape for rule in scanner.rules.values() for shape in rule.shapes]
+    assert scanner.undecided_from(seen) == min((open_from(seen, shape) for shape in shapes), default=len(seen))
 
 
 @EXAMPLES
