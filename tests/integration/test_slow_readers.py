@@ -24,8 +24,8 @@ from upstream import Call
 READERS = 40
 #: In the second test: first some, so that what a process needs for its first streams is no stream's, then the crowd.
 FIRST, CROWD = 40, 200
-#: At the same moment, as clients come back after a cut. A worker without a core of its own must answer health checks too.
-AT_ONCE = 50
+#: At the same moment, as clients come back after a cut.
+AT_ONCE = 100
 #: A loaded machine: nobody measures time here.
 PATIENCE_S = 120.0
 #: Bounds of the issue: 60 KiB for the worker alone (bench/README.md has the figure), 1 MiB with Envoy. The worker's has
