@@ -296,17 +296,6 @@ def test_a_call_of_a_stream_that_nothing_ended_is_judged():
     assert b"(rule schema.trip)" in play.sent()
 
 
-def test_a_stream_that_broke_off_tells_one_error_whatever_its_calls_were():
-    play = Play(tenants())
-    play.give(head(), RequestBody(json.dumps(Chat.body(tool=SCHEMA, stream=True)).encode(), end_of_stream=True))
-    play.give(answer_head(kind="text/event-stream"))
-    for piece in Chat.events(arguments='{"days": 9}')[:-2]:
-        play.give(ResponseChunk(piece, end_of_stream=False))
-    play.give(ResponseChunk(b"", end_of_stream=True))
-    assert play.sent().count(b'"error"') == 1
-    assert (play.record.outcome, play.record.reason) == ("failed", "stream without an end")
-
-
 def test_calls_that_share_a_number_are_told_apart_by_id():
     play = Play(tenants())
     play.give(head(), RequestBody(json.dumps(Chat.body(tool=SCHEMA, stream=True)).encode(), end_of_stream=True))
